@@ -10,6 +10,7 @@
     8  seen        nothing seen before contradicts it
     9  witness     independent parties saw the same log
    10  time        a time authority dates it
+   11  store       a vault's own store still protects what its chains demand; not for bundles
 
 Steps collect findings rather than stop at the first, so that one broken link never hides the
 next. Nothing in the record chooses a key, an algorithm or a limit: they come with `Trust`.
@@ -20,7 +21,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     BrokenExecutor,
     Executor,
@@ -90,6 +91,12 @@ class Record(Protocol):
     def description(self, exhibit: Exhibit) -> bytes:
         """An exhibit's description. Raises `EvidenceError`."""
 
+    def attested(self, exhibits: Sequence[Exhibit]) -> Iterable[Finding]:
+        """What the store itself says of the objects behind exhibits; nothing for a bundle.
+
+        Findings of the steps evidence and store. Raises `EvidenceError` if it cannot be asked.
+        """
+
 
 class BundleRecord:
     """A bundle as a record."""
@@ -131,6 +138,11 @@ class BundleRecord:
     def description(self, exhibit: Exhibit) -> bytes:
         """`descriptions/<exhibit>.json`."""
         return self.bundle.read(f"{bundles.DESCRIPTIONS}{exhibit.item.exhibit}.json")
+
+    def attested(self, exhibits: Sequence[Exhibit]) -> Iterable[Finding]:
+        """A bundle has no store that could say anything."""
+        del exhibits
+        return ()
 
     def evidence_path(self, name: str) -> str:
         """The path of an exhibit's bytes. Raises `MalformedError`."""
@@ -197,6 +209,7 @@ class _Audit:
         self.seen(seen)
         self.witness()
         self.time()
+        self.store()
         order = list(Step)
         self.findings.sort(key=lambda finding: order.index(finding.step))
         return Report(
@@ -479,16 +492,29 @@ class _Audit:
         if exhibits is not None:
             named = tuple(name for name in named if name in exhibits)
         known = [self.incident.exhibits[name] for name in named if name in self.incident.exhibits]
-        with ThreadPoolExecutor(self.workers) as pool:
-            for failures in pool.map(self._check_exhibit, known):
-                self.findings.extend(failures)
+        self._attested(known)
+        if self.record.depth == "bytes":
+            with ThreadPoolExecutor(self.workers) as pool:
+                for failures in pool.map(self._check_exhibit, known):
+                    self.findings.extend(failures)
         self.checked = len(known)
         if len(known) < len(named):
             lost = len(named) - len(known)
             self.note(Step.EVIDENCE, f"{lost:,} stand on links that could not be followed")
         withheld = len(self.export.withheld) if self.export else 0
         more = f"; {withheld} withheld, by signed statement" if withheld else ""
-        self.conclude(Step.EVIDENCE, f"{len(known):,} of {len(known):,} digests recomputed{more}")
+        done = (
+            "digests recomputed" if self.record.depth == "bytes" else "exhibits attested_by_store"
+        )
+        self.conclude(Step.EVIDENCE, f"{len(known):,} of {len(known):,} {done}{more}")
+
+    def _attested(self, known: Sequence[Exhibit]) -> None:
+        """Ask the store; what it says is its own word, and never that the bytes are the same."""
+        try:
+            self.findings.extend(self.record.attested(known))
+        except EvidenceError as error:
+            step = Step.EVIDENCE if self.record.depth == "checksums" else Step.STORE
+            self.note(step, f"the store cannot be asked: {error}")
 
     def _check_exhibit(self, exhibit: Exhibit) -> list[Finding]:
         name, item = exhibit.item.exhibit, exhibit.item
@@ -547,7 +573,7 @@ class _Audit:
         if self.bundle.files[path] != file.size or self.bundle.digest(path) != file.sha256:
             raise MalformedError("is not what the export sealed")
 
-    # -- 8, 9, 10 -------------------------------------------------------------------------------
+    # -- 8, 9, 10, 11 ---------------------------------------------------------------------------
 
     def seen(self, seen: SeenBefore | None) -> None:
         """Earlier receipts, checkpoints and bundles agree with this record."""
@@ -622,6 +648,11 @@ class _Audit:
         else:
             self.note(Step.TIME, "no time authority: times are the vault's own word")
 
+    def store(self) -> None:
+        """What a store says of its locks is heard beside step 5; a bundle has no store."""
+        if self.bundle is not None and Step.STORE in self.trust.required:
+            self.note(Step.STORE, "a bundle has no store; only the vault itself can look at it")
+
     # -- what it all amounts to ------------------------------------------------------------------
 
     def complete_to(self) -> str:
@@ -647,6 +678,16 @@ class _Audit:
             yield (
                 "no witness and no time authority: whoever held the vault's keys could have "
                 "written this history anew before handing it over"
+            )
+        released = (
+            [hold for hold in self.incident.holds if hold.released_by] if self.incident else []
+        )
+        if released:
+            links = ", ".join(str(hold.released_sequence) for hold in released[:5])
+            more = ", and more" if len(released) > 5 else ""
+            yield (
+                f"who approved the release of a hold (link {links}{more}) is the word of who asked "
+                "for it: attested, not authenticated"
             )
         if self.stepped_back:
             shown = ", ".join(str(each) for each in self.stepped_back[:5])

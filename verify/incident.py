@@ -2,7 +2,7 @@
 
 The fold also judges what may follow what: the first statement declares, exhibits are numbered
 without gaps, and after a seal only custody, holds, assessments, exports, disposals and a reopening
-may come.
+may come. The vault's own chain has no state: its links are read one by one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from typing import Any
 from verify.chain import Manifest
 from verify.errors import ChainError, MalformedError, UnsupportedError
 from verify.instant import parse_instant
+from verify.retention import (
+    HoldEvent,
+    check_extension,
+    check_second_person,
+    parse_hold,
+    parse_policy,
+)
 from verify.statement import (
+    ON_VAULT_CHAIN,
+    VAULT_CHAIN,
+    Actor,
     Capture,
     Item,
     Pack,
@@ -29,6 +39,7 @@ from verify.statement import (
     parse_assessment,
     parse_capture,
     parse_export,
+    parse_sweep,
 )
 from verify.strictjson import Fields, Object
 
@@ -145,6 +156,22 @@ class PhaseEntry:
 
 
 @dataclass(slots=True)
+class Hold:
+    """A matter's hold on an incident: every exhibit, also those still to come."""
+
+    matter: str
+    set_by: HoldEvent
+    recorded_at: datetime
+    sequence: int
+    actor: Actor
+    """Who recorded it, as the vault knew them."""
+    released_by: HoldEvent | None = None
+    released_at: datetime | None = None
+    released_sequence: int | None = None
+    released_actor: Actor | None = None
+
+
+@dataclass(slots=True)
 class Exhibit:
     """An item as it stands now: as captured, with later withdrawals and classifications."""
 
@@ -175,6 +202,13 @@ class Incident:
     assignments: list[Assignment] = field(default_factory=list)
     phases: list[PhaseEntry] = field(default_factory=list)
     exhibits: dict[str, Exhibit] = field(default_factory=dict)
+    holds: list[Hold] = field(default_factory=list)
+    """All that were ever set, in order; `live_holds` are those that bind."""
+    retained_until: datetime | None = None
+    """Until when all exhibits are kept at least, by statement; None for the policy alone."""
+    retained_sequence: int | None = None
+    compliance: bool = False
+    """Whether a seal asked for locks that nobody can lift."""
     not_captured: int = 0
     sealed: bool = False
     last_assessment: int | None = None
@@ -221,6 +255,11 @@ class Incident:
             parse_instant(end, where="to") if end else self.phase_at(Phase.CONTAINED) or as_of,
         )
 
+    @property
+    def live_holds(self) -> list[Hold]:
+        """The holds that were not released."""
+        return [hold for hold in self.holds if hold.released_by is None]
+
     def holder(self, role: Role) -> str | None:
         """Who holds a role now."""
         held = [entry.person for entry in self.assignments if entry.role == role]
@@ -234,6 +273,8 @@ class Incident:
             raise ChainError(f"{where}: this is no incident's chain")
         if statement.link.sequence != self.sequence + 1:
             raise ChainError(f"{where}: expected link {self.sequence + 1}")
+        if statement.type in ON_VAULT_CHAIN:
+            raise ChainError(f"{where}: a {statement.type} belongs on the chain {VAULT_CHAIN}")
         declares = statement.type == Type.INCIDENT and statement.body.get("event") == "declared"
         if declares != (statement.link.sequence == 0):
             raise ChainError(f"{where}: link 0, and only link 0, declares the incident")
@@ -261,6 +302,26 @@ def fold(manifests: Iterable[Manifest], *, chain: str) -> Incident:
     if incident.sequence < 0:
         raise ChainError(f"{chain}: the chain is empty")
     return incident
+
+
+def check_vault_link(manifest: Manifest) -> None:
+    """A link of the vault's own chain has a type that belongs there, and reads.
+
+    Raises `ChainError`, `MalformedError`, or `UnsupportedError` for what is not known here.
+    """
+    statement, where = manifest.statement, manifest.name
+    if statement.link.chain != VAULT_CHAIN:
+        raise ChainError(f"{where}: this is not the vault's own chain")
+    if statement.type not in ON_VAULT_CHAIN:
+        raise ChainError(f"{where}: a {statement.type} has no place on the chain {VAULT_CHAIN}")
+    if statement.type == Type.POLICY:
+        parse_policy(statement.body, where=f"{where}.body", severities=Severity)
+    elif statement.type == Type.SWEEP:
+        parse_sweep(statement.body, where=f"{where}.body")
+    else:
+        raise UnsupportedError(f"{where}: {statement.type} statements are not known here")
+    if statement.subject != (chain_subject(VAULT_CHAIN),):
+        raise ChainError(f"{where}: its subjects are not what its body speaks of")
 
 
 def check_value(name: str, value: object, *, where: str) -> None:
@@ -448,8 +509,38 @@ def _take_seal(incident: Incident, statement: Statement, where: str) -> None:
     if body.count("exhibits") != len(incident.exhibits):
         raise ChainError(f"{where}: the seal counts other exhibits than the chain holds")
     body.text_or_none("reason")
+    if "lock" in statement.body:
+        if body.text("lock") != "compliance":
+            raise MalformedError(f"{where}: a seal asks for the lock compliance, or for none")
+        incident.compliance = True
     body.done()
     incident.sealed = True
+
+
+def _take_hold(incident: Incident, statement: Statement, where: str) -> None:
+    hold, sequence = parse_hold(statement.body, where=f"{where}.body"), statement.link.sequence
+    held = {each.matter: each for each in incident.live_holds}.get(hold.matter or "")
+    if hold.until:  # extended
+        check_extension(
+            hold.until,
+            known=incident.retained_until,
+            recorded_at=statement.recorded_at,
+            where=where,
+        )
+        incident.retained_until, incident.retained_sequence = hold.until, sequence
+    elif hold.approval:  # released
+        if held is None:
+            raise ChainError(f"{where}: no matter {hold.matter!r} holds this incident")
+        _known_exhibits(incident, hold.exhibits, where)
+        check_second_person(statement.actor, hold.approval, where=where)
+        held.released_by, held.released_at = hold, statement.recorded_at
+        held.released_sequence, held.released_actor = sequence, statement.actor
+    elif held:
+        raise ChainError(f"{where}: the matter {hold.matter!r} holds this incident already")
+    else:
+        incident.holds.append(
+            Hold(hold.matter or "", hold, statement.recorded_at, sequence, statement.actor)
+        )
 
 
 def _take_assessment(incident: Incident, statement: Statement, where: str) -> None:
@@ -504,6 +595,7 @@ _TAKE: dict[Type, Callable[[Incident, Statement, str], None]] = {
     Type.CAPTURE: _take_capture,
     Type.CUSTODY: _take_custody,
     Type.SEAL: _take_seal,
+    Type.HOLD: _take_hold,
     Type.ASSESSMENT: _take_assessment,
     Type.EXPORT: _take_export,
 }

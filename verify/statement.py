@@ -50,6 +50,11 @@ class Type(StrEnum):
     SWEEP = "sweep"
 
 
+VAULT_CHAIN = "vault"
+ON_VAULT_CHAIN = frozenset({Type.KEY, Type.POLICY, Type.GRANT, Type.SWEEP})
+"""What belongs to no one incident: it stands on the vault's own chain, and nothing else does."""
+
+
 class Kind(StrEnum):
     """What an item is evidence of; an item may have several."""
 
@@ -628,6 +633,67 @@ def parse_assessment(body: object, *, where: str) -> Assessment:
     for part in (profile, head, evidence, counts, reader):
         part.done()
     return assessment
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The body of a `sweep`: what a machine found when it looked at every object of the vault."""
+
+    depth: str
+    """`bytes`: all was read again. `checksums`: attested by the store, and not read."""
+    started_at: datetime
+    checked: int
+    """Objects of which there was nothing to say."""
+    failed: int
+    """Findings that something is not as sealed, or not protected as the chains demand."""
+    not_checked: int
+    """Findings that something could not be judged."""
+    unclaimed: int
+    """Objects that no statement claims."""
+    findings: tuple[tuple[str, str], ...]
+    """Key and detail of each finding, the first 1,000; those that failed come first."""
+
+    def to_json(self) -> Object:
+        """The JSON object."""
+        return {
+            "checked": self.checked,
+            "depth": self.depth,
+            "failed": self.failed,
+            "findings": [{"detail": detail, "key": key} for key, detail in self.findings],
+            "not_checked": self.not_checked,
+            "started_at": format_instant(self.started_at),
+            "unclaimed": self.unclaimed,
+        }
+
+
+MAX_SWEEP_FINDINGS = 1_000
+DEPTHS = ("structure", "checksums", "bytes")
+"""How far evidence is looked at: not at all, by the store's word, or read again."""
+
+
+def parse_sweep(body: object, *, where: str) -> Sweep:
+    """Read the body of a `sweep` strictly. Raises `MalformedError`."""
+    reader = Fields(body, where)
+    findings = []
+    for each in reader.entries("findings", limit=MAX_SWEEP_FINDINGS):
+        finding = Fields(each, f"{where}.findings")
+        findings.append((finding.text("key"), finding.text("detail")))
+        finding.done()
+    sweep = Sweep(
+        depth=reader.text("depth"),
+        started_at=parse_instant(reader.raw("started_at"), where=f"{where}.started_at"),
+        checked=reader.count("checked"),
+        failed=reader.count("failed"),
+        not_checked=reader.count("not_checked"),
+        unclaimed=reader.count("unclaimed"),
+        findings=tuple(findings),
+    )
+    reader.done()
+    if sweep.depth not in DEPTHS[1:]:
+        raise MalformedError(f"{where}: a sweep has the depth checksums or bytes")
+    if len(sweep.findings) != min(sweep.failed + sweep.not_checked, MAX_SWEEP_FINDINGS):
+        raise MalformedError(f"{where}: lists other findings than it counts")
+    return sweep
 
 
 def _subject(value: object, where: str) -> Subject:

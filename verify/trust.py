@@ -36,6 +36,7 @@ class Step(StrEnum):
     SEEN = "seen"
     WITNESS = "witness"
     TIME = "time"
+    STORE = "store"
 
 
 DEFAULT_REQUIRED = (

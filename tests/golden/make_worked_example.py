@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -35,6 +36,8 @@ from vault.deposit import Door, Receipt
 from vault.export import Exporter, Target
 from vault.incidents import Incidents
 from vault.log import Log
+from vault.ports import LockMode
+from vault.retention import Retention
 from verify.description import Description
 from verify.envelope import ManifestKey, leaf_of, pae, parse_envelope
 from verify.facts import Facts, Finding, ToolUse
@@ -138,6 +141,7 @@ class Story:
     door: Door
     incidents: Incidents
     exporter: Exporter
+    retention: Retention
     trust: bytes
 
     @classmethod
@@ -162,7 +166,16 @@ class Story:
             trust=parse_trust(trust, where="trust.json"),
             version="0.1.0",
         )
-        return cls(clock, store, index, log, door, incidents, exporter, trust)
+        retention = Retention(
+            store=store,
+            index=index,
+            door=door,
+            incidents=incidents,
+            clock=clock,
+            key=key,
+            mode=LockMode.GOVERNANCE,
+        )
+        return cls(clock, store, index, log, door, incidents, exporter, retention, trust)
 
     def declare(self) -> Receipt:
         """Link 0, log index 0."""
@@ -216,6 +229,7 @@ class Story:
             source=None,
             method="typed by hand",
             collector={"host": "lab.example", "name": "worked example", "version": "1"},
+            guard=partial(self.retention.guard, INCIDENT),
         )
         captured = datetime.fromisoformat("2026-03-02T09:29:58Z")
         for number, (name, content, kinds, label, summary, facts) in enumerate(_exhibits(), 1):

@@ -33,15 +33,20 @@ import verify.facts
 import verify.incident
 import verify.instant
 import verify.merkle
+import verify.retention
 import verify.seen
 import verify.statement
 import verify.strictjson
 import verify.trust
+from cli.config import RECORD_DAYS
+from vault.adapters.directory import DirectoryStore
+from vault.ports import LockMode, Protection
 from verify.chain import Manifest, read_manifest
 from verify.errors import EvidenceError
 from verify.facts import Facts
-from verify.incident import Incident
-from verify.statement import Statement, Type, chain_subject
+from verify.incident import Hold, Incident
+from verify.retention import parse_hold, parse_policy
+from verify.statement import ON_VAULT_CHAIN, Statement, Type, chain_subject
 from verify.strictjson import Object, dumps
 
 TRUST = verify.trust.parse_trust((GOLDEN / "trust.json").read_bytes(), where="trust.json")
@@ -195,12 +200,40 @@ def read_receipt(value: Object) -> object:
         return verify.seen.read_seen(path, TRUST)
 
 
+RELEASED: Object = {
+    "approved_by": {"authenticated": "attested", "person": "Grace"},
+    "event": "released",
+    "exhibits": ["EV-0001"],
+    "matter": "Smith v. Jones",
+    "reason": "settled",
+}
+
 DOCUMENTS: dict[str, tuple[Object, Check]] = {
     "statement": (LINKS[1]["statement"], as_document(verify.statement.parse_statement)),
     "capture": (full_capture(), lambda body: verify.statement.parse_capture(body, where="it")),
     "assessment": (body_of(2), lambda body: verify.statement.parse_assessment(body, where="it")),
     "export": (full_export(), lambda body: verify.statement.parse_export(body, where="it")),
-    "seal": ({"exhibits": 2, "reason": "done"}, lambda body: applied(Type.SEAL, body)),
+    "seal": (
+        {"exhibits": 2, "reason": "done", "lock": "compliance"},
+        lambda body: applied(Type.SEAL, body),
+    ),
+    "released": (RELEASED, lambda body: parse_hold(body, where="it")),
+    "policy": (
+        {"policy": "retention", "rules": [{"days": 400, "kind": "prompt", "severity": "sev1"}]},
+        lambda body: parse_policy(body, where="it", severities=verify.incident.Severity),
+    ),
+    "sweep": (
+        {
+            "checked": 7,
+            "depth": "bytes",
+            "failed": 0,
+            "findings": [{"detail": "cannot be read", "key": "INC-2026-0001 EV-0001"}],
+            "not_checked": 1,
+            "started_at": "2026-03-02T09:00:00Z",
+            "unclaimed": 0,
+        },
+        lambda body: verify.statement.parse_sweep(body, where="it"),
+    ),
     "description": (full_description(), as_document(verify.description.parse_description)),
     "facts": (full_facts(), lambda value: Facts.from_json(value, where="it")),
     "published": (
@@ -232,6 +265,10 @@ def applied(kind: Type, body: Object) -> Incident:
     if kind == Type.INCIDENT and body.get("event") == "reopened":
         incident.sealed = True
     before = MANIFESTS[1].statement
+    if kind == Type.HOLD and body.get("event") == "released":
+        event = parse_hold({"event": "set", "matter": RELEASED["matter"], "ordered_by": None,
+                            "reason": "sued"}, where="it")  # fmt: skip
+        incident.holds.append(Hold(RELEASED["matter"], event, before.recorded_at, 2, before.actor))
     link = dataclasses.replace(before.link, sequence=0 if body.get("event") == "declared" else 2)
     if link.sequence == 0:
         incident = Incident("INC-2026-0001")
@@ -413,6 +450,16 @@ def test_an_assessment_that_says_more_than_its_report_is_reported() -> None:
         assert same == (changes == {})
 
 
+def read_on_vault(kind: Type, body: Object) -> None:
+    """A link of the vault's own chain with this body."""
+    statement = MANIFESTS[0].statement
+    link = dataclasses.replace(statement.link, chain="vault")
+    statement = dataclasses.replace(
+        statement, type=kind, body=body, link=link, subject=(chain_subject("vault"),)
+    )
+    verify.incident.check_vault_link(dataclasses.replace(MANIFESTS[0], statement=statement))
+
+
 # -- events ----------------------------------------------------------------------------------------
 
 EVENTS: dict[str, tuple[Type, Object]] = {
@@ -441,6 +488,9 @@ EVENTS: dict[str, tuple[Type, Object]] = {
         {"exhibits": ["EV-0001"], "kinds": ["other"], "reason": None},
     ),
     "export_failed": (Type.CUSTODY, {"export": 3, "reason": "disk full"}),
+    "set": (Type.HOLD, {"matter": "Smith v. Jones", "reason": "sued", "ordered_by": None}),
+    "released": (Type.HOLD, {name: RELEASED[name] for name in RELEASED if name != "event"}),
+    "extended": (Type.HOLD, {"until": "2040-01-01T00:00:00Z", "reason": "a clock still runs"}),
 }
 
 
@@ -451,7 +501,10 @@ def events_of(section: str) -> dict[str, list[str]]:
 
 
 def test_the_events_are_those_of_the_page() -> None:
-    told = events_of("### 4.2 `incident`") | events_of("### 4.3 `custody`")
+    sections = ("### 4.2 `incident`", "### 4.3 `custody`", "### 4.7 `hold`")
+    told: dict[str, list[str]] = {}
+    for each in sections:
+        told |= events_of(each)
     assert told.keys() == EVENTS.keys()
     assert told.pop("declared") == []
     for event, fields in told.items():
@@ -506,9 +559,14 @@ def test_kinds_types_roles_phases_steps_and_tests_are_those_of_the_page() -> Non
     assert code(kinds[1]) == [kind.value for kind in verify.statement.Kind]
     types = [name for cells in rows("### 3.2 Types\n") for name in code(cells[0])]
     assert set(types) == {kind.value for kind in Type}
-    specified, unspecified = (set(code(cells[0])) for cells in rows("### 3.2 Types\n"))
-    assert specified == {kind.value for kind in verify.incident._TAKE}
-    assert specified.isdisjoint(unspecified)
+    table_of_types = rows("### 3.2 Types\n")
+    specified = {name for cells in table_of_types if cells[2] == "§4" for name in code(cells[0])}
+    on_vault = {name for cells in table_of_types if code(cells[1]) for name in code(cells[0])}
+    assert specified - on_vault == {kind.value for kind in verify.incident._TAKE}
+    assert on_vault == {kind.value for kind in ON_VAULT_CHAIN}
+    for kind in ON_VAULT_CHAIN:
+        said = refusal(lambda body, kind=kind: read_on_vault(kind, body), {})
+        assert ("not known here" in said) == (kind.value not in specified)
     assert code(line_with("| `role` |"))[2:] == [role.value for role in verify.incident.Role]
     assert code(line_with("| `phase` | `text`"))[2:] == [
         phase.value for phase in verify.incident.Phase
@@ -565,7 +623,75 @@ def test_the_reports_fields_are_those_of_the_page() -> None:
     assert set(report["counts"]["evidence"]) | {"counts", "evidence"} == counts
 
 
+def test_retention_is_that_of_the_page() -> None:
+    rules = [
+        (None if kind == "null" else code(kind)[0], (code(severity) or [None])[0], int(days))
+        for kind, severity, days in rows("<!-- policy -->\n")
+    ]
+    built_in = verify.retention.BUILT_IN.rules
+    assert rules == [(rule.kind, rule.severity, rule.days) for rule in built_in]
+    floors = re.search(
+        r"The \*floor\* is (\d+) days for (.*?), what .* (\d+)\ndays", FORMAT, re.DOTALL
+    )
+    assert floors is not None
+    logs = set(code(floors[2]))
+    assert logs == {kind.value for kind in verify.retention.LOG_KINDS}
+    for kind in verify.statement.Kind:
+        floor = int(floors[1]) if kind.value in logs else int(floors[3])
+        assert verify.retention.floor_of([kind]) == floor
+    assert verify.retention.floor_of([]) == int(floors[3])
+    assert f"Vaults write {RECORD_DAYS} days." in FORMAT
+
+
+def test_a_folder_keeps_protection_as_the_page_says(tmp_path: Path) -> None:
+    key = "artifacts/01KB0000000000000000000000"
+    store = DirectoryStore(tmp_path)
+    upload = store.upload(key, size=1)
+    upload.write(b"x")
+    upload.finish()
+    upload.publish()
+    until = datetime(2040, 1, 2, tzinfo=UTC)
+    store.protect(key, None, Protection(until, LockMode.COMPLIANCE, held=True))
+    noted = json.loads((tmp_path / "locks" / key).read_bytes())
+    assert (tmp_path / "locks" / key).read_bytes() == dumps(noted)
+    assert noted == {"held": True, "mode": "compliance", "retain_until": "2040-01-02T00:00:00Z"}
+    told = FORMAT.split("### 10.3 A folder\n")[1].split("\n\n")[0]
+    assert {"held", "mode", "retain_until", "governance", "compliance"} < set(code(told))
+    (row,) = [cells for cells in rows("### 10.1 Keys\n") if cells[0] == "`locks/<key>`"]
+    assert row[2] == "replaced"
+
+
 # -- rules, written down a second time -------------------------------------------------------------
+
+
+def name_key_by_the_letter(name: str) -> str:
+    """§4.7."""
+    old = unicodedata.ucd_3_2_0
+
+    def second_step(text: str) -> str:
+        folded = ""
+        for char in text:
+            if old.category(char) == "Cn":
+                folded += char
+            else:
+                folded += unicodedata.normalize("NFKD", char).casefold()
+        return "".join(char for char in folded if old.category(char)[0] in "LN"
+                       or old.category(char) == "Cn")  # fmt: skip
+
+    return second_step(name.split("@", maxsplit=1)[0]) or second_step(name)
+
+
+@given(st.text(st.one_of(st.characters(), st.sampled_from("@ .ÁáßİKſ\u0301")), max_size=12))
+def test_name_keys_are_those_of_the_page(name: str) -> None:
+    assert verify.retention.name_key(name) == name_key_by_the_letter(name)
+
+
+def test_the_examples_of_one_name_are_those_of_the_page() -> None:
+    line = FORMAT[FORMAT.index("So `ADA@elsewhere`") :].split(" are who ")[0]
+    (other,) = re.findall(r"are who `([^`]+)` is\.", FORMAT)
+    assert {verify.retention.name_key(each) for each in code(line)} == {
+        verify.retention.name_key(other)
+    }
 
 
 def safe_name_by_the_letter(name: str) -> str:

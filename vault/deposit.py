@@ -113,7 +113,8 @@ class Door:
             )
             if not new:
                 self._check_repeated(chain, rows, build)
-            stopped = self._log.settle().get(chain)
+            # Who repeats a deposit met trouble: then all that is owed is seen to, not only this.
+            stopped = self._log.settle(rows if new else None).get(chain)
             # Asked in any case: the process that met the conflict may have been another.
             kept = self._reread(chain, rows)
             if [row.leaf_hash for row in kept] == [row.leaf_hash for row in rows]:

@@ -15,7 +15,8 @@ A crash anywhere is continued by the next call of `settle`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ from vault.errors import (
     UnavailableError,
     VaultError,
 )
-from vault.evidence import sightings
+from vault.evidence import choose, sightings
 from vault.ports import (
     ChainHead,
     Index,
@@ -132,19 +133,50 @@ def next_head(head: ChainHead, manifest: Manifest) -> ChainHead:
         sealed = True
     elif statement.type == Type.INCIDENT and statement.body.get("event") == "reopened":
         sealed = False
-    return ChainHead(statement.link.sequence, manifest.leaf, exhibits, sealed, statement.seen)
+    sequence = statement.link.sequence
+    guarded = sequence if changes_protection(statement) else head.guarded
+    return ChainHead(sequence, manifest.leaf, exhibits, sealed, statement.seen, guarded)
+
+
+def changes_protection(statement: Statement) -> bool:
+    """Whether stored evidence must be protected otherwise once this is kept."""
+    body = statement.body
+    if statement.type == Type.SEAL:
+        return "lock" in body
+    if statement.type == Type.CUSTODY:
+        return body.get("event") == "classified"
+    if statement.type == Type.INCIDENT and body.get("event") == "amended":
+        return any(change["field"] == "severity" for change in body["changes"])
+    return statement.type in (Type.HOLD, Type.POLICY)
 
 
 class Log:
     """The one log of a vault. Several processes may hold one each, over one store and index."""
 
     def __init__(
-        self, store: ObjectStore, index: Index, signer: Signer, origin: str, key: ManifestKey
+        self,
+        store: ObjectStore,
+        index: Index,
+        signer: Signer,
+        origin: str,
+        key: ManifestKey,
+        *,
+        patience: float = 30.0,
     ) -> None:
+        """A log on a store and an index.
+
+        `patience` is how many seconds to wait for another process that publishes: it may hang,
+        and then we go on beside it.
+        """
+        self._patience = patience
         self._store = store
         self._index = index
         self._signer = signer
         self._manifest_key = key
+        self._in_store = 0
+        """The highest number of a checkpoint that this process knows to be in the store."""
+        self._verified: Publication | None = None
+        """The newest checkpoint of the store that this process found the index to tell too."""
         self.verifier = notes.VerifierKey(origin, signer.public)
 
     @property
@@ -152,24 +184,48 @@ class Log:
         """The log's name in checkpoints and statements."""
         return self.verifier.name
 
-    def settle(self) -> dict[str, VaultError]:
+    def settle(self, rows: Sequence[Row] | None = None) -> dict[str, VaultError]:
         """Do everything that is owed, up to a checkpoint in the store over all that is committed.
+
+        With `rows`, just committed: over those, and what stands before them on their chains; the
+        rest is for whoever committed it, or for the next who opens the vault. Writers that meet
+        here let one publish for all.
 
         Gives the chains that stopped because the store holds another link than ours, and why:
         what was ours there is dropped, and was acknowledged to no one; the other chains went on.
         Raises `RecordError` if going on would fork the log, `UnavailableError`.
         """
-        stopped = self._store_manifests()
-        end = self._index.assign()
+        stopped = self._store_manifests(None if rows is None else {row.chain for row in rows})
+        mine = None if rows is None else [row.leaf_hash for row in rows]
+        until = time.monotonic() + self._patience
+        # One publishes for all who wait. That saves work, and no more: without it, racing
+        # processes do the same twice.
+        while mine is None or not self._index.is_covered(mine):
+            with self._index.alone("log", patience=0) as alone:
+                if alone or time.monotonic() >= until:
+                    self._carry_on(mine)
+                    break
+            self._index.wait("log", patience=until - time.monotonic())
+        return stopped
+
+    def _carry_on(self, mine: Sequence[bytes] | None) -> None:
+        """Steps 2 to 5 for all that is stored, unless `mine` was published in between."""
+        if mine is not None and self._index.is_covered(mine):
+            return
+        end, new = self._index.assign(), False
         # Racing processes may publish less than what we integrate; then it is ours to go on.
         for _ in range(_ROUNDS):
             newest = self._check()
             try:
-                self._integrate()
+                self._integrate(end)
             except ProofError as error:
                 raise self._two_histories(f"{error}: it went back while it was read") from error
-            if self._publish(newest) >= end:
-                return stopped
+            shown = self._publish(newest)
+            new = new or shown != newest
+            if (shown.head.size if shown else 0) >= end:
+                if shown is not None:
+                    self._show(shown, new=new)
+                return
         raise UnavailableError("others keep writing to the log; run the command again")
 
     def restore(self) -> None:
@@ -191,8 +247,8 @@ class Log:
                     store=published.note,
                 )
             self._index.add_publication(Publication(number, head, published.note.encode()))
-        self._restore_tail(frontier.size)
-        self._integrate()
+        self._index.mark_published(number)
+        self._integrate(self._restore_tail(frontier.size))
         self.settle()
 
     def check_record(self) -> Seen:
@@ -201,15 +257,23 @@ class Log:
         A statement may name this one as seen: a checkpoint that only the index holds can be lost
         with it, and would then never have been published.
         """
-        known = self._check()
+        known = self._verified
+        # An index that still tells what it told has not gone back; the store is asked before
+        # each signing of a checkpoint, and by whoever begins.
+        if known is None or self._index.publication(known.number) != known:
+            known = self._check()
         return Seen(known.head.size, known.head.root.hex()) if known else SEEN_NOTHING
 
     def covering(self, index: int) -> Publication:
         """The first published checkpoint that covers a log index. Raises `NotFoundError`."""
         publication = self._index.first_publication_covering(index + 1)
-        if publication is None or not self._store.exists(layout.publication(publication.number)):
+        if publication is None or not self._is_in_store(publication):
             raise NotFoundError(f"no checkpoint covers log index {index} yet; run it again")
         return publication
+
+    def published(self, number: int) -> PublishedCheckpoint:
+        """A published checkpoint as the store holds it. Raises `RecordError`, `NotFoundError`."""
+        return self._open_published(number)[0]
 
     def newest(self) -> Checkpoint:
         """The newest published checkpoint. Raises `NotFoundError` for a log without entries."""
@@ -220,12 +284,12 @@ class Log:
 
     def inclusion(self, index: int, publication: Publication) -> TlogProof:
         """The proof that the entry at `index` is under a publication's checkpoint."""
-        path = inclusion_path(index, publication.head.size, self.range_hash)
+        path = inclusion_path(index, publication.head.size, _Nodes(self._index).range_hash)
         return TlogProof(index, tuple(path), parse_checkpoint(publication.note))
 
     def multi_inclusion(self, indices: Sequence[int], size: int) -> list[bytes]:
         """One proof for many entries in the tree of `size`."""
-        return multi_inclusion_hashes(indices, size, self.range_hash)
+        return multi_inclusion_hashes(indices, size, _Nodes(self._index).range_hash)
 
     def consistency(self, older: int, newer: int | None = None) -> ConsistencyProof:
         """The proof that the tree at one size extends that at another. Raises `ProofError`."""
@@ -239,32 +303,24 @@ class Log:
             or not self._store.exists(layout.publication(publication.number))
         ):
             raise ProofError(f"no checkpoint of size {newer} was ever published by this log")
-        path = consistency_path(older, publication.head.size, self.range_hash)
+        path = consistency_path(older, publication.head.size, _Nodes(self._index).range_hash)
         return ConsistencyProof(older, tuple(path), parse_checkpoint(publication.note))
 
-    def range_hash(self, start: int, end: int) -> bytes:
-        """Root of the leaves [start, end), where the RFC 6962 tree has such a subtree."""
-        size = end - start
-        if size <= WIDTH:
-            hashes = self._index.leaf_hashes(start, end)
-            if len(hashes) != size:
-                raise ProofError(f"the index lacks log entries between {start} and {end}")
-            return root_of(hashes)
-        level, width = 1, WIDTH
-        while width * WIDTH <= size:
-            level, width = level + 1, width * WIDTH
-        blocks = self._index.subtrees(level, start // width, end // width)
-        if len(blocks) != end // width - start // width:
-            raise ProofError(f"the index lacks tree nodes between {start} and {end}")
-        if end % width:
-            blocks.append(self.range_hash(end - end % width, end))
-        return root_of(blocks)
+    def _is_in_store(self, publication: Publication) -> bool:
+        """Whether a publication's object is there; what was there once is locked."""
+        if publication.number > self._in_store:
+            self._in_store = max(self._in_store, self._index.published())
+        if publication.number > self._in_store:
+            if not self._store.exists(layout.publication(publication.number)):
+                return False
+            self._in_store = publication.number
+        return True
 
-    def _store_manifests(self) -> dict[str, VaultError]:
+    def _store_manifests(self, chains: Collection[str] | None) -> dict[str, VaultError]:
         """Step 1. Gives the chains that stopped; the others go on."""
         done: list[Row] = []
         stopped: dict[str, VaultError] = {}
-        for row in self._index.unstored():
+        for row in self._index.unstored(None if chains is None else sorted(chains)):
             if row.chain in stopped:
                 continue
             try:
@@ -302,8 +358,8 @@ class Log:
             "evault log audit; if it passes, the index was put back: evault log rebuild"
         )
 
-    def _restore_tail(self, size: int) -> None:
-        """Give the entries after `size` the indices that tiles in the store give them.
+    def _restore_tail(self, size: int) -> int:
+        """Give the entries after `size` the indices that tiles in the store give them; the new end.
 
         They were assigned before a crash, and never published; but tiles are written once, and
         another order would never fit into them.
@@ -320,13 +376,14 @@ class Log:
             listed = [data[at : at + HASH_SIZE] for at in range(0, len(data), HASH_SIZE)]
             known = self._index.leaf_hashes(number * WIDTH, size)
             if listed[: len(known)] != known:
-                return  # a tile of another history, which the audit shows
+                return size  # a tile of another history, which the audit shows
             tail += listed[len(known) :]
             if not whole:
                 break
             number += 1
         with suppress(UnavailableError):  # lists what is no manifest: the same
-            self._index.place(tail, start=size)
+            return self._index.place(tail, start=size)
+        return size
 
     def open_manifest(self, chain: str, sequence: int, data: bytes) -> Manifest:
         """Open a manifest object, which must be signed by our key and be where it belongs."""
@@ -337,31 +394,36 @@ class Log:
             raise MalformedError(f"{where}: holds {manifest.name}")
         return manifest
 
-    def _integrate(self) -> None:
+    def _integrate(self, end: int) -> None:
         """Step 4. Tiles are a pure function of size and entries, so racing writers agree.
 
         Raises `ProofError` if the index lacks entries that it had a moment ago.
         """
         older = self._index.tree()
-        end = self._assigned_end(older.size)
-        if end == older.size:
+        if end <= older.size:
             return
+        if _Nodes(self._index).range_hash(0, older.size) != older.root:
+            raise IndexDamagedError(
+                f"the index's first {older.size} log entries are not those of its tree; nothing is "
+                "lost: run: evault log rebuild"
+            )
         for number in range(older.size // WIDTH, (end - 1) // WIDTH + 1):
             start, stop = number * WIDTH, min((number + 1) * WIDTH, end)
-            hashes = _whole(self._index.leaf_hashes(start, stop), stop - start)
-            entries = _whole(self._index.leaves(start, stop), stop - start)
-            if [leaf_hash(each) for each in entries] != hashes:
+            entries = self._index.entries(start, stop)
+            hashes = _whole([entry.leaf_hash for entry in entries], stop - start)
+            if [leaf_hash(entry.leaf) for entry in entries] != hashes:
                 raise IndexDamagedError(
                     f"the index's log entries from {start} on are damaged; nothing is lost: "
                     "run: evault log rebuild"
                 )
-            bundle = b"".join(len(each).to_bytes(2, "big") + each for each in entries)
+            leaves = [entry.leaf for entry in entries]
+            bundle = b"".join(len(each).to_bytes(2, "big") + each for each in leaves)
             self._put_tile(layout.tile(0, number, stop - start), b"".join(hashes))
             self._put_tile(layout.entry_bundle(number, stop - start), bundle)
             if stop - start == WIDTH:
                 self._index.add_subtree(1, number, root_of(hashes))
         self._integrate_levels(older.size, end)
-        newer = TreeHead(end, self.range_hash(0, end))
+        newer = TreeHead(end, _Nodes(self._index).range_hash(0, end))
         self._index.advance(older, newer)
 
     def _integrate_levels(self, older: int, newer: int) -> None:
@@ -384,14 +446,8 @@ class Log:
                 "writes to this store, or the index was put back",
             ) from error
 
-    def _assigned_end(self, start: int) -> int:
-        end = start
-        while page := self._index.leaf_hashes(end, end + 4 * WIDTH):
-            end += len(page)
-        return end
-
-    def _publish(self, newest: Publication | None) -> int:
-        """Step 5; `newest` is the store's newest checkpoint. The size that the store then covers.
+    def _publish(self, newest: Publication | None) -> Publication | None:
+        """Step 5; `newest` is the store's newest checkpoint. The one that then is, if any.
 
         A number is added to the index only by one who put, or found, the one before it in the
         store: so the index is at most one ahead, and what it has is owed and put again.
@@ -413,10 +469,11 @@ class Log:
             number = last.number + 1 if last else 1
             ours = Publication(number, tree, str(signed).encode())
             shown = self._put_publication(self._index.add_publication(ours), before=shown)
-        if shown is None:
-            return 0
-        self._show(shown)
-        return shown.head.size
+        if shown is not None and shown != newest:
+            self._index.mark_published(shown.number)
+            self._in_store = max(self._in_store, shown.number)
+            self._verified = shown
+        return shown
 
     def _put_publication(
         self, publication: Publication | None, *, before: Publication | None
@@ -440,22 +497,24 @@ class Log:
             ) from error
         return publication
 
-    def _show(self, publication: Publication) -> None:
+    def _show(self, publication: Publication, *, new: bool) -> None:
         """Put `log/checkpoint`, which outsiders read and nothing here trusts."""
         while True:
-            try:
-                shown = parse_checkpoint(self._store.get(layout.CHECKPOINT)).head.size
-            except EvidenceError:
-                shown = 0
-            if publication.head.size > shown:
+            if new or self._shown_size() < publication.head.size:
                 self._store.put_latest(layout.CHECKPOINT, publication.note)
-            # Another may have shown a later one between our look and our put: show it again.
+            # Another may have shown a later one just before our put: show it again.
             last = self._index.last_publication()
             if last is None or last.number <= publication.number:
                 return
-            if not self._store.exists(layout.publication(last.number)):
+            if not self._is_in_store(last):
                 return  # whoever puts it will show it
-            publication = last
+            publication, new = last, False
+
+    def _shown_size(self) -> int:
+        try:
+            return parse_checkpoint(self._store.get(layout.CHECKPOINT)).head.size
+        except EvidenceError:
+            return 0
 
     def _newest_in_store(self, last: Publication | None) -> int:
         """The number of the newest checkpoint in the store; 0 if there is none.
@@ -463,25 +522,24 @@ class Log:
         Numbers have no gaps, so existence is probed from `last`, the newest of the index.
         """
         number = last.number if last else 0
-        if last and not self._store.exists(layout.publication(number)):
+        if last and not self._is_in_store(last):
             number -= 1  # committed before a crash, and owed to the store: that can be one
             if number and not self._store.exists(layout.publication(number)):
-                raise RecordError(
-                    f"{layout.publication(number)} was published, and is not in the store: the "
-                    "store was put back, is not mounted, or is another vault's. Nothing is "
-                    "signed. Give this vault its own store again\n"
-                    f"--- in the index\n{last.note.decode()}",
-                    index=last.note.decode(),
-                )
+                raise self._lost(number)
         step = 1
-        while self._store.exists(layout.publication(number + step)):
+        while self._was_put(number + step):
             number += step
             step *= 2
         while step > 1:
             step //= 2
-            if self._store.exists(layout.publication(number + step)):
+            if self._was_put(number + step):
                 number += step
         return number
+
+    def _was_put(self, number: int) -> bool:
+        """Whether a checkpoint is in the store, where it most likely is not: one list tells."""
+        key = layout.publication(number)
+        return any(each.key == key and not each.marker for each in self._store.versions(key))
 
     def _check(self) -> Publication | None:
         """Step 3: the store's newest checkpoint is signed by our key, over our own tree.
@@ -492,7 +550,14 @@ class Log:
         newest = self._newest_in_store(known)
         if newest == 0:
             return None
-        published, head = self._open_published(newest)
+        # What was put or read here once is locked, and need not be read again.
+        is_verified = known is not None and known == self._verified and known.number == newest
+        if known and is_verified and self._root(known.head.size) == known.head.root:
+            return known
+        try:
+            published, head = self._open_published(newest)
+        except NotFoundError as error:
+            raise self._lost(newest) from error
         # The index is read after the store, so it cannot lawfully be behind it.
         own = self._index.publication(newest)
         if (own and own.note.decode() != published.note) or self._root(head.size) != head.root:
@@ -514,21 +579,23 @@ class Log:
                 )
             size = head.size
             self._index.add_publication(Publication(number, head, published.note.encode()))
-        return Publication(newest, head, published.note.encode())
+        self._verified = Publication(newest, head, published.note.encode())
+        return self._verified
 
     def _root(self, size: int) -> bytes | None:
         """Our own root at a size; None for a size that our tree has not reached."""
-        if size > self._index.tree().size:
-            return None
+        tree = self._index.tree()
+        if size >= tree.size:
+            return tree.root if size == tree.size else None
         try:
-            return self.range_hash(0, size)
+            return _Nodes(self._index).range_hash(0, size)
         except ProofError:
             return None
 
     def _open_published(self, number: int) -> tuple[PublishedCheckpoint, TreeHead]:
         """A checkpoint in the store, which must be signed by our key. Raises `RecordError`."""
         key = layout.publication(number)
-        data, note = self._store.get(key), ""
+        data, note = choose(self._store, key, lambda data: self._is_ours(data, number)), ""
         try:
             published = parse_published(data, number=number)
             note = published.note
@@ -539,6 +606,24 @@ class Log:
                 "nothing is signed until this is understood. Run: evault log audit",
                 store=note,
             ) from error
+
+    def _is_ours(self, data: bytes, number: int) -> bool:
+        try:
+            note = parse_published(data, number=number).note.encode()
+            open_checkpoint(note, self.verifier)
+        except _NO_EVIDENCE:
+            return False
+        return True
+
+    def _lost(self, number: int) -> RecordError:
+        last = self._index.last_publication()
+        index = last.note.decode() if last else ""
+        return RecordError(
+            f"{layout.publication(number)} was published, and is not in the store: the store was "
+            "put back, is not mounted, or is another vault's. Nothing is signed. Give this vault "
+            f"its own store again\n--- in the index\n{index}",
+            index=index,
+        )
 
     def _two_histories(self, what: str, *, note: str = "") -> RecordError:
         """An error that shows the store's checkpoint, by default the newest, and the index's."""
@@ -553,6 +638,48 @@ class Log:
             store=store,
             index=index,
         )
+
+
+class _Nodes:
+    """Nodes of the tree out of the index, 256 at a time, for one question about one moment."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._blocks: dict[tuple[int, int], list[bytes]] = {}
+
+    def range_hash(self, start: int, end: int) -> bytes:
+        """Root of the leaves [start, end), where the RFC 6962 tree has such a subtree.
+
+        Raises `ProofError` if the index lacks some of them.
+        """
+        level, width = 0, 1
+        while width * WIDTH < end - start:
+            level, width = level + 1, width * WIDTH
+        nodes = self._nodes(level, start // width, end // width)
+        if end % width:
+            nodes.append(self.range_hash(end - end % width, end))
+        return root_of(nodes)
+
+    def _nodes(self, level: int, start: int, end: int) -> list[bytes]:
+        """The roots of the subtrees of 256^level leaves numbered [start, end), at most 256."""
+        found: list[bytes] = []
+        for number in range(start // WIDTH, (end - 1) // WIDTH + 1):
+            block = self._block(level, number)
+            first = number * WIDTH
+            found += block[max(start - first, 0) : end - first]
+        if len(found) != end - start:
+            raise ProofError(f"the index lacks tree nodes of level {level}, {start} to {end}")
+        return found
+
+    def _block(self, level: int, number: int) -> list[bytes]:
+        if (level, number) not in self._blocks:
+            start, end = number * WIDTH, (number + 1) * WIDTH
+            self._blocks[level, number] = (
+                self._index.subtrees(level, start, end)
+                if level
+                else self._index.leaf_hashes(start, end)
+            )
+        return self._blocks[level, number]
 
 
 def _whole(hashes: list[bytes], count: int) -> list[bytes]:
@@ -586,13 +713,8 @@ def adopt_from_store(
     """
     batch: list[NewManifest] = []
     while store.exists(layout.manifest(chain, head.sequence + 1)):
-        sequence = head.sequence + 1
-        data = store.get(layout.manifest(chain, sequence))
-        try:
-            manifest = read(chain, sequence, data)
-        except _NO_EVIDENCE:
-            break
-        if manifest.statement.link.previous != head.leaf:
+        data, manifest = _link_after(store, chain, head, read)
+        if manifest is None:
             break
         head = next_head(head, manifest)
         batch.append(indexed(manifest, data, head, _sightings(store, manifest)))
@@ -602,6 +724,26 @@ def adopt_from_store(
     if batch:
         index.adopt(chain, batch)
     return head
+
+
+def _link_after(
+    store: ObjectStore,
+    chain: str,
+    head: ChainHead,
+    read: Callable[[str, int, bytes], Manifest],
+) -> tuple[bytes, Manifest | None]:
+    """The manifest in the store that continues a chain, and its bytes; None if none does."""
+    sequence = head.sequence + 1
+
+    def link(data: bytes) -> Manifest | None:
+        try:
+            manifest = read(chain, sequence, data)
+        except _NO_EVIDENCE:
+            return None
+        return manifest if manifest.statement.link.previous == head.leaf else None
+
+    data = choose(store, layout.manifest(chain, sequence), lambda data: link(data) is not None)
+    return data, link(data)
 
 
 def _sightings(store: ObjectStore, manifest: Manifest) -> tuple[Sighting, ...]:
@@ -628,6 +770,7 @@ def indexed(
         envelope=data,
         head=head,
         sightings=seen_as,
+        owes=changes_protection(statement),
     )
 
 

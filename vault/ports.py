@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from verify.merkle import TreeHead
@@ -14,6 +16,80 @@ Clock = Callable[[], datetime]
 """Gives the present moment, with a zone."""
 
 
+class LockMode(StrEnum):
+    """How firmly retention binds: governance yields to a special permission, compliance to nobody.
+
+    The terms of S3 Object Lock. The later one is the firmer.
+    """
+
+    GOVERNANCE = "governance"
+    COMPLIANCE = "compliance"
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What keeps one object version in being: retention, and a legal hold beside it."""
+
+    retain_until: datetime | None = None
+    mode: LockMode = LockMode.GOVERNANCE
+    held: bool = False
+
+
+UNPROTECTED = Protection()
+
+
+def extended(known: Protection, wanted: Protection) -> Protection:
+    """The protection of an object that was `known`, once `wanted` is added: never less."""
+    dates = [each for each in (known.retain_until, wanted.retain_until) if each]
+    retained = known.retain_until is not None
+    firm = (retained and known.mode == LockMode.COMPLIANCE) or (
+        wanted.retain_until is not None and wanted.mode == LockMode.COMPLIANCE
+    )
+    mode = LockMode.COMPLIANCE if firm else LockMode.GOVERNANCE
+    return Protection(max(dates, default=None), mode, wanted.held)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectState:
+    """What a store says of one object without reading its bytes: a claim of the store's own."""
+
+    version_id: str | None
+    size: int
+    sha256: str | None
+    """The digest of the whole object that the store recorded (hex), None where it has none."""
+    composite: tuple[str, int] | None
+    """SHA-256 over the raw digests of the parts (hex), and their number, where it has that."""
+    protection: Protection
+    covered_by: str | None = None
+    """What lies over the version asked for: a newer version's id, or `a delete marker`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a key, or a delete marker over it."""
+
+    key: str
+    version_id: str | None
+    marker: bool
+    newest: bool
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTraits:
+    """What a store can do; reports say so where it cannot."""
+
+    kind: str
+    """`directory` or `s3`."""
+    locks: bool
+    """Whether the store itself refuses to remove what is protected, also to its owner."""
+    versions: bool
+    checksums: bool
+    """Whether it keeps a SHA-256 of its own of each object."""
+    parallel: int = 1
+    """How many calls at once are worth it."""
+
+
 class Upload(Protocol):
     """One object on its way into the store. Nothing is visible before `publish`."""
 
@@ -21,10 +97,10 @@ class Upload(Protocol):
         """Add bytes. Raises `UnavailableError`."""
 
     def finish(self) -> Stored:
-        """Make the bytes durable and give their digests; no more may be written."""
+        """Give the digests; no more may be written."""
 
     def publish(self) -> str | None:
-        """Make the finished object visible under its key; give its version id, if any."""
+        """Make the finished object durable and visible under its key; its version id, if any."""
 
     def abort(self) -> None:
         """Leave nothing behind. Allowed at any time before `publish`, and then without effect."""
@@ -34,20 +110,33 @@ class ObjectStore(Protocol):
     """A durable map from key to bytes that never silently overwrites.
 
     A write is durable once its call returns. All methods raise `UnavailableError` when the store
-    cannot be used, and `NotFoundError` for a key that is not there.
+    cannot be used, and `NotFoundError` for a key that is not there. Where the store has versions,
+    a key whose newest version is a delete marker *is* there: markers never hide anything.
     """
 
-    def upload(self, key: str, *, size: int | None) -> Upload:
-        """Begin an object under a fresh key; `size` is a hint, None for unknown."""
+    @property
+    def traits(self) -> StoreTraits:
+        """What the store can do."""
+
+    def upload(self, key: str, *, size: int | None, protection: Protection = UNPROTECTED) -> Upload:
+        """Begin an object under a fresh key, protected from its first moment on.
+
+        `size` is a hint, None for unknown.
+        """
 
     def put_once(self, key: str, data: bytes) -> None:
-        """Write a key once. Identical bytes succeed, others raise `ObjectConflictError`."""
+        """Write a key once. Identical bytes succeed, others raise `ObjectConflictError`.
+
+        Retention is the store's own for what `layout.is_locked` names: chains and log. Where a
+        delete marker lies over a key, others than the first bytes are refused for
+        `layout.is_fence`; elsewhere they may become another version.
+        """
 
     def put_latest(self, key: str, data: bytes) -> None:
         """Replace a key's bytes as a whole; for `log/checkpoint` alone."""
 
     def get(self, key: str, *, version_id: str | None = None) -> bytes:
-        """The whole object, for small ones."""
+        """The whole object, for small ones; its newest version unless one is named."""
 
     def read(
         self, key: str, *, version_id: str | None = None, offset: int = 0, length: int | None = None
@@ -59,6 +148,21 @@ class ObjectStore(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys below a prefix, in bytewise order."""
+
+    def versions(self, prefix: str) -> Iterator[Version]:
+        """All versions and delete markers of all keys below a prefix; by key, the oldest first.
+
+        A prefix may be a whole key.
+        """
+
+    def state(self, key: str, version_id: str | None) -> ObjectState:
+        """What the store says of one version without reading it. Raises `NotFoundError`."""
+
+    def protect(self, key: str, version_id: str | None, protection: Protection) -> None:
+        """Protect one version: retention and mode are only ever extended, the hold is set so.
+
+        Whatever the version has beyond `protection` stays. Raises `NotFoundError`.
+        """
 
 
 class Signer(Protocol):
@@ -81,6 +185,8 @@ class ChainHead:
     exhibits: int
     sealed: bool
     seen: Seen
+    guarded: int = -1
+    """The last link that changed how evidence on the chain must be protected, -1 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +211,8 @@ class NewManifest:
     head: ChainHead
     """The chain's head once this manifest is its last link."""
     sightings: tuple[Sighting, ...] = ()
+    owes: bool = False
+    """Whether something is to be done to stored objects once this is kept: see `Index.owing`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +228,14 @@ class Row:
     envelope: bytes
     stored: bool
     index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the log."""
+
+    leaf: bytes
+    leaf_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +271,17 @@ class Index(Protocol):
     def chains(self, prefix: str) -> list[str]:
         """The ids of all chains that start with a prefix, sorted."""
 
-    def sighting(
-        self, chain: str, fingerprint: str, *, before: int | None = None
-    ) -> tuple[str, int] | None:
-        """Exhibit and sequence of the newest sighting with this fingerprint, before a link."""
+    def sightings(self, chain: str, *, before: int | None = None) -> dict[str, tuple[str, int]]:
+        """All fingerprints of a chain, each with exhibit and sequence of its newest sighting.
 
-    def unstored(self) -> list[Row]:
-        """Committed manifests that the store may not hold yet, in commit order."""
+        With `before`, as the chain was before that link.
+        """
+
+    def unstored(self, chains: Sequence[str] | None = None) -> list[Row]:
+        """Committed manifests that the store may not hold yet, of all or some chains.
+
+        In commit order.
+        """
 
     def mark_stored(self, rows: Sequence[Row]) -> None:
         """Note that the store holds these manifests."""
@@ -191,7 +311,10 @@ class Index(Protocol):
     def advance(self, older: TreeHead, newer: TreeHead) -> bool:
         """Compare-and-swap size and root; False if another was first."""
 
-    def leaves(self, start: int, end: int) -> list[bytes]:
+    def is_covered(self, leaf_hashes: Sequence[bytes]) -> bool:
+        """Whether the newest publication noted to be in the store covers all of these leaves."""
+
+    def entries(self, start: int, end: int) -> list[Entry]:
         """Log entries [start, end)."""
 
     def leaf_hashes(self, start: int, end: int) -> list[bytes]:
@@ -214,3 +337,25 @@ class Index(Protocol):
 
     def add_publication(self, publication: Publication) -> Publication:
         """Commit a publication under its number; the one that was first wins, and comes back."""
+
+    def published(self) -> int:
+        """The highest number of a publication that was noted to be in the store, 0 for none."""
+
+    def mark_published(self, number: int) -> None:
+        """Note that the store holds the publications up to this number."""
+
+    def owing(self) -> list[tuple[str, int]]:
+        """Chain and sequence of each link whose effect on stored objects is not done yet."""
+
+    def paid(self, chain: str, sequence: int) -> None:
+        """Note that the effects of a chain's links are done, up to one."""
+
+    def alone(self, what: str, *, patience: float) -> AbstractContextManager[bool]:
+        """Keep other processes and threads out of `what`; False if not within `patience` seconds.
+
+        The holder's death ends it. It is not a transaction, and may be held around I/O; what must
+        be right whatever happens does not rest on it alone.
+        """
+
+    def wait(self, what: str, *, patience: float) -> None:
+        """Wait until nobody is alone with `what`, or for `patience` seconds."""

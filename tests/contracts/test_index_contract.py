@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from threading import Barrier
 
 import pytest
+from servers.postgres import SERVICE
 
+from vault.adapters.database import Database, PostgresDatabase, SqliteDatabase
 from vault.adapters.sql import SqlIndex
 from vault.errors import DepositConflictError, StaleHeadError, UnavailableError
-from vault.ports import ChainHead, Index, NewManifest, Publication, Row, Sighting
+from vault.ports import ChainHead, Entry, Index, NewManifest, Publication, Row, Sighting
 from verify.digest import EMPTY, sha256_hex
 from verify.merkle import EMPTY_HEAD, TreeHead, leaf_hash
 from verify.statement import SEEN_NOTHING, Seen
@@ -23,21 +24,44 @@ Connect = Callable[[], SqlIndex]
 
 A, B = "INC-2026-0001", "INC-2026-0002"
 WRITERS = 4
-BACKENDS = ("sqlite",)
+Backend = Callable[[pytest.FixtureRequest], tuple[Callable[[], Database], Callable[[], None]]]
+"""Makes an index; gives how to connect to it, and how to remove it."""
+
+
+def sqlite_file(
+    request: pytest.FixtureRequest,
+) -> tuple[Callable[[], Database], Callable[[], None]]:
+    path = request.getfixturevalue("tmp_path") / "index.sqlite"
+    SqliteDatabase(path, create=True).close()
+    return lambda: SqliteDatabase(path), lambda: None
+
+
+def postgresql(request: pytest.FixtureRequest) -> tuple[Callable[[], Database], Callable[[], None]]:
+    """As the service's own role, which may do no more than it needs."""
+    server = request.getfixturevalue("postgres_server")
+    name = server.database()
+    made = PostgresDatabase(server.url(name), create=True)
+    made.grant(SERVICE)
+    made.close()
+    return lambda: PostgresDatabase(server.url(name, SERVICE)), lambda: server.drop(name)
+
+
+BACKENDS: dict[str, Backend] = {"sqlite": sqlite_file, "postgresql": postgresql}
 
 
 @pytest.fixture(params=BACKENDS)
-def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connect]:
-    path, opened = tmp_path / "index.sqlite", []
-    SqlIndex.open_sqlite(path, create=True).close()
+def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    open_database, remove = BACKENDS[request.param](request)
+    opened = []
 
-    def connect_sqlite() -> SqlIndex:
-        opened.append(SqlIndex.open_sqlite(path))
+    def open_index() -> SqlIndex:
+        opened.append(SqlIndex(open_database()))
         return opened[-1]
 
-    yield {"sqlite": connect_sqlite}[request.param]
+    yield open_index
     for each in opened:
         each.close()
+    remove()
 
 
 @pytest.fixture
@@ -54,6 +78,8 @@ def manifest(
     sealed: bool = False,
     exhibits: int = 0,
     seen: Seen = SEEN_NOTHING,
+    guarded: int = -1,
+    owes: bool = False,
 ) -> NewManifest:
     deposit = deposit or f"deposit-{sequence}"
     leaf = f"{chain}/{sequence}/{deposit}".encode()
@@ -65,8 +91,9 @@ def manifest(
         leaf=leaf,
         leaf_hash=leaf_hash(leaf),
         envelope=b"envelope of " + leaf,
-        head=ChainHead(sequence, leaf_hash(leaf).hex(), exhibits, sealed, seen),
+        head=ChainHead(sequence, leaf_hash(leaf).hex(), exhibits, sealed, seen, guarded),
         sightings=tuple(sightings),
+        owes=owes,
     )
 
 
@@ -114,7 +141,9 @@ def test_the_first_manifest_is_built_on_an_empty_head(index: Index) -> None:
 
 
 def test_a_head_is_kept_whole(connect: Connect) -> None:
-    given = manifest(A, 0, sealed=True, exhibits=12_345, seen=Seen(7, sha256_hex(b"root")))
+    given = manifest(
+        A, 0, sealed=True, exhibits=12_345, seen=Seen(7, sha256_hex(b"root")), guarded=3
+    )
     connect().append(A, ["deposit-0"], lambda _: [given])
     assert connect().head(A) == given.head
 
@@ -246,9 +275,9 @@ def test_indices_are_contiguous_and_stay(connect: Connect) -> None:
     assert places(index, A) == [0, 2, 4]
     assert places(index, B) == [1, 3, 5]
     leaves = [f"{chain}/{n}/{c}{n}".encode() for n in range(3) for chain, c in ((A, "a"), (B, "b"))]
-    assert index.leaves(0, 6) == leaves
+    assert index.entries(0, 6) == [Entry(each, leaf_hash(each)) for each in leaves]
     assert index.leaf_hashes(1, 4) == [leaf_hash(each) for each in leaves[1:4]]
-    assert index.leaves(4, 100) == leaves[4:]
+    assert [entry.leaf for entry in index.entries(4, 100)] == leaves[4:]
     assert index.leaf_hashes(6, 9) == []
 
 
@@ -301,6 +330,125 @@ def test_place_refuses_a_leaf_that_no_manifest_has(index: Index) -> None:
     assert places(index, A) == [None], "all or nothing"
 
 
+def test_unstored_of_some_chains_leaves_out_the_others(index: Index) -> None:
+    rows = [append(index, chain, "x")[0] for chain in (B, A, "vault")]
+    assert index.unstored([A, "vault"]) == rows[1:]
+    assert index.unstored([]) == []
+
+
+def test_what_is_logged_does_not_become_merely_stored_again(connect: Connect) -> None:
+    """A slow process notes what a quick one has carried on long since."""
+    rows = append(connect(), A, "one")
+    connect().mark_stored(rows)
+    connect().assign()
+    connect().mark_stored(rows)
+    assert places(connect(), A) == [0]
+    assert connect().assign() == 1
+
+
+def test_a_leaf_is_covered_once_it_is_under_a_publication_in_the_store(index: Index) -> None:
+    hashes = [row.leaf_hash for chain in (A, B) for row in stored(index, chain, "x")]
+    for step in (
+        index.assign,
+        lambda: index.add_publication(publication(1, 1)),
+        lambda: index.add_publication(publication(2, 2)),
+    ):
+        assert not index.is_covered(hashes[:1])
+        step()
+    index.mark_published(1)
+    assert [index.is_covered([each]) for each in hashes] == [True, False]
+    assert not index.is_covered(hashes)
+    index.mark_published(2)
+    assert index.is_covered([*hashes, *hashes])
+    assert not index.is_covered([*hashes, bytes(32)])
+
+
+# What is owed to stored objects
+
+
+def test_what_a_link_owes_is_listed_until_it_is_paid(connect: Connect) -> None:
+    owing = [manifest(A, 0, owes=True), manifest(A, 1), manifest(A, 2, owes=True)]
+    connect().append(A, [each.deposit for each in owing], lambda _: owing)
+    connect().adopt(B, [manifest(B, 0, owes=True)])
+    assert connect().owing() == [(A, 0), (A, 2), (B, 0)]
+    connect().paid(A, 1)
+    assert connect().owing() == [(A, 2), (B, 0)]
+    connect().paid(A, 2)
+    connect().paid(A, 2)
+    assert connect().owing() == [(B, 0)]
+
+
+# Alone
+
+
+def test_one_at_a_time_is_alone_and_the_other_waits_or_is_told(connect: Connect) -> None:
+    index, other = connect(), connect()
+    with index.alone("log", patience=1) as first:
+        with other.alone("log", patience=0.05) as second:
+            assert (first, second) == (True, False)
+        with other.alone(f"protection of {A}", patience=0) as elsewhere:
+            assert elsewhere
+    with other.alone("log", patience=0) as second:
+        assert second
+
+
+def test_who_waits_to_be_alone_is_when_the_other_has_ended(connect: Connect) -> None:
+    order, entered = [], Barrier(2)
+
+    def first() -> None:
+        with connect().alone("log", patience=0) as alone:
+            entered.wait()
+            order.append(("first", alone))
+
+    def second() -> None:
+        mine = connect()
+        entered.wait()
+        with mine.alone("log", patience=60) as alone:
+            order.append(("second", alone))
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(first), pool.submit(second)]:
+            each.result()
+    assert order == [("first", True), ("second", True)]
+
+
+def test_being_alone_ends_with_an_error_inside(connect: Connect) -> None:
+    with pytest.raises(UnavailableError, match="inside"), connect().alone("log", patience=0):
+        raise UnavailableError("inside")
+    with connect().alone("log", patience=0) as alone:
+        assert alone
+
+
+def test_who_waits_goes_on_when_nobody_is_alone_any_more(connect: Connect) -> None:
+    order, entered = [], Barrier(3)
+
+    def first() -> None:
+        with connect().alone("log", patience=0) as alone:
+            entered.wait()
+            order.append(f"alone {alone}")
+
+    def waiting() -> None:
+        mine = connect()
+        entered.wait()
+        mine.wait("log", patience=60)
+        order.append("waited")
+
+    with ThreadPoolExecutor(3) as pool:
+        for each in [pool.submit(first), pool.submit(waiting), pool.submit(waiting)]:
+            each.result()
+    assert order == ["alone True", "waited", "waited"]
+
+
+def test_a_wait_ends_with_patience_and_holds_nobody_up(connect: Connect) -> None:
+    index = connect()
+    index.wait("log", patience=0.05)
+    with index.alone("log", patience=0) as alone:
+        assert alone
+        connect().wait("log", patience=0.05)
+    with connect().alone("log", patience=0) as alone:
+        assert alone
+
+
 # Giving way to another writer
 
 
@@ -320,7 +468,7 @@ def test_dropping_takes_the_row_all_after_it_and_what_they_saw(index: Index) -> 
     assert index.drop_from(lost[0], head)
     assert list(index.rows(A)) == [replace(kept[0], stored=True, index=0)]
     assert index.head(A) == head
-    assert index.sighting(A, "f") is None
+    assert index.sightings(A) == {}
     assert index.unstored() == other
     assert append(index, A, "lost")[0].sequence == 1, "its deposit id is free again"
 
@@ -341,7 +489,7 @@ def test_what_is_logged_or_was_dropped_by_another_is_not_dropped(connect: Connec
     index.adopt(A, [theirs])
     assert not connect().drop_from(ours, None)
     assert index.head(A) == theirs.head
-    assert index.sighting(A, "f") == ("EV-0001", 0)
+    assert index.sightings(A) == {"f": ("EV-0001", 0)}
     index.assign()
     logged = next(iter(index.rows(A)))
     assert not index.drop_from(logged, None)
@@ -438,6 +586,16 @@ def test_the_first_publication_that_covers_a_size_is_found(index: Index) -> None
     assert last.number == 3
 
 
+def test_what_is_published_is_noted_and_never_less(connect: Connect) -> None:
+    assert connect().published() == 0
+    for number, expected in ((3, 3), (2, 3), (3, 3), (9, 9)):
+        connect().mark_published(number)
+        assert connect().published() == expected
+    head = TreeHead(1, leaf_hash(b"x"))
+    assert connect().advance(EMPTY_HEAD, head)
+    assert (connect().published(), connect().tree()) == (9, head)
+
+
 def test_subtrees_are_kept_once_and_given_in_order(index: Index) -> None:
     for number in (2, 0, 1):
         index.add_subtree(1, number, bytes([number]) * 32)
@@ -465,11 +623,10 @@ def test_the_newest_sighting_before_a_link_is_found(index: Index) -> None:
                 )
             ],
         )  # fmt: skip
-    assert index.sighting(A, "same") == ("EV-0003", 2)
-    assert index.sighting(A, "same", before=2) == ("EV-0002", 1)
-    assert index.sighting(A, "same", before=0) is None
-    assert index.sighting(A, "other") is None
-    assert index.sighting(B, "same") is None, "nothing is known across incidents"
+    assert index.sightings(A) == {"same": ("EV-0003", 2)}
+    assert index.sightings(A, before=2) == {"same": ("EV-0002", 1)}
+    assert index.sightings(A, before=0) == {}
+    assert index.sightings(B) == {}, "nothing is known across incidents"
 
 
 def test_closing_twice_is_no_error(connect: Connect) -> None:

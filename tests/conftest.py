@@ -4,8 +4,37 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 
 import pytest
+from servers import postgres, s3
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.PostgresServer]:
+    """A PostgreSQL server of this worker's own."""
+    if postgres.find_programs() is None:
+        pytest.skip(postgres.HOW)
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.S3Server]:
+    """An S3 server of this worker's own; AWS clients find its credentials in the environment."""
+    if s3.find_weed() is None:
+        pytest.skip(s3.HOW)
+    with s3.running(tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def s3_bucket(s3_server: s3.S3Server) -> s3.S3Bucket:
+    """A bucket with Object Lock of this module's own."""
+    return s3.make_bucket(s3_server)
+
 
 _SECONDS: dict[str, float] = defaultdict(float)
 _TESTS: dict[str, int] = defaultdict(int)

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
-from vault.ports import ObjectStore, Sighting
+from vault import layout
+from vault.ports import ObjectStore, Sighting, Version
 from verify.chain import Manifest
 from verify.description import parse_description
 from verify.digest import sha256_hex
 from verify.errors import DigestMismatchError, MalformedError
+from verify.incident import Exhibit
 from verify.statement import Described, Item, Pack, Place, Type, parse_capture
 
 MAX_SIDE_DOCUMENT = 64 << 20
+PACK_PART_SIZE = 64 << 20
+"""Where packs are cut into parts (FORMAT.md §4.1)."""
+
+_AHEAD_PIECE = 16 << 20
+_AHEAD = 4
+"""A large object is read in so many slices at once, of this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object version in the store that a chain claims, with what it holds."""
+
+    key: str
+    version_id: str | None
+    size: int
+    sha256: str
+    part_size: int
+    parts: tuple[str, ...]
+    exhibits: tuple[str, ...]
+    """The exhibits whose content lies in it."""
 
 
 def fingerprint(*, path: str, system: str | None, source: str | None, sha256: str) -> str:
@@ -117,6 +142,93 @@ def read_place(store: ObjectStore, place: Place, packs: tuple[Pack, ...]) -> Ite
     return store.read(
         pack.key, version_id=pack.version_id, offset=place.offset, length=place.length
     )
+
+
+def objects_of(exhibit: Exhibit) -> Iterator[StoredObject]:
+    """The objects that hold an exhibit's content and its description."""
+    item = exhibit.item
+    for place, names in ((item.place, (item.exhibit,)), (item.description.place, ())):
+        yield object_at(place, exhibit, names)
+
+
+def object_at(place: Place, exhibit: Exhibit, names: tuple[str, ...] = ()) -> StoredObject:
+    """The object in which a place of an exhibit lies."""
+    if place.pack is not None:
+        pack = exhibit.packs[place.pack]
+        return StoredObject(
+            pack.key, pack.version_id, pack.size, pack.sha256, PACK_PART_SIZE, pack.parts, names
+        )
+    if place.key is None:
+        raise MalformedError("a place names neither an object nor a pack")
+    if place == exhibit.item.place:
+        stored = exhibit.item.stored
+        return StoredObject(
+            place.key, place.version_id, stored.size, stored.sha256, stored.part_size,
+            stored.parts, names,
+        )  # fmt: skip
+    described = exhibit.item.description
+    return StoredObject(
+        place.key, place.version_id, described.size, described.sha256, PACK_PART_SIZE, (), names
+    )
+
+
+def choose(store: ObjectStore, key: str, accept: Callable[[bytes], bool]) -> bytes:
+    """The bytes under a key that is written once: the version that `accept` demands.
+
+    Whoever may write to a bucket can lay other versions over any key; what is below stays locked.
+    Where none is acceptable, the newest comes back, for whoever judges it. Raises `NotFoundError`.
+    """
+    newest = store.get(key)
+    if not store.traits.versions or accept(newest):
+        return newest
+    for version in store.versions(key):
+        if version.key == key and not version.marker:
+            data = store.get(key, version_id=version.version_id)
+            if accept(data):
+                return data
+    return newest
+
+
+def strays(versions: Iterable[Version]) -> Iterator[tuple[str, str]]:
+    """Keys that are written once and hold more than one version, or lie under a delete marker."""
+    counted: dict[str, list[int]] = {}
+    for version in versions:
+        if layout.is_locked(version.key):
+            counted.setdefault(version.key, [0, 0])[version.marker] += 1
+    for key, (several, markers) in counted.items():
+        if markers:
+            yield key, "a delete marker was laid over it; it is still there, and was read"
+        if several > 1:
+            yield key, f"was written {several} times; another version lies over the first"
+
+
+def read_whole(store: ObjectStore, stored: StoredObject) -> Iterator[bytes]:
+    """An object's bytes in order, unchecked; several slices at once where that is worth it."""
+    workers = min(_AHEAD, store.traits.parallel)
+    if workers == 1 or stored.size <= _AHEAD_PIECE:
+        yield from store.read(stored.key, version_id=stored.version_id)
+        return
+
+    def slice_at(offset: int) -> bytes:
+        return b"".join(
+            store.read(
+                stored.key,
+                version_id=stored.version_id,
+                offset=offset,
+                length=min(_AHEAD_PIECE, stored.size - offset),
+            )
+        )
+
+    with ThreadPoolExecutor(workers, "read-ahead") as pool:
+        waiting: deque[Future[bytes]] = deque()
+        for offset in range(0, stored.size, _AHEAD_PIECE):
+            waiting.append(pool.submit(slice_at, offset))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+        # What lies beyond the size that was sealed was never sealed.
+        yield from store.read(stored.key, version_id=stored.version_id, offset=stored.size)
 
 
 class _Part:

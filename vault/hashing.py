@@ -16,9 +16,12 @@ THREAD_FROM = 4 << 20
 _IN_FLIGHT = 16
 
 
-def part_size_for(size: int | None) -> int:
-    """64 MiB, doubled until 10,000 parts suffice; 64 MiB where the size is unknown."""
-    part_size = MIN_PART_SIZE
+def part_size_for(size: int | None, smallest: int = MIN_PART_SIZE) -> int:
+    """64 MiB, or a store's own `smallest`, doubled until 10,000 parts suffice.
+
+    64 MiB where the size is unknown.
+    """
+    part_size = smallest
     while size is not None and size > part_size * MAX_PARTS:
         part_size *= 2
     return part_size

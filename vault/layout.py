@@ -67,3 +67,20 @@ def _tile_number(number: int) -> str:
 
 def _partial(width: int) -> str:
     return "" if width == TILE_WIDTH else f".p/{width}"
+
+
+def is_locked(key: str) -> bool:
+    """Whether an object under this key is retained from its first moment on (FORMAT.md §10).
+
+    Everything is, but for what must change or go: `log/checkpoint` and partial tiles.
+    """
+    return key != CHECKPOINT and ".p/" not in key
+
+
+def is_fence(key: str) -> bool:
+    """Whether who writes this key first has the right to go on: the numbers of checkpoints.
+
+    Two who sign one log meet there, and only there must a write that came second never succeed;
+    a link or a tile that lies over another is told by the audit.
+    """
+    return key.startswith(PUBLICATIONS)

@@ -2,25 +2,43 @@
 
 Bytes go to `tmp/`, are synced, and are linked to their key, which fails if the key exists; then
 the folder is synced. The file system cannot stop its owner from changing a file: reports say so.
+Retention and holds are kept beside the objects, below `locks/`; nothing here removes an object, so
+they bind this program, and nobody else.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 from vault.errors import NotFoundError, ObjectConflictError, UnavailableError
 from vault.hashing import PartedHash
+from vault.ports import (
+    UNPROTECTED,
+    LockMode,
+    ObjectState,
+    Protection,
+    StoreTraits,
+    Version,
+    extended,
+)
+from verify.errors import MalformedError
+from verify.instant import format_instant, parse_instant
 from verify.statement import Stored
+from verify.strictjson import Fields, dumps, loads
 
 _PIECE = 4 << 20
 _SYNC_EVERY = 64 << 20
+_TEMPORARY = "tmp/"
+_LOCKS = "locks/"
 
 
 class DirectoryStore:
@@ -30,9 +48,16 @@ class DirectoryStore:
         self._root = root
         self._synced: set[Path] = set()
 
-    def upload(self, key: str, *, size: int | None) -> DirectoryUpload:
+    @property
+    def traits(self) -> StoreTraits:
+        """A folder locks nothing, has no versions, and keeps no digests."""
+        return StoreTraits("directory", locks=False, versions=False, checksums=False)
+
+    def upload(
+        self, key: str, *, size: int | None, protection: Protection = UNPROTECTED
+    ) -> DirectoryUpload:
         """Begin an object under a fresh key."""
-        return DirectoryUpload(self, key, size)
+        return DirectoryUpload(self, key, size, protection)
 
     def put_once(self, key: str, data: bytes) -> None:
         """Write a key once; identical bytes succeed."""
@@ -101,6 +126,8 @@ class DirectoryStore:
                         f"{each.name}/" if each.is_dir(follow_symlinks=False) else each.name
                         for each in found
                     ]
+                    if not prefix:
+                        names = [name for name in names if name not in (_TEMPORARY, _LOCKS)]
             except FileNotFoundError:
                 return
         for name in sorted(names, key=os.fsencode):
@@ -109,10 +136,90 @@ class DirectoryStore:
             else:
                 yield prefix + name
 
+    def versions(self, prefix: str) -> Iterator[Version]:
+        """The files below a prefix, or the one that it names; each is its only version."""
+        keys = iter([prefix]) if prefix and not prefix.endswith("/") else self.keys(prefix)
+        for key in keys:
+            if self.exists(key):
+                with _readable_errors(f"look at {key}"):
+                    size = self._path(key).stat().st_size
+                yield Version(key, None, marker=False, newest=True, size=size)
+
+    def state(self, key: str, version_id: str | None) -> ObjectState:
+        """Size, and the protection kept beside it; a folder has no digests of its own."""
+        if not self.exists(key):
+            raise NotFoundError(f"cannot look at {key}: the store has no such object")
+        with _readable_errors(f"look at {key}"):
+            size = self._path(key).stat().st_size
+        return ObjectState(version_id, size, None, None, self._protection(key))
+
+    def protect(self, key: str, version_id: str | None, protection: Protection) -> None:
+        """Keep the protection beside the object."""
+        known = self.state(key, version_id).protection
+        if extended(known, protection) == known:
+            return
+        with self._alone():
+            known = self.state(key, version_id).protection
+            self._note_protection(key, extended(known, protection))
+
+    def link_protected(self, temporary: Path, key: str, protection: Protection) -> None:
+        """Give a synced file its key, protected from its first moment on; as `link` raises."""
+        if self.exists(key):  # its protection is not ours to write over
+            raise ObjectConflictError(key)
+        if protection != UNPROTECTED:
+            self._note_protection(key, protection)
+        try:
+            self.link(temporary, key)
+        except BaseException:
+            with suppress(OSError):
+                self._path(f"{_LOCKS}{key}").unlink()
+            raise
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes and threads from noting protection; the holder's death ends it."""
+        with _readable_errors("write to the store"):
+            self._folder(self._root / _LOCKS)
+            # A file, and open for writing: NFS locks nothing else.
+            path = self._root / _LOCKS / ".lock"
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with _readable_errors("write to the store"):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _note_protection(self, key: str, protection: Protection) -> None:
+        until = protection.retain_until
+        if until:  # noted in milliseconds; cut off, it would be less than was asked
+            until += timedelta(microseconds=-until.microsecond % 1000)
+        noted = {
+            "held": protection.held,
+            "mode": protection.mode.value,
+            "retain_until": format_instant(until) if until else None,
+        }
+        self.put_latest(f"{_LOCKS}{key}", dumps(noted))
+
+    def _protection(self, key: str) -> Protection:
+        where = f"{_LOCKS}{key}"
+        if not self.exists(where):
+            return UNPROTECTED
+        try:
+            reader = Fields(loads(self.get(where), where=where), where)
+            until = reader.raw("retain_until")
+            return Protection(
+                None if until is None else parse_instant(until, where=where),
+                LockMode(reader.text("mode")),
+                reader.raw("held") is True,
+            )
+        except (MalformedError, ValueError) as error:
+            raise UnavailableError(f"{where} in the store is damaged ({error})") from error
+
     def open_temporary(self) -> tuple[int, Path]:
         """A new file in `tmp/`: its descriptor and path."""
         with _readable_errors("write to the store"):
-            folder = self._root / "tmp"
+            folder = self._root / _TEMPORARY
             self._folder(folder)
             path = folder / secrets.token_hex(16)
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400), path
@@ -166,8 +273,11 @@ class DirectoryStore:
 class DirectoryUpload:
     """`Upload` into a `DirectoryStore`."""
 
-    def __init__(self, store: DirectoryStore, key: str, size: int | None) -> None:
+    def __init__(
+        self, store: DirectoryStore, key: str, size: int | None, protection: Protection
+    ) -> None:
         self._store = store
+        self._protection = protection
         self._key = key
         self._descriptor, self._path = store.open_temporary()
         self._hash = PartedHash(size)
@@ -201,7 +311,7 @@ class DirectoryUpload:
 
     def publish(self) -> str | None:
         """Link the file to its key; directories have no version ids."""
-        self._store.link(self._path, self._key)
+        self._store.link_protected(self._path, self._key, self._protection)
         self._path.unlink(missing_ok=True)
         return None
 
@@ -238,7 +348,7 @@ def _sync_folder(folder: Path) -> None:
 def _readable_errors(action: str) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise NotFoundError(f"cannot {action}: the store has no {error.filename}") from error
     except OSError as error:
         remedy = {

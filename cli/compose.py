@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import importlib.metadata
 import os
 import shlex
@@ -12,9 +13,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
+from cli.config import CONFIG, RECORD_DAYS, HomeConfig, S3Config, read_config
 from cli.settings import Settings
 from vault import layout
+from vault.adapters.database import Database, PostgresDatabase, SqliteDatabase, parse_url
 from vault.adapters.directory import DirectoryStore
 from vault.adapters.pem import (
     Ed25519Signer,
@@ -30,16 +35,19 @@ from vault.errors import NotFoundError, RefusedError, UnavailableError
 from vault.export import Exporter
 from vault.incidents import Incidents
 from vault.log import Log
-from vault.ports import Clock, ObjectStore
-from verify import strictjson
+from vault.ports import Clock, LockMode, ObjectStore
+from vault.retention import Retention
+from vault.sweep import Sweeper
 from verify.digest import sha256_hex
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError
 from verify.note import VerifierKey, check_name
-from verify.strictjson import Fields
 from verify.trust import Trust, format_trust, parse_trust
 
-CONFIG = "evault.json"
+if TYPE_CHECKING:
+    from vault.adapters.s3 import S3Place
+    from vault.adapters.s3_check import BucketCheck
+
 TRUST = "trust.json"
 INDEX = "index.sqlite"
 STORE = "store"
@@ -71,21 +79,36 @@ class Vault:
     door: Door
     incidents: Incidents
     exporter: Exporter
+    retention: Retention
+    sweeper: Sweeper
     trust: Trust
     clock: Clock
+    config: HomeConfig
 
     def close(self) -> None:
         """Let go of it."""
         self.index.close()
+        close_store(self.store)
 
 
-def init_home(home: Path, *, origin: str | None) -> bool:
+def init_home(
+    home: Path,
+    *,
+    origin: str | None,
+    store: S3Config | None = None,
+    database: str | None = None,
+    owner: str | None = None,
+) -> bool:
     """Make a home: keys, trust file, index, store. False if there is one, which is left as it is.
+
+    Without `store` evidence is kept in a folder of the home, without `database` the index is.
+    `owner` is the URL by which the database's tables are made, if not by `database`: then the user
+    of `database` gets only what the service needs.
 
     A half-made home of an interrupted `init` is finished. Raises `RefusedError` for a folder that
     holds other things, `UnavailableError`.
     """
-    if _is_made(home, origin):
+    if _is_made(home, origin, store):
         return False
     if origin is not None:
         try:
@@ -95,9 +118,9 @@ def init_home(home: Path, *, origin: str | None) -> bool:
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _alone(home):
-            if _is_made(home, origin):  # by another process, in between
+            if _is_made(home, origin, store):  # by another process, in between
                 return False
-            _make_home(home, origin)
+            _make_home(home, origin, store, database, owner)
     except OSError as error:
         raise UnavailableError(
             f"cannot make a vault in {home}: {error.strerror}; choose another place with --home"
@@ -105,17 +128,27 @@ def init_home(home: Path, *, origin: str | None) -> bool:
     return True
 
 
-def _is_made(home: Path, origin: str | None) -> bool:
+def _is_made(home: Path, origin: str | None, store: S3Config | None) -> bool:
     if not (home / CONFIG).is_file():
         return False
-    if origin is not None and _read_origin(home) != origin:
+    known = read_config(home)
+    if origin is not None and known.origin != origin:
+        raise RefusedError(f"{home} is a vault of log {known.origin}; its origin cannot change")
+    if store is not None and (known.store is None or known.store.url != store.url):
         raise RefusedError(
-            f"{home} is a vault of log {_read_origin(home)}; its origin cannot change"
+            f"{home} is a vault that keeps its record in {known.store_words}; "
+            "its store cannot change"
         )
     return True
 
 
-def _make_home(home: Path, origin: str | None) -> None:
+def _make_home(
+    home: Path,
+    origin: str | None,
+    store: S3Config | None,
+    database: str | None,
+    owner: str | None,
+) -> None:
     expected = {Path(name).parts[0] for name in (LOG_KEY, TRUST, INDEX, STORE)}
     expected |= {_unfinished(home / name).name for name in (TRUST, CONFIG)}
     foreign = {entry.name for entry in home.iterdir()} - expected
@@ -124,7 +157,9 @@ def _make_home(home: Path, origin: str | None) -> None:
         raise RefusedError(
             f"{home} holds other things ({sorted(foreign)[0]}); name an empty folder with --home"
         )
-    for folder in (home / "keys", home / STORE):
+    if store is not None:
+        _refuse_a_record_of_others(home, store)
+    for folder in (home / "keys", *(() if store else (home / STORE,))):
         folder.mkdir(mode=0o700, exist_ok=True)
     if not (home / LOG_KEY).is_file():
         create_log_key(home / LOG_KEY)
@@ -137,58 +172,198 @@ def _make_home(home: Path, origin: str | None) -> None:
         manifest_keys=[ManifestKey(manifest_key.public)],
     )
     _write(home / TRUST, trust)
-    SqlIndex.open_sqlite(home / INDEX, create=True).close()
+    config = HomeConfig(name, store, database)
+    _make_index(home, config, owner)
     # Written last: a home with a configuration is a whole home.
-    config: strictjson.Object = {"origin": name, "store": {"kind": "directory"}, "version": 1}
-    _write(home / CONFIG, strictjson.dumps(config) + b"\n")
+    _write(home / CONFIG, config.encode())
+
+
+def _make_index(home: Path, config: HomeConfig, owner: str | None) -> None:
+    if config.database is None:
+        SqlIndex(SqliteDatabase(home / INDEX, create=True)).close()
+        return
+    database = PostgresDatabase(owner or config.database, create=True)
+    index = SqlIndex(database)
+    try:
+        if index.chains(""):
+            raise RefusedError(
+                f"{database.name} holds the index of a vault already; name another database"
+            )
+        _grant(database, config.database)
+    finally:
+        index.close()
+
+
+def _grant(database: PostgresDatabase, service: str) -> None:
+    """Let the user of the service's URL use an index whose tables belong to another."""
+    user = parse_url(service).username
+    if user and user != database.user:
+        database.grant(user)
+
+
+def _refuse_a_record_of_others(home: Path, config: S3Config) -> None:
+    """Two vaults on one prefix would be two logs in one; the second must not begin."""
+    store = open_store(home, HomeConfig("", config))
+    try:
+        if next(store.keys(layout.CHAINS), None) or store.exists(layout.publication(1)):
+            raise RefusedError(
+                f"{config.url} holds the record of a vault already; name another prefix, or "
+                "bring that vault's keys, trust.json and evault.json here and run: "
+                "evault log rebuild"
+            )
+    finally:
+        close_store(store)
+
+
+def open_store(home: Path, config: HomeConfig) -> ObjectStore:
+    """The store that a home's configuration names. Raises `UnavailableError`."""
+    if config.store is None:
+        if not (home / STORE).is_dir():
+            raise UnavailableError(
+                f"the store {home / STORE} is gone; mount it, or restore it from your backup"
+            )
+        return DirectoryStore(home / STORE)
+    s3 = s3_adapter()
+    known = config.store
+    place = _place(known)
+    store: ObjectStore = s3.S3Store(
+        place,
+        s3.connect(place),
+        clock=now,
+        locks=known.locks,
+        versions=known.versions,
+        checksums="checksums" not in known.lacks,
+        mode=known.lock,
+        record_days=RECORD_DAYS,
+    )
+    return store
+
+
+def bucket_check(config: S3Config) -> BucketCheck:
+    """A trial of a bucket, by what is known of it. Raises `UnavailableError`."""
+    place = _place(config)
+    check: BucketCheck = s3_adapter("s3_check").BucketCheck(
+        place, s3_adapter().connect(place), clock=now
+    )
+    return check
+
+
+def _place(config: S3Config) -> S3Place:
+    place: S3Place = s3_adapter().S3Place(
+        bucket=config.bucket,
+        prefix=config.prefix,
+        endpoint_url=config.endpoint_url,
+        region=config.region,
+        part_size=config.part_size,
+        concurrency=config.concurrency,
+        kms_key=config.kms_key,
+    )
+    return place
+
+
+def close_store(store: ObjectStore) -> None:
+    """Let go of a store's threads and connections, where it has any."""
+    close = getattr(store, "close", None)
+    if close is not None:
+        close()
+
+
+def open_index(home: Path, config: HomeConfig) -> SqlIndex:
+    """The index that a home's configuration names. Raises `UnavailableError`."""
+    if config.database is not None:
+        return SqlIndex(PostgresDatabase(config.database))
+    return SqlIndex(SqliteDatabase(home / INDEX))
+
+
+def s3_adapter(name: str = "s3") -> ModuleType:
+    """The S3 adapter, imported only by who needs it: boto3 takes half a second to import."""
+    try:
+        return importlib.import_module(f"vault.adapters.{name}")
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            f"a store in S3 needs {error.name}; run: pip install 'evidence-vault[s3]'"
+        ) from error
 
 
 def open_vault(settings: Settings) -> Vault:
     """Open a home. Raises `NotFoundError` that says where it looked and what to run."""
-    home = settings.home
-    check_home(settings)
-    index = SqlIndex.open_sqlite(home / INDEX)
+    config = check_home(settings)
+    index = open_index(settings.home, config)
+    store = None
     try:
-        vault = _assemble(settings, index)
+        store = open_store(settings.home, config)
+        vault = _assemble(settings, config, store, index)
         _check_store(vault)
         # What a dead process committed is carried on before anyone is told of it. Whatever stands
         # in the way is said by the next deposit; it must not keep others from reading.
         with suppress(EvidenceError):
             vault.log.settle()
+            vault.retention.settle()
         return vault
     except BaseException:
         index.close()
+        if store is not None:
+            close_store(store)
         raise
 
 
-def rebuild_index(settings: Settings) -> Path | None:
-    """Make the index anew from the store; returns where the old one was put, if there was one."""
+def rebuild_index(settings: Settings) -> str | None:
+    """Make the index anew from the store; returns where the old one was put, if there was one.
+
+    It is made beside the old one, and takes its place only when it is whole.
+    """
     home = settings.home
-    check_home(settings)
-    fresh = home / f"{INDEX}.new"
+    config = check_home(settings)
+    rebuild = _rebuild_sqlite if config.database is None else _rebuild_postgresql
     try:
         with _alone(home):
-            _remove_index(fresh)
-            index = SqlIndex.open_sqlite(fresh, create=True)
-            try:
-                vault = _assemble(settings, index)
-                vault.log.restore()
-                vault.door.finish_captures()
-            finally:
-                index.close()
-            old = home / f"{INDEX}.{now().strftime('%Y%m%dT%H%M%S')}.old"
-            there = (home / INDEX).exists()
-            # A write-ahead log goes too where its index was deleted: SQLite would play it into
-            # the new one.
-            for suffix in _INDEX_FILES:
-                if Path(f"{home / INDEX}{suffix}").exists():
-                    shutil.move(f"{home / INDEX}{suffix}", f"{old}{suffix}")
-            shutil.move(fresh, home / INDEX)
-            return old if there else None
+            return rebuild(settings, config)
     except OSError as error:
         raise UnavailableError(
             f"cannot make the index anew in {home}: {error.strerror}; make it writable first"
         ) from error
+
+
+def _rebuild_sqlite(settings: Settings, config: HomeConfig) -> str | None:
+    home = settings.home
+    fresh = home / f"{INDEX}.new"
+    _remove_index(fresh)
+    _restore(settings, config, SqliteDatabase(fresh, create=True))
+    old = home / f"{INDEX}.{now().strftime('%Y%m%dT%H%M%S')}.old"
+    there = (home / INDEX).exists()
+    # A write-ahead log goes too where its index was deleted: SQLite would play it into
+    # the new one.
+    for suffix in _INDEX_FILES:
+        if Path(f"{home / INDEX}{suffix}").exists():
+            shutil.move(f"{home / INDEX}{suffix}", f"{old}{suffix}")
+    shutil.move(fresh, home / INDEX)
+    return str(old) if there else None
+
+
+def _rebuild_postgresql(settings: Settings, config: HomeConfig) -> str | None:
+    assert config.database is not None
+    database = PostgresDatabase(config.database, fresh=True)
+    try:
+        _restore(settings, config, database)
+        aside = database.install()
+        _grant(database, read_config(settings.home).database or config.database)
+    finally:
+        database.close()
+    return f"schema {aside} of {database.name}" if aside else None
+
+
+def _restore(settings: Settings, config: HomeConfig, database: Database) -> None:
+    """Fill a fresh index from the store."""
+    store = open_store(settings.home, config)
+    index = SqlIndex(database)
+    try:
+        vault = _assemble(settings, config, store, index)
+        vault.log.restore()
+        vault.door.finish_captures()
+        vault.retention.settle()
+    finally:
+        index.close()
+        close_store(store)
 
 
 def load_trust(home: Path) -> Trust:
@@ -203,7 +378,7 @@ def load_trust(home: Path) -> Trust:
         raise UnavailableError(f"{error}; restore it from your backup") from error
 
 
-def _assemble(settings: Settings, index: SqlIndex) -> Vault:
+def _assemble(settings: Settings, config: HomeConfig, store: ObjectStore, index: SqlIndex) -> Vault:
     home = settings.home
     trust = load_trust(home)
     log_signer: Ed25519Signer = load_log_key(home / LOG_KEY)
@@ -217,12 +392,35 @@ def _assemble(settings: Settings, index: SqlIndex) -> Vault:
         raise UnavailableError(
             f"{home / MANIFEST_KEY} is not a key of {home / TRUST}; restore both from one backup"
         )
-    store = DirectoryStore(home / STORE)
     log = Log(store, index, log_signer, trust.origin, key)
     door = Door(index=index, log=log, signer=signer, clock=now, actor=settings.actor)
     incidents = Incidents(store=store, index=index, door=door, clock=now, key=key)
+    retention = Retention(
+        store=store,
+        index=index,
+        door=door,
+        incidents=incidents,
+        clock=now,
+        key=key,
+        mode=config.store.lock if config.store else LockMode.GOVERNANCE,
+    )
+    sweeper = Sweeper(
+        store=store,
+        index=index,
+        door=door,
+        incidents=incidents,
+        retention=retention,
+        clock=now,
+        key=key,
+    )
     exporter = Exporter(
-        incidents=incidents, store=store, log=log, clock=now, trust=trust, version=version()
+        incidents=incidents,
+        store=store,
+        log=log,
+        clock=now,
+        trust=trust,
+        version=version(),
+        guard=retention.guard,
     )
     return Vault(
         home=home,
@@ -232,13 +430,16 @@ def _assemble(settings: Settings, index: SqlIndex) -> Vault:
         door=door,
         incidents=incidents,
         exporter=exporter,
+        retention=retention,
+        sweeper=sweeper,
         trust=trust,
         clock=now,
+        config=config,
     )
 
 
-def check_home(settings: Settings) -> None:
-    """Raise `NotFoundError` unless there is a vault, `UnavailableError` if its store is gone."""
+def check_home(settings: Settings) -> HomeConfig:
+    """A home's configuration. Raises `NotFoundError` unless there is a vault."""
     home = settings.home
     try:
         there = (home / CONFIG).is_file()
@@ -252,10 +453,7 @@ def check_home(settings: Settings) -> None:
             f"there is no vault in {home}; make one with: evault {named}init\n"
             "(or name another home with --home or EVAULT_HOME)"
         )
-    if not (home / STORE).is_dir():
-        raise UnavailableError(
-            f"the store {home / STORE} is gone; mount it, or restore it from your backup"
-        )
+    return read_config(home, database=settings.database)
 
 
 def _check_store(vault: Vault) -> None:
@@ -265,21 +463,11 @@ def _check_store(vault: Vault) -> None:
     """
     last = vault.index.last_publication()
     if last and last.number > 1 and not vault.store.exists(layout.publication(1)):
+        where = vault.config.store.url if vault.config.store else vault.home / STORE
         raise UnavailableError(
-            f"the store {vault.home / STORE} holds nothing of the {last.head.size:,} log entries "
+            f"the store {where} holds nothing of the {last.head.size:,} log entries "
             "that the index knows; mount it, or restore it from your backup"
         )
-
-
-def _read_origin(home: Path) -> str:
-    try:
-        data = (home / CONFIG).read_bytes()
-    except OSError as error:
-        raise UnavailableError(f"cannot read {home / CONFIG}: {error.strerror}") from error
-    reader = Fields(strictjson.loads(data, where=str(home / CONFIG)), CONFIG)
-    if reader.count("version") != 1:
-        raise EvidenceError(f"{home / CONFIG} is of a later evault")
-    return reader.text("origin")
 
 
 @contextmanager

@@ -24,10 +24,14 @@ from cli.commands import (
     demo,
     evidence,
     export,
+    hold,
     incident,
     ingest,
     init,
     log,
+    retention,
+    store,
+    sweep,
     verify,
 )
 from cli.compose import version
@@ -84,7 +88,10 @@ def main(
     context.obj = read_settings(os.environ, home)
 
 
-for module in (init, incident, ingest, evidence, checklist, custody, verify, export, log, demo):
+for module in (
+    init, incident, ingest, evidence, checklist, custody, hold, retention, verify, sweep, export,
+    log, store, demo,
+):  # fmt: skip
     module.register(app)
 use_plain_help(app)
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Optional
+from urllib.parse import parse_qsl, urlsplit
 
 import typer
+
+from cli.config import CONCURRENCY, PART_MIB
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
+_PREFIX = re.compile(r"[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*\Z")
+_SECRET = "evault.json keeps it, and is not secret"  # noqa: S105
 
 
 def stated(text: str | None) -> str | None:
@@ -14,6 +22,71 @@ def stated(text: str | None) -> str | None:
             raise typer.BadParameter("expected a few words, not nothing")
         if any("\ud800" <= char <= "\udfff" for char in text):
             raise typer.BadParameter("is not valid UTF-8")
+    return text
+
+
+def store_url(text: str | None) -> str | None:
+    """`s3://bucket/prefix`, with what S3 calls safe characters."""
+    if text is None:
+        return None
+    bucket, _, prefix = text.removeprefix("s3://").partition("/")
+    prefix = prefix.strip("/")
+    if not text.startswith("s3://") or not _BUCKET.match(bucket):
+        raise typer.BadParameter(
+            f"{text!r} is not like s3://bucket/prefix; without it the store is a folder in the home"
+        )
+    if prefix and (not _PREFIX.match(prefix) or len(prefix) > 512):
+        raise typer.BadParameter(
+            f"the prefix {prefix!r} has parts that are empty, or other characters than letters, "
+            "digits and !_.*'()-"
+        )
+    if {".", ".."} & set(prefix.split("/")):
+        raise typer.BadParameter(f"the prefix {prefix!r} has a part that other programs resolve")
+    return f"s3://{bucket}/{prefix}"
+
+
+def endpoint_url(text: str | None) -> str | None:
+    """`https://host[:port]`, without credentials in it."""
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text)
+        port_or_host = parts.port or parts.hostname
+    except ValueError:
+        port_or_host = None
+    if parts.scheme not in ("http", "https") or not port_or_host or not parts.hostname:
+        raise typer.BadParameter(f"{text!r} is not like https://s3.example.org:9000")
+    if parts.username or parts.password:
+        raise typer.BadParameter(
+            f"has credentials in it; {_SECRET}. Leave them to AWS's usual places: "
+            "AWS_PROFILE, ~/.aws/credentials, or the machine's role"
+        )
+    if parts.query or parts.fragment:
+        raise typer.BadParameter(f"{text!r} has more than scheme, host, port and path")
+    return text.rstrip("/")
+
+
+def any_database_url(text: str | None) -> str | None:
+    """`postgresql://user@host/name`; what is given may hold a password, and is not repeated."""
+    try:
+        if text is not None and urlsplit(text).scheme != "postgresql":
+            raise typer.BadParameter("is not like postgresql://user@host/name")
+    except ValueError:
+        raise typer.BadParameter("is not like postgresql://user@host/name") from None
+    return text
+
+
+def database_url(text: str | None) -> str | None:
+    """The same, without a password in it."""
+    if any_database_url(text) is None or text is None:
+        return None
+    parts = urlsplit(text)
+    named = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    if parts.password is not None or "password" in named:
+        raise typer.BadParameter(
+            f"has a password in it; {_SECRET}. Leave it out here, and give it by ~/.pgpass or "
+            "PGPASSWORD, or the whole URL by EVAULT_DATABASE"
+        )
     return text
 
 
@@ -30,4 +103,51 @@ Reason = Annotated[
 OptionalReason = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--reason", metavar="TEXT", help="Why; it is sealed.", callback=stated),
+]
+
+StoreOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--store",
+        metavar="s3://BUCKET/PREFIX",
+        help="Keep the record in a bucket; it should have Object Lock.",
+        callback=store_url,
+    ),
+]
+EndpointOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--endpoint-url",
+        metavar="URL",
+        help="An S3 server other than AWS. Credentials are found where AWS's tools find them.",
+        callback=endpoint_url,
+    ),
+]
+RegionOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--region", metavar="NAME", help="The bucket's region, if not the usual one."),
+]
+PartSizeOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--part-size",
+        metavar="MiB",
+        min=5,
+        max=5120,
+        help=f"Large objects go up in parts of this size; {PART_MIB} if left out.",
+    ),
+]
+ConcurrencyOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--concurrency",
+        metavar="N",
+        min=1,
+        max=128,
+        help=f"Calls to the bucket at once; {CONCURRENCY} if left out.",
+    ),
+]
+KmsOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--kms-key", metavar="ARN", help="Encrypt objects under this KMS key."),
 ]

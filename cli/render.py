@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from verify.report import printable
@@ -70,6 +70,11 @@ def clip(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
 
 
+def paragraph(label: str, text: str) -> list[str]:
+    """`label text …`, folded between words, continuation lines aligned behind the label."""
+    return folded(label, text.split(" "))
+
+
 def folded(label: str, parts: Sequence[str], *, width: int = WIDTH) -> list[str]:
     """`label part part …` folded at a width, continuation lines aligned behind the label."""
     lines = [label]
@@ -82,12 +87,59 @@ def folded(label: str, parts: Sequence[str], *, width: int = WIDTH) -> list[str]
     return lines
 
 
-class ProgressLine:
-    """One line on a terminal's standard error that says how far it is; silent in a pipe."""
+class StatusLine:
+    """One line on a terminal's standard error that says what is being done; silent in a pipe."""
 
-    def __init__(self, verb: str, total: int) -> None:
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._shown = False
+
+    def show(self, text: str) -> None:
+        """Put this in the place of what stood there."""
+        if self._live:
+            self._shown = True
+            print(f"\r\x1b[K{clip(printable(text), WIDTH)}", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            self._shown = False
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+class ObjectLine:
+    """How many objects of the store are done, on a terminal, after the first second."""
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+        self._line = StatusLine()
+        self._started = time.monotonic()
+        self._shown = 0.0
+
+    def __enter__(self) -> ObjectLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.close()
+
+    def show(self, done: int, of: int) -> None:
+        """Say how far it is, at most ten times a second."""
+        moment = time.monotonic()
+        if moment - self._started > 1 and moment - self._shown > 0.1:
+            self._shown = moment
+            self._line.show(f"{self._verb} {done:,} of {count_text(of, 'object')}")
+
+
+class ProgressLine:
+    """One line on a terminal's standard error that says how far it is; silent in a pipe.
+
+    `unit` says an amount in words: bytes, unless another is given.
+    """
+
+    def __init__(self, verb: str, total: int, *, unit: Callable[[int], str] = size_text) -> None:
         self._verb = verb
         self._total = total
+        self._unit = unit
         self._done = 0
         self._shown = 0.0
         self._started = time.monotonic()
@@ -99,12 +151,12 @@ class ProgressLine:
             print(text, file=sys.stderr)
 
     def advance(self, amount: int) -> None:
-        """Count bytes; show the line at most ten times a second, after the first second."""
+        """Count on; show the line at most ten times a second, after the first second."""
         self._done += amount
         moment = time.monotonic()
         if self._live and moment - self._started > 1 and moment - self._shown > 0.1:
             self._shown = moment
-            done, total = size_text(self._done), size_text(self._total)
+            done, total = self._unit(self._done), self._unit(self._total)
             print(f"\r\x1b[K{self._verb} {done} of {total}", end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:

@@ -23,6 +23,8 @@ class Settings:
     actor: Actor
     host: str
     debug: bool
+    database: str | None = None
+    """EVAULT_DATABASE: another database for one command, such as the owner's for a rebuild."""
 
 
 def read_settings(environment: Mapping[str, str], home: Path | None) -> Settings:
@@ -42,6 +44,7 @@ def read_settings(environment: Mapping[str, str], home: Path | None) -> Settings
         ),
         host=host,
         debug=bool(environment.get("EVAULT_DEBUG")),
+        database=environment.get("EVAULT_DATABASE") or None,
     )
 
 

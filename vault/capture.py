@@ -6,14 +6,28 @@ object of its own. Nothing is visible before `commit`, and `abort` leaves nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from vault import layout
 from vault.deposit import Door, Draft, Receipt
+from vault.errors import StaleHeadError
 from vault.evidence import fingerprint
 from vault.hashing import part_size_for
-from vault.ports import ChainHead, Clock, Index, ObjectStore, Sighting, Upload
+from vault.ports import (
+    UNPROTECTED,
+    ChainHead,
+    Clock,
+    Index,
+    ObjectStore,
+    Protection,
+    Sighting,
+    Upload,
+    extended,
+)
+from vault.retention import Guard
 from vault.ulid import new_ulid
 from verify import strictjson
 from verify.description import Description
@@ -35,11 +49,13 @@ from verify.strictjson import Object
 
 PACK_BELOW = 1 << 20
 """Contents smaller than this share a pack."""
-PACK_SIZE = 256 << 20
+PACK_SIZE = 64 << 20
+"""One part: where a store takes objects in parts, a pack is put whole, under its own digest."""
 PAYLOAD_BUDGET = 6 << 20
 """Items are counted at their JSON size plus their subject; the payload limit is 8 MiB."""
 
 _SUBJECT_SIZE = 130
+_ATTEMPTS = 5
 
 
 @dataclass(slots=True)
@@ -53,6 +69,8 @@ class Kept:
     upload: Upload | None = None
     stored: Stored | None = None
     key: str = ""
+    protection: Protection = UNPROTECTED
+    """What its object is protected by from its first moment on."""
 
 
 @dataclass(slots=True)
@@ -61,6 +79,7 @@ class _Claim:
     kinds: tuple[str, ...]
     description: bytes
     path: str
+    protection: Protection
     pack: int | None = None
     offset: int = 0
     description_pack: int = 0
@@ -72,6 +91,7 @@ class _Claim:
 class _OpenPack:
     key: str
     upload: Upload
+    protection: Protection
     size: int = 0
     stored: Stored | None = None
     version_id: str | None = None
@@ -102,13 +122,17 @@ class OpenCapture:
         source: str | None,
         method: str,
         collector: Object,
+        guard: Callable[[], Guard],
+        pack: bool = True,
         turned_at: int = -1,
         repeats: int | None = None,
     ) -> None:
         """Open a capture; only `commit` claims anything.
 
-        `turned_at` is the last link after which the same bytes are evidence anew; `repeats` is the
-        first link of an earlier attempt with this deposit id, of which this is then a retry.
+        `guard` reads what evidence on this chain needs now; without `pack` every content has an
+        object of its own. `turned_at` is the last link after which the same bytes are evidence
+        anew; `repeats` is the first link of an earlier attempt with this deposit id, of which this
+        is then a retry.
         """
         self._store = store
         self._index = index
@@ -120,24 +144,30 @@ class OpenCapture:
         self._source = source
         self._method = method
         self._collector = collector
+        self._read_guard = guard
+        self._guard = guard()
+        self._pack_below = PACK_BELOW if pack else 0
         self._turned_at = turned_at
         self._repeats = repeats
         self._groups = [_Group()]
         self._uploads: list[Upload] = []
         self._missing: list[Object] = []
-        self._anything_yet: bool | None = None
+        self._sightings: dict[str, tuple[str, int]] | None = None
         self._kept_to = -1
 
     def keep(self, pieces: Iterable[bytes], *, size: int | None) -> Kept:
         """Stream a content into the store, or into memory if it will share a pack."""
-        if size is not None and size < PACK_BELOW:
+        if size is not None and size < self._pack_below:
             data = b"".join(pieces)
-            if len(data) < PACK_BELOW:
+            if len(data) < self._pack_below:
                 return Kept(sha256_hex(data), len(data), data)
             pieces = [data]
             size = len(data)
         key = layout.artifact(new_ulid(self._clock()))
-        upload = self._begin(key, size)
+        # What it is evidence of is not known before it is read: locked for what all need, and
+        # for longer at `commit`, before it is claimed.
+        protection = self._guard.needs(())
+        upload = self._begin(key, size, protection)
         try:
             for piece in pieces:
                 upload.write(piece)
@@ -146,7 +176,7 @@ class OpenCapture:
             upload.abort()
             self._uploads.remove(upload)
             raise
-        return Kept(stored.sha256, stored.size, None, upload, stored, key)
+        return Kept(stored.sha256, stored.size, None, upload, stored, key, protection)
 
     def discard(self, kept: Kept) -> None:
         """Let go of bytes that will not be claimed."""
@@ -165,6 +195,7 @@ class OpenCapture:
             # To call it sealed is a promise, and whoever committed it may have died there.
             self._door.settle()
             self._kept_to = found[1]
+            self._sightings = None
             found = self._sighting(kept, path)
         if found is None:
             return None
@@ -174,7 +205,8 @@ class OpenCapture:
     def claim(self, kept: Kept, *, kinds: Sequence[str], description: Description) -> None:
         """Make an item of kept bytes; it becomes an exhibit at `commit`."""
         data = description.encode()
-        claim = _Claim(kept, tuple(kinds), data, description.path)
+        needs = self._guard.needs(kinds)
+        claim = _Claim(kept, tuple(kinds), data, description.path, needs)
         cost = 700 + _SUBJECT_SIZE + (70 * len(kept.stored.parts) if kept.stored else 0)
         group = self._groups[-1]
         if group.claims and (
@@ -184,8 +216,8 @@ class OpenCapture:
             group = _Group()
             self._groups.append(group)
         if kept.data is not None:
-            pack = self._pack(group, len(kept.data))
-            claim.pack = len(group.packs) - 1
+            pack = self._pack(group, len(kept.data), needs)
+            claim.pack = group.packs.index(pack)
             claim.offset = pack.size
             pack.upload.write(kept.data)
             pack.size += len(kept.data)
@@ -202,19 +234,15 @@ class OpenCapture:
         listed = self._close(self._groups[-1])
         # Asked before the bytes become visible: a vault that may not sign is left as it was.
         self._door.settle()
-        for group in self._groups:
-            for pack in group.packs:
-                pack.version_id = pack.upload.publish()
-            for claim in group.claims:
-                if claim.kept.upload:
-                    claim.version_id = claim.kept.upload.publish()
-        self._uploads.clear()
+        self._publish()
         deposits = [
             self._deposit if len(self._groups) == 1 else f"{self._deposit}/{number}"
             for number in range(1, len(self._groups) + 1)
         ]
 
         def build(head: ChainHead) -> list[Draft]:
+            if head.guarded > self._guard.at:
+                raise _GuardChangedError(f"{self._chain} came to need other protection")
             drafts: list[Draft] = []
             exhibits = head.exhibits
             for number, (deposit, group) in enumerate(
@@ -227,7 +255,14 @@ class OpenCapture:
                 exhibits += len(group.claims)
             return drafts
 
-        return self._door.deposit(self._chain, deposits, build)
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._door.deposit(self._chain, deposits, build)
+            except _GuardChangedError:
+                # A hold was set or released, or the severity changed, while the bytes came in.
+                self._guard = self._read_guard()
+                self._protect_anew()
+        raise StaleHeadError(f"others keep changing {self._chain}; run the command again")
 
     def abort(self) -> None:
         """Leave nothing behind."""
@@ -240,51 +275,100 @@ class OpenCapture:
         """How many items were claimed."""
         return sum(len(group.claims) for group in self._groups)
 
-    def _sighting(self, kept: Kept, path: str) -> tuple[str, int] | None:
-        if self._anything_yet is None:
-            head = self._index.head(self._chain)
-            self._anything_yet = head is not None and head.exhibits > 0
-        if not self._anything_yet:
-            return None  # the first capture of a chain need not ask file by file
-        return self._index.sighting(
-            self._chain, self._fingerprint(path, kept.sha256), before=self._repeats
-        )
+    def _publish(self) -> None:
+        """Make everything visible, protected for as long as its kinds need."""
+        uploads: list[tuple[_Claim | _OpenPack, Upload]] = []
+        for group in self._groups:
+            uploads += [(pack, pack.upload) for pack in group.packs]
+            uploads += [(each, each.kept.upload) for each in group.claims if each.kept.upload]
 
-    def _begin(self, key: str, size: int | None) -> Upload:
-        upload = self._store.upload(key, size=size)
+        def publish(each: tuple[_Claim | _OpenPack, Upload]) -> None:
+            owner, upload = each
+            owner.version_id = upload.publish()
+            if isinstance(owner, _Claim) and owner.protection != owner.kept.protection:
+                self._store.protect(owner.kept.key, owner.version_id, owner.protection)
+
+        self._in_parallel([partial(publish, each) for each in uploads])
+        self._uploads.clear()
+
+    def _protect_anew(self) -> None:
+        changed = []
+        for group in self._groups:
+            for claim in group.claims:
+                claim.protection = self._guard.needs(claim.kinds)
+                if claim.kept.upload:
+                    where = claim.kept.key, claim.version_id
+                    changed.append(partial(self._store.protect, *where, claim.protection))
+            for number, pack in enumerate(group.packs):
+                for each in group.claims:
+                    if number in (each.pack, each.description_pack):
+                        pack.protection = extended(pack.protection, each.protection)
+                where = pack.key, pack.version_id
+                changed.append(partial(self._store.protect, *where, pack.protection))
+        self._in_parallel(changed)
+
+    def _in_parallel(self, work: Sequence[Callable[[], None]]) -> None:
+        if self._store.traits.parallel == 1:
+            for each in work:
+                each()
+            return
+        with ThreadPoolExecutor(self._store.traits.parallel) as pool:
+            for done in [pool.submit(each) for each in work]:
+                done.result()
+
+    def _sighting(self, kept: Kept, path: str) -> tuple[str, int] | None:
+        if self._sightings is None:  # all at once: a second look at a folder asks for every file
+            self._sightings = self._index.sightings(self._chain, before=self._repeats)
+        return self._sightings.get(self._fingerprint(path, kept.sha256))
+
+    def _begin(self, key: str, size: int | None, protection: Protection) -> Upload:
+        upload = self._store.upload(key, size=size, protection=protection)
         self._uploads.append(upload)
         return upload
 
-    def _pack(self, group: _Group, size: int) -> _OpenPack:
-        if not group.packs or group.packs[-1].size + size > PACK_SIZE:
-            if group.packs:
-                group.packs[-1].stored = group.packs[-1].upload.finish()
-            key = layout.artifact(new_ulid(self._clock()))
-            group.packs.append(_OpenPack(key, self._begin(key, None)))
+    def _pack(self, group: _Group, size: int, protection: Protection) -> _OpenPack:
+        """The open pack of this retention class: what is in one pack is locked and held as one."""
+        # Packs are filled in memory where they are put whole: together they get no larger than one.
+        opened = [pack for pack in group.packs if pack.stored is None]
+        if opened and sum(pack.size for pack in opened) + size > PACK_SIZE:
+            largest = max(opened, key=lambda pack: pack.size)
+            largest.stored = largest.upload.finish()
+        for pack in opened:
+            if pack.protection == protection and pack.stored is None:
+                return pack
+        key = layout.artifact(new_ulid(self._clock()))
+        group.packs.append(_OpenPack(key, self._begin(key, None, protection), protection))
         return group.packs[-1]
 
     def _close(self, group: _Group) -> Described | None:
-        """Add the descriptions behind the contents, then finish the pack."""
+        """Add the descriptions behind the contents, then finish the packs."""
         listing = b""
         if group is self._groups[-1] and self._missing:
             listing = strictjson.dumps(self._missing)
-        total = sum(len(claim.description) for claim in group.claims) + len(listing)
-        if not total:
-            return None
-        pack = self._pack(group, 0 if total > PACK_SIZE else total)
-        number = len(group.packs) - 1
+        by_class: dict[Protection, list[_Claim]] = {}
         for claim in group.claims:
-            claim.description_pack = number
-            claim.description_offset = pack.size
-            pack.upload.write(claim.description)
-            pack.size += len(claim.description)
+            by_class.setdefault(claim.protection, []).append(claim)
+        if listing and not by_class:
+            by_class[self._guard.needs(())] = []
         described = None
-        if listing:
-            place = Place(pack=number, offset=pack.size, length=len(listing))
-            described = Described(sha256_hex(listing), len(listing), place)
-            pack.upload.write(listing)
-            pack.size += len(listing)
-        pack.stored = pack.upload.finish()
+        for protection, claims in by_class.items():
+            total = sum(len(claim.description) for claim in claims) + len(listing)
+            pack = self._pack(group, 0 if total > PACK_SIZE else total, protection)
+            number = group.packs.index(pack)
+            for claim in claims:
+                claim.description_pack = number
+                claim.description_offset = pack.size
+                pack.upload.write(claim.description)
+                pack.size += len(claim.description)
+            if listing:
+                place = Place(pack=number, offset=pack.size, length=len(listing))
+                described = Described(sha256_hex(listing), len(listing), place)
+                pack.upload.write(listing)
+                pack.size += len(listing)
+                listing = b""
+        for pack in group.packs:
+            if pack.stored is None:
+                pack.stored = pack.upload.finish()
         return described
 
     def _draft(
@@ -325,6 +409,10 @@ class OpenCapture:
 
     def _fingerprint(self, path: str, sha256: str) -> str:
         return fingerprint(path=path, system=self._system, source=self._source, sha256=sha256)
+
+
+class _GuardChangedError(StaleHeadError):
+    """What evidence on the chain needs changed since the capture last looked."""
 
 
 def _item(claim: _Claim, exhibit: str) -> Item:

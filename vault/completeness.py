@@ -9,7 +9,7 @@ import verify.checklist
 from vault import layout
 from vault.deposit import Draft, Receipt
 from vault.incidents import Chain, Incidents
-from vault.ports import Clock, ObjectStore
+from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
 from vault.ulid import new_ulid
 from verify.checklist import Profile, encode_report, parse_profile
 from verify.statement import Assessment, Described, Place, Type
@@ -38,11 +38,15 @@ def seal_report(
     profile: Profile,
     report: Object,
     as_of: datetime,
+    protection: Protection = UNPROTECTED,
 ) -> Receipt:
-    """Seal a report about a chain's head. Raises `StaleHeadError` if the chain has grown."""
+    """Seal a report about a chain's head. Raises `StaleHeadError` if the chain has grown.
+
+    `protection` is what evidence of no particular kind needs on this chain: `Guard.needs(())`.
+    """
     data = encode_report(report)
     key = layout.artifact(new_ulid(clock()))
-    upload = store.upload(key, size=len(data))
+    upload = store.upload(key, size=len(data), protection=protection)
     try:
         upload.write(data)
         stored = upload.finish()

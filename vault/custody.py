@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from verify.chain import Manifest
 from verify.instant import format_instant
+from verify.retention import HoldEvent, parse_hold
 from verify.statement import (
     Actor,
     Statement,
@@ -118,7 +119,10 @@ def _told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
             detail += f"; {len(export.withheld)} withheld"
         return "exported", detail, export.included
     if statement.type == Type.SEAL:
-        return "closed", f"sealed with {body['exhibits']} exhibits", ()
+        lock = ", locked in compliance mode" if body.get("lock") == "compliance" else ""
+        return "closed", f"sealed with {body['exhibits']} exhibits{lock}", ()
+    if statement.type == Type.HOLD:
+        return _hold_told(parse_hold(body, where=where))
     if statement.type == Type.CUSTODY and "exhibits" in body:
         exhibits = tuple(body["exhibits"])
         reason = body.get("reason") or body.get("purpose")
@@ -129,6 +133,19 @@ def _told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
     if statement.type == Type.CUSTODY and body.get("event") == "export_failed":
         return "export failed", f"link {body['export']}: {body['reason']}", ()
     return statement.type.value, "", ()
+
+
+def _hold_told(hold: HoldEvent) -> tuple[str, str, tuple[str, ...]]:
+    if hold.event == "set":
+        ordered = f", ordered by {hold.ordered_by}" if hold.ordered_by else ""
+        return "hold set", f'for {hold.matter}{ordered} "{hold.reason}"', ()
+    if hold.event == "released" and hold.approval:
+        approval = f"{hold.approval.person} ({hold.approval.authenticated})"
+        shown = f", shown by {exhibit_ranges(hold.exhibits)}" if hold.exhibits else ""
+        detail = f'for {hold.matter}, approved by {approval}{shown} "{hold.reason}"'
+        return "hold released", detail, hold.exhibits
+    until = format_instant(hold.until) if hold.until else ""
+    return "kept longer", f'all exhibits, until {until} at least "{hold.reason}"', ()
 
 
 def _incident_told(body: Object) -> tuple[str, str, tuple[str, ...]]:

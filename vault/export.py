@@ -26,7 +26,8 @@ from vault.errors import RefusedError, StaleHeadError, UnavailableError
 from vault.evidence import content, side_document
 from vault.incidents import Chain, Incidents
 from vault.log import Log
-from vault.ports import Clock, ObjectStore
+from vault.ports import UNPROTECTED, Clock, ObjectStore
+from vault.retention import Guard
 from vault.ulid import new_ulid
 from verify import bundle as bundles
 from verify import strictjson
@@ -90,13 +91,16 @@ class Exporter:
         clock: Clock,
         trust: Trust,
         version: str,
+        guard: Callable[[str], Guard] | None = None,
     ) -> None:
+        """An exporter; `guard` says what evidence on a chain needs, and so do its reports."""
         self._incidents = incidents
         self._store = store
         self._log = log
         self._clock = clock
         self._trust = trust
         self._version = version
+        self._guard = guard
 
     def export(
         self,
@@ -160,6 +164,7 @@ class Exporter:
             profile=profile,
             report=report_of(self._incidents, chain, profile, as_of),
             as_of=as_of,
+            protection=self._guard(incident_id).needs(()) if self._guard else UNPROTECTED,
         )
         chain = self._incidents.read(incident_id, up_to=assessment.sequence)
         reasons = {
@@ -379,6 +384,7 @@ def _page_head(incident: Incident, export: Export, origin: str) -> pages.PageHea
         origin=origin,
         trust_sha256=export.trust_sha256,
         evault=export.evault,
+        keeping=pages.keeping_of(incident),
     )
 
 

@@ -233,11 +233,16 @@ class Incidents:
             subject=subjects_of(exhibits),
         )
 
-    def close(self, incident_id: str, reason: str | None) -> Receipt:
-        """Seal the incident: only custody, holds, assessments, exports may follow."""
+    def close(self, incident_id: str, reason: str | None, *, compliance: bool = False) -> Receipt:
+        """Seal the incident: only custody, holds, assessments, exports may follow.
+
+        With `compliance`, its evidence is to be locked so that nobody can lift it.
+        """
         for _ in range(_ATTEMPTS):
             incident = self.read(incident_id).incident
             body: Object = {"exhibits": len(incident.exhibits), "reason": reason}
+            if compliance:
+                body["lock"] = "compliance"
             try:
                 return self.state(incident_id, Type.SEAL, body, expect=incident.sequence)
             except StaleHeadError:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vault._stylesheet import PAPER, STYLESHEET
-from vault.custody import CustodyRow, exhibit_ranges
+from vault.custody import CustodyRow, actor_text, exhibit_ranges
 from verify.bundle import (
     CHAIN,
     COMPLETENESS,
@@ -28,8 +28,86 @@ from verify.bundle import (
     link_path,
 )
 from verify.digest import b64
+from verify.incident import Hold, Incident
+from verify.instant import format_instant
 from verify.strictjson import Object
 from verify.trust import Step
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLine:
+    """The release of a hold: when, by whom, why, and who is said to have approved it."""
+
+    at: str
+    sequence: int
+    actor: str
+    reason: str
+    approved_by: str
+    shown_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldLine:
+    """A matter's hold as the pages show it."""
+
+    matter: str
+    reason: str
+    ordered_by: str | None
+    at: str
+    sequence: int
+    actor: str
+    release: ReleaseLine | None
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long evidence is kept, as far as the incident's own chain says."""
+
+    holds: tuple[HoldLine, ...] = ()
+    """All that were ever set, in order."""
+    retained_until: str | None = None
+    retained_sequence: int | None = None
+    compliance: bool = False
+    """Whether a seal asked for a lock that nobody can lift."""
+
+    @property
+    def live(self) -> list[HoldLine]:
+        """The holds that were not released."""
+        return [hold for hold in self.holds if hold.release is None]
+
+
+def keeping_of(incident: Incident) -> Keeping:
+    """What an incident's chain demands for the keeping of its evidence."""
+    until = incident.retained_until
+    return Keeping(
+        holds=tuple(_hold_line(hold) for hold in incident.holds),
+        retained_until=format_instant(until) if until else None,
+        retained_sequence=incident.retained_sequence,
+        compliance=incident.compliance,
+    )
+
+
+def _hold_line(hold: Hold) -> HoldLine:
+    release = None
+    said, at, actor = hold.released_by, hold.released_at, hold.released_actor
+    if said and said.approval and at and actor and hold.released_sequence is not None:
+        release = ReleaseLine(
+            at=format_instant(at),
+            sequence=hold.released_sequence,
+            actor=actor_text(actor),
+            reason=said.reason,
+            approved_by=said.approval.person,
+            shown_by=said.exhibits,
+        )
+    return HoldLine(
+        matter=hold.matter,
+        reason=hold.set_by.reason,
+        ordered_by=hold.set_by.ordered_by,
+        at=format_instant(hold.recorded_at),
+        sequence=hold.sequence,
+        actor=actor_text(hold.actor),
+        release=release,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +132,7 @@ class PageHead:
     trust_sha256: str
     evault: str
     """Version of evault that wrote the pages."""
+    keeping: Keeping = Keeping()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +159,11 @@ def completeness_page(head: PageHead, report: Object) -> bytes:
 
     It shows a report as `verify.checklist.assess` makes it, and judges nothing itself.
     """
-    facts = [*_incident_facts(head), ("Judged as of", _time(report["as_of"]))]
+    facts = [
+        *_incident_facts(head),
+        *_keeping_facts(head.keeping),
+        ("Judged as of", _time(report["as_of"])),
+    ]
     body = [
         _title("Completeness report", head, facts),
         _verdict(report),
@@ -105,6 +188,7 @@ def custody_page(
     """
     facts = [
         *_incident_facts(head),
+        *_keeping_facts(head.keeping),
         ("Export prepared", _time(head.as_of)),
         ("Purpose", _esc(head.purpose)),
         ("Recipient", _esc(head.recipient) if head.recipient else "none named"),
@@ -112,6 +196,7 @@ def custody_page(
     body = [
         _title("Chain of custody", head, facts),
         _custody_scope(head),
+        _kept(head.keeping),
         _links(head, rows),
         _exhibits(exhibits),
         _custody_notes(head),
@@ -242,6 +327,24 @@ def _incident_facts(head: PageHead) -> list[tuple[str, str]]:
         ("Detected", f"{_time(head.detected_at)}, as claimed"),
         ("Declared", f"{_time(head.declared_at)}, as claimed"),
     ]
+
+
+def _keeping_facts(keeping: Keeping) -> list[tuple[str, str]]:
+    """What stands at the head of a page: the live holds by name, and the promise beside them."""
+    told = [
+        f"<bdi>{_esc(hold.matter)}</bdi>, since {_time(hold.at)} (link {hold.sequence})"
+        for hold in keeping.live[:_HOLDS_SHOWN]
+    ]
+    if len(keeping.live) > _HOLDS_SHOWN:
+        told.append(f"and {len(keeping.live) - _HOLDS_SHOWN:,} more")
+    facts = [("Legal hold", "<br>".join(told) or _no_hold(keeping))]
+    if keeping.retained_until:
+        facts.append(("Kept until at least", _time(keeping.retained_until)))
+    return facts
+
+
+def _no_hold(keeping: Keeping) -> str:
+    return "none any more" if keeping.holds else "none on this chain"
 
 
 def _facts(pairs: Iterable[tuple[str, str]]) -> str:
@@ -643,6 +746,87 @@ which stand in {_code(link_path(last))}.</p>
 """
 
 
+_HOLDS_SHOWN = 5
+_HOLD_STATES = {"live": ("\u25cf", "Live"), "released": ("\u25cb", "Released")}
+
+
+def _kept(keeping: Keeping) -> str:
+    """What the chain demands for the keeping of the evidence, and what it cannot show of it."""
+    until = "as long as the vault\u2019s retention policy says; no statement here says more"
+    if keeping.retained_until:
+        until = (
+            f"{_time(keeping.retained_until)} at least, by link {keeping.retained_sequence}; "
+            "longer where the vault\u2019s retention policy says so"
+        )
+    lock = (
+        "asked for in compliance mode when the incident was closed: where a store has that, nobody "
+        "can remove the evidence before its date, the store\u2019s owner included"
+        if keeping.compliance
+        else "this chain asks for none that nobody could lift"
+    )
+    facts = [
+        ("Kept", until),
+        ("Lock", lock),
+        (
+            "The store",
+            "What the store that holds the evidence really locks does not stand on this chain, "
+            "and this bundle cannot show it.",
+        ),
+    ]
+    return f"""\
+<section>
+<h2>Legal holds and retention</h2>
+{_holds(keeping)}{_facts(facts)}</section>
+"""
+
+
+def _holds(keeping: Keeping) -> str:
+    if not keeping.holds:
+        return "<p>No legal hold was set on this chain.</p>\n"
+    columns = _columns(
+        ("", "Matter"),
+        ("state", "State"),
+        ("stamp", "Set (UTC)"),
+        ("link", "Link"),
+        ("by", "Ordered by, as stated"),
+    )
+    live = len(keeping.live)
+    bound = "Nothing of this incident may be removed while one lives, whenever it was captured."
+    return f"""\
+<table class="pairs">
+<caption>{_esc(_count(len(keeping.holds), "hold", "holds"))}, {live:,} live. {bound}</caption>
+{columns}{"".join(_hold(hold) for hold in keeping.holds)}</table>
+"""
+
+
+def _hold(hold: HoldLine) -> str:
+    state = _marked(_HOLD_STATES, "released" if hold.release else "live")
+    ordered = f"<bdi>{_esc(hold.ordered_by)}</bdi>" if hold.ordered_by else "nobody named"
+    return f"""\
+<tbody>
+<tr><th scope="row"><div><bdi>{_esc(hold.matter)}</bdi></div></th>\
+{_cell("State", state, name="state")}\
+{_cell("Set", _time(hold.at, zone=False), name="stamp")}\
+{_cell("Link", str(hold.sequence), name="link")}\
+{_cell("Ordered by", ordered, name="by")}</tr>
+<tr><td colspan="5"><div class="sub">Recorded by {_esc(hold.actor)}. \
+Reason: {_prose(hold.reason)}</div>{_release(hold.release)}</td></tr>
+</tbody>
+"""
+
+
+def _release(release: ReleaseLine | None) -> str:
+    if release is None:
+        return ""
+    return (
+        f'<div class="told"><strong>Released</strong> {_time(release.at)} (link '
+        f"{release.sequence}) by {_esc(release.actor)}. Reason: {_prose(release.reason)}"
+        f"<br>Approved by <bdi>{_esc(release.approved_by)}</bdi>: attested, by the word of who "
+        f"released it, shown by {_prose(exhibit_ranges(release.shown_by))}; "
+        "nobody authenticated it.</div>"
+    )
+
+
 def _links(head: PageHead, rows: Sequence[CustodyRow]) -> str:
     shown = "".join(_link(row) for row in rows)
     if all(row.sequence < head.export_sequence for row in rows):
@@ -777,6 +961,13 @@ def _custody_notes(head: PageHead) -> str:
                 "VERIFY.md says how to compare.",
             ),
             (
+                "Holds and retention",
+                "They are what the chain demands of the vault\u2019s store. Whether the store has "
+                "locked the evidence so, the store alone can say, and the vault asks it: "
+                f"{_code('evault verify --depth checksums')}. Who ordered a hold, and who "
+                "approved its release, is the word of who recorded it.",
+            ),
+            (
                 "Withheld",
                 "A withheld exhibit keeps its number, size and digest in the chain. Its bytes and "
                 "its description (name, format, facts, claimed times) are not in this bundle.",
@@ -819,6 +1010,8 @@ _STEPS = {
     Step.WITNESS: "Independent witnesses cosigned the checkpoint. Not checked where none did.",
     Step.TIME: "A time authority's stamps (RFC 3161) date the checkpoint. Not checked where there "
     "are none.",
+    Step.STORE: "The vault's store says that it has the evidence locked and held as the chain "
+    "demands. Never checked of a bundle, which has no store to ask.",
 }
 
 _VERIFY = """\
@@ -985,7 +1178,10 @@ receipt or another bundle, that link N exists. This bundle ends with link {last}
   then, and are these bytes still.
 - Not when, by an independent clock. Times are the vault's own word, unless a
   step `time` or `witness` passed.
-- Not who, beyond the vault's word for it.
+- Not who, beyond the vault's word for it; nor that somebody approved what they
+  are said to have approved.
+- Not that the vault's store keeps the evidence locked, whatever the chain
+  demands: only the store can say, and only the vault can ask it.
 - Not that nobody could have rewritten the history before it left. In an
   embedded vault without witness or stamp, its owner could; step 6 is the
   remedy, for whoever kept an earlier receipt.

@@ -52,6 +52,7 @@ def checklist(
                 profile=profile,
                 report=report,
                 as_of=as_of,
+                protection=vault.retention.guard(chain.incident.id).needs(()),
             )
     lines = _lines(report, explain)
     if receipt:

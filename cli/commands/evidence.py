@@ -12,6 +12,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.commands.retention import owed_lines
 from cli.options import AsJson, IncidentArgument, OptionalReason, Reason, stated
 from cli.render import clip, columns, size_text
 from cli.session import (
@@ -27,8 +28,9 @@ from cli.summary import exhibit_json
 from vault.custody import exhibit_ranges
 from vault.errors import UnavailableError
 from vault.evidence import content
+from vault.ports import Protection
 from verify.description import Description, safe_name
-from verify.incident import Exhibit
+from verify.incident import Exhibit, Incident
 from verify.instant import format_instant
 from verify.report import printable
 from verify.statement import Kind, check_kind
@@ -105,10 +107,20 @@ def show(
         chain = vault.incidents.read(incident_or_only(vault, name, as_json=as_json))
         exhibit = vault.incidents.exhibits_named(chain, [exhibit_id])[0]
         description = vault.incidents.descriptions(chain)[exhibit_id]
-        data = exhibit_json(exhibit, description)
-        rows = _show_rows(exhibit, description)
+        kept = vault.retention.kept(chain)[exhibit_id]
+        rows = [*_show_rows(exhibit, description), *_kept_rows(chain.incident, kept)]
         lines = [f"{chain.incident.id} {exhibit_id}", *(f"  {row}" for row in columns(rows))]
-        give(Answer(lines, {"incident": chain.incident.id, "items": [data]}), as_json=as_json)
+        until = kept.retain_until
+        data: Object = {
+            "incident": chain.incident.id,
+            "items": [exhibit_json(exhibit, description)],
+            "kept": {
+                "held": kept.held,
+                "mode": kept.mode.value,
+                "until": format_instant(until) if until else None,
+            },
+        }
+        give(Answer(lines, data), as_json=as_json)
 
 
 @_app.command()
@@ -204,7 +216,9 @@ def _correct(
             f"{name}  {exhibit_ranges(exhibits)} {event}{told} "
             f"(chain link {receipt.sequence}, log entry {receipt.index})"
         )
-        give(Answer([line], {"incident": name, "receipt": receipt.to_json()}), as_json=as_json)
+        owed = owed_lines(vault) if event == "classified" else []
+        data: Object = {"incident": name, "receipt": receipt.to_json()}
+        give(Answer([line, *owed], data, 1 if owed else 0), as_json=as_json)
 
 
 def _write(target: Path, pieces: Iterable[bytes]) -> None:
@@ -269,4 +283,13 @@ def _show_rows(exhibit: Exhibit, description: Description) -> list[tuple[str, st
     rows += [("not in it", missing) for missing in description.facts.not_captured]
     if exhibit.withdrawn is not None:
         rows.append(("withdrawn", exhibit.withdrawn))
+    return rows
+
+
+def _kept_rows(incident: Incident, kept: Protection) -> list[tuple[str, str]]:
+    """Until when it is kept, and for whom it is on hold."""
+    rows = []
+    if kept.retain_until:
+        rows.append(("kept", f"until {format_instant(kept.retain_until)} at least"))
+    rows += [("on hold", f"for {hold.matter}") for hold in incident.live_holds]
     return rows

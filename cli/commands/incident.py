@@ -8,9 +8,11 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from cli.commands.hold import hold_json
+from cli.commands.retention import binding, gone_lines, owed_lines
 from cli.compose import Vault
 from cli.options import AsJson, IncidentArgument, OptionalReason, Reason, stated
-from cli.render import columns, count_text, folded, span_text
+from cli.render import ObjectLine, columns, count_text, folded, paragraph, span_text
 from cli.session import (
     Answer,
     UsageError,
@@ -22,6 +24,7 @@ from cli.session import (
 )
 from vault.custody import exhibit_ranges, value_text
 from vault.deposit import Receipt
+from vault.incidents import Chain
 from verify.checklist import Timeliness, timeliness
 from verify.incident import (
     Change,
@@ -136,9 +139,9 @@ def show(
     """Show an incident as its chain tells it."""
     with vault_of(context) as vault:
         name = incident_or_only(vault, incident, as_json=as_json)
-        state = vault.incidents.read(name).incident
-        lines = _show_lines(state, vault)
-        give(Answer(lines, _incident_json(state)), as_json=as_json)
+        chain = vault.incidents.read(name)
+        lines = _show_lines(chain, vault)
+        give(Answer(lines, _incident_json(chain.incident)), as_json=as_json)
 
 
 @_app.command()
@@ -336,13 +339,31 @@ def close(
     context: typer.Context,
     incident: IncidentArgument = None,
     reason: OptionalReason = None,
+    compliance: Annotated[
+        bool,
+        typer.Option(
+            "--compliance",
+            help="Lock its evidence in compliance mode: nobody can remove it before its "
+            "retention ends, and this cannot be undone.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Close and seal an incident; afterwards only reading, holds and exports are recorded."""
     with vault_of(context) as vault:
         name = incident_or_only(vault, incident, as_json=as_json)
-        receipt = vault.incidents.close(name, reason)
-        _acknowledge(name, "closed and sealed", receipt, as_json)
+        receipt = vault.incidents.close(name, reason, compliance=compliance)
+        lines, code = [], 0
+        if compliance:
+            with ObjectLine("locking") as line:
+                laid = vault.retention.apply(name, line.show)
+            told = (
+                f"{count_text(laid.objects, 'object')} locked in compliance mode: nobody can "
+                "remove them before their retention ends"
+            )
+            lines = [*paragraph("  ", told), *binding(vault), *gone_lines(laid)]
+            code = 1 if laid.gone else 0
+        _acknowledge(name, "closed and sealed", receipt, as_json, lines, code)
 
 
 @_app.command()
@@ -388,7 +409,8 @@ def _change(
             "incident": name,
             "receipt": receipt.to_json() if receipt else None,
         }
-        give(Answer(lines, data), as_json=as_json)
+        owed = owed_lines(vault) if any(each.name == "severity" for each in changes) else []
+        give(Answer([*lines, *owed], data, 1 if owed else 0), as_json=as_json)
 
 
 def _change_rows(changes: Sequence[Change]) -> list[tuple[str, str]]:
@@ -397,9 +419,17 @@ def _change_rows(changes: Sequence[Change]) -> list[tuple[str, str]]:
     ]
 
 
-def _acknowledge(name: str, told: str, receipt: Receipt, as_json: bool) -> None:
+def _acknowledge(
+    name: str,
+    told: str,
+    receipt: Receipt,
+    as_json: bool,
+    more: Sequence[str] = (),
+    code: int = 0,
+) -> None:
     line = f"{name}  {printable(told)} (chain link {receipt.sequence}, log entry {receipt.index})"
-    give(Answer([line], {"incident": name, "receipt": receipt.to_json()}), as_json=as_json)
+    data: Object = {"incident": name, "receipt": receipt.to_json()}
+    give(Answer([line, *more], data, code), as_json=as_json)
 
 
 def _split(words: list[str], usage: str) -> tuple[str | None, list[str]]:
@@ -437,7 +467,8 @@ def _phase_text(incident: Incident) -> str:
     return incident.phases[-1].phase if incident.phases else "declared"
 
 
-def _show_lines(incident: Incident, vault: Vault) -> list[str]:
+def _show_lines(chain: Chain, vault: Vault) -> list[str]:
+    incident = chain.incident
     fields = incident.fields
     start, end = incident.window(as_of=vault.clock())
     rows = [
@@ -462,8 +493,24 @@ def _show_lines(incident: Incident, vault: Vault) -> list[str]:
     kept = f"{len(incident.exhibits)}" + (f", {withdrawn} withdrawn" if withdrawn else "")
     missed = f"; {incident.not_captured} met and not captured" if incident.not_captured else ""
     rows.append(("exhibits", f"{kept}{missed}"))
+    rows += _kept_rows(chain, vault)
     rows.append(("chain", f"links 0-{incident.sequence}, head {incident.leaf}"))
     return [f"{incident.id}  {printable(incident.title)}", *(f"  {row}" for row in columns(rows))]
+
+
+def _kept_rows(chain: Chain, vault: Vault) -> list[tuple[str, str]]:
+    """Until when all of it is kept at least, how firmly, and for whom it is on hold."""
+    dates = [each.retain_until for each in vault.retention.kept(chain).values()]
+    rows = []
+    if dates and all(dates):
+        until = min(date for date in dates if date)
+        firmly = f", locked in {vault.retention.mode_of(chain.incident)} mode"
+        rows.append(("kept", f"until {until:%Y-%m-%d}{firmly if vault.store.traits.locks else ''}"))
+    rows += [
+        ("on hold", f"for {hold.matter} (link {hold.sequence})")
+        for hold in chain.incident.live_holds
+    ]
+    return rows
 
 
 def _incident_json(incident: Incident) -> Object:
@@ -476,11 +523,16 @@ def _incident_json(incident: Incident) -> Object:
         "declared": dict(incident.fields),
         "governing_tier": incident.tier,
         "head": {"leaf_hash": incident.leaf, "sequence": incident.sequence},
+        "holds": [hold_json(hold) for hold in incident.holds],
         "incident": incident.id,
+        "lock": "compliance" if incident.compliance else None,
         "phases": [
             {"at": format_instant(entry.at), "exhibits": list(entry.exhibits), "phase": entry.phase}
             for entry in incident.phases
         ],
+        "retained_until": (
+            format_instant(incident.retained_until) if incident.retained_until else None
+        ),
         "roles": {str(role): incident.holder(role) for role in Role},
         "scope": dict(incident.scope),
         "sealed": incident.sealed,

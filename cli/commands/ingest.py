@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -11,7 +12,7 @@ import typer
 
 from cli.compose import Vault, version
 from cli.options import AsJson
-from cli.render import ProgressLine, columns, count_text, folded, size_text
+from cli.render import ProgressLine, columns, count_text, folded, paragraph, size_text
 from cli.session import (
     Answer,
     UsageError,
@@ -75,6 +76,10 @@ def ingest(
     again: Annotated[
         bool, typer.Option("--again", help="Seal also what was sealed before, unchanged.")
     ] = False,
+    pack: Annotated[
+        bool,
+        typer.Option("--pack/--no-pack", help="Whether small files share an object in the store."),
+    ] = True,
     deposit: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -105,6 +110,7 @@ def ingest(
         files = FileSource([Path(word) for word in rest])
         found = _survey(files, rest)
         started = time.monotonic()
+        policy = vault.retention.policy()
         capture = OpenCapture(
             store=vault.store,
             index=vault.index,
@@ -120,10 +126,14 @@ def ingest(
                 "name": "evault",
                 "version": version(),
             },
+            guard=partial(vault.retention.guard, name),
+            pack=pack,
             turned_at=last_turn(before),
             repeats=repeated,
         )
         collected, receipts = _capture(vault, capture, files, found, kinds, again)
+        if vault.retention.policy() != policy:
+            vault.retention.apply(name)  # another policy came into force while the bytes came in
         seconds = time.monotonic() - started
         answer = _answer(vault, name, collected, receipts, seconds, system)
         give(answer, as_json=as_json)
@@ -202,6 +212,9 @@ def _answer(
     size = sum(each.size for each in taken)
     lines = [_headline(len(sealed), size, seconds, receipts)]
     lines += columns(group_rows(sealed))
+    if sealed and chain.incident.live_holds:
+        matters = ", ".join(hold.matter for hold in chain.incident.live_holds)
+        lines += paragraph("On hold, as all of this incident: ", f"for {matters}")
     notes = look_at(sealed)
     if system is not None and system not in chain.incident.systems:
         notes.append(f"{system} is none of the systems of {name}; see: evault incident amend.")

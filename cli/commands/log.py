@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import STORE, Vault, check_home, load_trust, rebuild_index
+from cli.compose import Vault, check_home, close_store, load_trust, open_store, rebuild_index
 from cli.options import AsJson, IncidentArgument
 from cli.render import count_text
 from cli.session import Answer, UsageError, give, incident_or_only, settings_of, vault_of
-from vault.adapters.directory import DirectoryStore
 from vault.errors import NotFoundError, UnavailableError
 from vault.log_audit import audit_log
 from verify.checkpoint import Checkpoint, ConsistencyProof, open_checkpoint
@@ -110,10 +110,16 @@ def audit(
 ) -> None:
     """Check the whole log from the store alone: tiles, roots, checkpoints, every chain."""
     settings = settings_of(context)
-    check_home(settings)
+    config = check_home(settings)
     trust = load_trust(settings.home)
     earlier = None if since is None else _earlier(since, trust)
-    report = audit_log(DirectoryStore(settings.home / STORE), trust, since=earlier)
+    store = open_store(settings.home, config)
+    try:
+        report = replace(
+            audit_log(store, trust, since=earlier), notes=(f"kept in {config.store_words}",)
+        )
+    finally:
+        close_store(store)
     lines = render(report, trust="trust.json").rstrip("\n").split("\n")
     give(Answer(lines, report.to_json(), report.exit_code), as_json=as_json)
 
@@ -130,7 +136,7 @@ def rebuild(context: typer.Context, as_json: AsJson = False) -> None:
     lines = [f"The index was made anew: {counted}."]
     if old:
         lines.append(f"The old one was put aside as {old}")
-    data: Object = {"counts": {"chains": chains, "entries": size}, "old": str(old) if old else None}
+    data: Object = {"counts": {"chains": chains, "entries": size}, "old": old}
     give(Answer(lines, data), as_json=as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -24,10 +25,12 @@ from verify.__main__ import audit_bundle
 from verify.audit import audit
 from verify.report import Report, Verdict, render
 from verify.seen import join, read_seen
+from verify.statement import DEPTHS
 from verify.trust import parse_trust
 
 _DEPTHS = {
     "bytes": "the evidence was read again",
+    "checksums": "attested_by_store; --depth bytes reads the evidence again",
     "none": "nothing could be read",
     "structure": "no evidence was read again",
 }
@@ -60,14 +63,19 @@ def verify(
         typer.Option("--head", metavar="N", help="Fail what ends before link N."),
     ] = None,
     depth: Annotated[
-        str,
-        typer.Option("--depth", metavar="structure|bytes", help="bytes reads every exhibit again."),
-    ] = "bytes",
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--depth",
+            metavar="|".join(DEPTHS),
+            help="structure looks at no evidence, checksums asks the store (the default on S3), "
+            "bytes reads every exhibit again (the default elsewhere).",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check that nothing was altered. Exit code 0 passed, 1 failed, 2 inconclusive."""
-    if depth not in ("structure", "bytes"):
-        raise UsageError(f"--depth is structure or bytes, not {depth!r}")
+    if depth not in (None, *DEPTHS):
+        raise UsageError(f"--depth is structure, checksums or bytes, not {depth!r}")
     given, rest = split_incident(words or [])
     is_bundle = given is None and bool(rest) and not rest[0].startswith("EV-")
     if is_bundle:
@@ -85,7 +93,11 @@ def verify(
         else:
             with vault_of(context) as vault:
                 name = incident_or_only(vault, given, as_json=as_json)
-                report = _audit_incident(vault, name, rest, trust_file, seen or [], head, depth)
+                chosen = depth or ("checksums" if vault.store.traits.checksums else "bytes")
+                report = _audit_incident(vault, name, rest, trust_file, seen or [], head, chosen)
+                report = replace(
+                    report, notes=(*report.notes, f"kept in {vault.config.store_words}")
+                )
     except OSError as error:
         raise UsageError(f"cannot read {error.filename}: {error.strerror or error}") from error
     shown = render(report, trust=trust_file.name if trust_file else None).rstrip("\n").split("\n")
@@ -96,10 +108,10 @@ def verify(
     give(Answer(shown, report.to_json(), report.exit_code), as_json=as_json)
 
 
-def _check_bundle(words: list[str], depth: str) -> None:
+def _check_bundle(words: list[str], depth: str | None) -> None:
     if len(words) > 1:
         raise UsageError("a bundle is verified whole; name no exhibits")
-    if depth != "bytes":
+    if depth not in (None, "bytes"):
         raise UsageError("a bundle is always read whole; --depth is for incidents of this vault")
     if not os.path.lexists(words[0]):
         raise UsageError(f"{words[0]} is neither an incident like INC-2026-0001 nor a bundle here")
@@ -123,8 +135,10 @@ def _audit_incident(
         store=vault.store,
         index=vault.index,
         log=vault.log,
+        incidents=vault.incidents,
+        retention=vault.retention,
         chain=name,
-        read_bytes=depth == "bytes",
+        depth=depth,
     )
     earlier = join([read_seen(path, trusted) for path in seen_files]) if seen_files else None
     return audit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -9,7 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli_bucket import Bucket
 from cli_support import Evault, run
+from servers.s3 import S3Bucket, S3Server, make_bucket
+
+from vault.adapters.s3 import S3Place
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +91,48 @@ def reachable(
             if path.is_dir() and not path.is_symlink():
                 path.chmod(0o700)
         shutil.rmtree(top)
+
+
+@pytest.fixture(scope="session")
+def locked_bucket(s3_server: S3Server) -> Iterator[Bucket]:
+    """A bucket with Object Lock."""
+    made = make_bucket(s3_server)
+    client = made.client
+    yield Bucket(made, client, S3Place(made.name, "p0", s3_server.endpoint))
+    client.close()
+
+
+@pytest.fixture
+def bucket(locked_bucket: Bucket) -> Bucket:
+    """A prefix of its own in a bucket with Object Lock."""
+    return locked_bucket.fresh()
+
+
+@pytest.fixture(scope="session")
+def plain_bucket(s3_server: S3Server) -> Iterator[Bucket]:
+    """A bucket without versions and locks."""
+    made = S3Bucket(s3_server, "without-locks")
+    client = made.client
+    client.create_bucket(Bucket=made.name)
+    yield Bucket(made, client, S3Place(made.name, "p0", s3_server.endpoint))
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def made_on_s3(locked_bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new home whose store is in a bucket, to be copied."""
+    home = tmp_path_factory.mktemp("made-on-s3") / "home"
+    said = run("--home", home, "init", *locked_bucket.options, "--part-size", 5)
+    assert said.code == 0, said.err
+    return home
+
+
+@pytest.fixture
+def on_s3(empty: Evault, bucket: Bucket, made_on_s3: Path) -> Evault:
+    """A vault in which nothing happened yet, under a prefix of its own in the bucket."""
+    shutil.copytree(made_on_s3, empty.home)
+    path = empty.home / "evault.json"
+    config = json.loads(path.read_bytes())
+    config["store"]["prefix"] = bucket.place.prefix
+    path.write_bytes(json.dumps(config).encode())
+    return empty

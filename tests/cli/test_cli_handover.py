@@ -210,7 +210,7 @@ def test_seen_and_head_hold_it_against_what_was_known(evault: Evault, full: str)
         (("--seen", "absent.json"), "cannot read absent.json: No such file or directory"),
         (("taken", "EV-0001"), "a bundle is verified whole; name no exhibits"),
         (("taken", "--depth", "structure"), "a bundle is always read whole"),
-        (("--depth", "soul"), "--depth is structure or bytes, not 'soul'"),
+        (("--depth", "soul"), "--depth is structure, checksums or bytes, not 'soul'"),
         (("--trust", "taken"), "taken: not JSON"),
         (("EV-0009",), "has no exhibit EV-0009"),
     ],

@@ -22,6 +22,9 @@ ANSWERS = {
     "evidence show": "evidence-show",
     "evidence withdraw": "evidence-correct",
     "export": "export",
+    "hold list": "hold-list",
+    "hold release": "hold-release",
+    "hold set": "hold-set",
     "incident amend": "incident-change",
     "incident assign": "incident-act",
     "incident close": "incident-act",
@@ -37,6 +40,12 @@ ANSWERS = {
     "log checkpoint": "log-checkpoint",
     "log proof": "log-proof",
     "log rebuild": "log-rebuild",
+    "retention apply": "retention-apply",
+    "retention extend": "retention-extend",
+    "retention policy": "retention-policy",
+    "retention show": "retention-show",
+    "store check": "store-check",
+    "sweep": "sweep",
     "trust": "trust",
     "verify": "verify",
 }
@@ -84,7 +93,9 @@ def test_only_the_demo_answers_no_json() -> None:
     assert set(COMMANDS) - set(ANSWERS) == {"demo"}
 
 
-@pytest.mark.parametrize("words", [(), ("incident",), ("evidence",), ("log",)])
+@pytest.mark.parametrize(
+    "words", [(), ("incident",), ("evidence",), ("hold",), ("retention",), ("store",), ("log",)]
+)
 def test_without_a_command_the_help_is_shown_as_it_is(words: tuple[str, ...]) -> None:
     said = run(*words)
     assert (said.code, said.out) == (2, "")

@@ -14,6 +14,7 @@ import pytest
 from cli_support import DEMO, SAMPLES, SCHEMAS, Evault, check, run, validator
 
 import cli
+from vault.ports import LockMode
 from verify.incident import Exposure, Phase, Role, Severity, Tier, Trigger, YesNo
 from verify.statement import Kind
 from verify.trust import Step
@@ -55,6 +56,7 @@ def test_a_schema_is_closed(name: str) -> None:
     [
         ("kind", Kind), ("step", Step), ("severity", Severity), ("tier", Tier), ("role", Role),
         ("trigger", Trigger), ("phase", Phase), ("exposure", Exposure), ("yes_no", YesNo),
+        ("lock_mode", LockMode),
     ],
 )  # fmt: skip
 def test_the_words_of_a_schema_are_those_of_the_format(name: str, words: Any) -> None:
@@ -116,6 +118,21 @@ def test_every_command_answers_in_its_shape(empty: Evault) -> None:
     made = answer("export", "export", "-o", bundle, "--purpose", "p", "--withhold", "EV-0002=law")
     again = answer("export", "export", "-o", empty.folder / "b.zip", "--at", made["sequence"])
     assert (again["sha256"], again["receipt"]) == (made["sha256"], None)
+    answer("retention-extend", "retention", "extend", "--until", "2099-01-01T00:00Z",
+           "--reason", "r")  # fmt: skip
+    answer("hold-set", "hold", "set", "--matter", "M", "--reason", "r", "--ordered-by", "Legal")
+    answer("hold-release", "hold", "release", "--matter", "M", "--reason", "r",
+           "--approved-by", "Grace", "--exhibit", "EV-0001")  # fmt: skip
+    assert answer("hold-list", "hold", "list")["counts"]["released"] == 1
+    assert answer("retention-show", "retention", "show")["incident"] is None
+    assert answer("retention-show", "retention", "show", name)["incident"] == name
+    answer("retention-apply", "retention", "apply")
+    policy = empty.file("policy.json", json.dumps(answer("retention-policy", "retention", "policy"))
+                        .replace("365", "366"))  # fmt: skip
+    assert answer("retention-policy", "retention", "policy", policy)["receipt"]["chain"] == "vault"
+    assert answer("sweep", "sweep")["verdict"] == "passed"
+    assert answer("sweep", "sweep", "--list")["items"]
+    assert answer("store-check", "store", "check")["kind"] == "directory"
     assert answer("verify", "verify")["verdict"] == "passed"
     assert answer("verify", "verify", bundle)["verdict"] == "passed"
     answer("verify", "verify", "--depth", "structure", code=2)
@@ -195,6 +212,30 @@ ERRORS: list[tuple[str, tuple[str, ...]]] = [
     ("usage", ("export", "-o", "x.zip")),
     ("usage", ("export", "-o", "nowhere/x.zip", "--purpose", "p")),
     ("refused", ("export", "-o", "x.zip", "--at", "0")),
+    ("usage", ("hold", "set", "--matter", "M")),
+    (
+        "not_found",
+        (
+            "hold",
+            "release",
+            "--matter",
+            "M",
+            "--reason",
+            "r",
+            "--approved-by",
+            "Grace",
+            "--exhibit",
+            "EV-0001",
+        ),
+    ),
+    ("not_found", ("hold", "list", "INC-2020-0009")),
+    ("refused", ("retention", "extend", "--until", "2020-01-01T00:00Z", "--reason", "r")),
+    ("usage", ("retention", "policy", "absent.json")),
+    ("not_found", ("retention", "show", "INC-2020-0009")),
+    ("usage", ("sweep", "--depth", "structure")),
+    ("usage", ("store", "check", "--endpoint-url", "http://h")),
+    ("usage", ("store", "check", "--store", "bucket")),
+    ("usage", ("init", "--database", "postgresql://u:p@h/d")),
     ("not_found", ("log", "proof", "--link", "99")),
     ("usage", ("log", "proof", "--from", "99")),
     ("usage", ("log", "audit", "--since", "absent")),

@@ -9,6 +9,7 @@ import io
 import re
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -20,17 +21,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import verify.checklist
+from cli.main import execute
 from vault.custody import CustodyRow
 from vault.pages import (
     ExhibitLine,
+    HoldLine,
+    Keeping,
     PageHead,
+    ReleaseLine,
     completeness_page,
     custody_csv,
     custody_page,
+    keeping_of,
     verify_page,
 )
 from verify.checklist import Answer, State, Timeliness, assess, parse_profile
-from verify.incident import Incident
+from verify.incident import Hold, Incident
+from verify.retention import parse_hold
+from verify.statement import Actor
 from verify.strictjson import Object
 from verify.trust import DEFAULT_REQUIRED, Step
 
@@ -101,6 +109,19 @@ LINE = ExhibitLine(
     withheld=None,
     withdrawn=None,
 )
+RELEASE = ReleaseLine(
+    at="2023-07-12T09:00:11Z",
+    sequence=9,
+    actor="bob@lab (uid 1001, local)",
+    reason="settled, see EV-0001",
+    approved_by="Grace Hopper",
+    shown_by=("EV-0001", "EV-0002"),
+)
+HOLDS = (
+    HoldLine("Smith v. Jones", "served", "Legal", "2023-07-10T12:40:00Z", 5, "ada@lab", None),
+    HoldLine("Inquiry 77", "a letter", None, "2023-07-10T12:45:00Z", 6, "ada@lab", RELEASE),
+)
+HELD = replace(HEAD, keeping=Keeping(HOLDS, "2033-07-10T00:00:00Z", 7, compliance=True))
 
 
 def report() -> Object:
@@ -182,7 +203,7 @@ def all_pages(head: PageHead = HEAD, **changed: Any) -> list[bytes]:
 
 
 def test_the_pages_are_whole_and_in_order() -> None:
-    for page in all_pages():
+    for page in (*all_pages(), *all_pages(HELD)):
         outline = Outline(page)
         assert page.startswith(b"<!DOCTYPE html>\n")
         assert page.endswith(b"</html>\n")
@@ -197,7 +218,7 @@ def test_the_pages_are_whole_and_in_order() -> None:
 
 
 def test_every_row_of_a_table_is_as_wide_as_its_head() -> None:
-    for page in all_pages():
+    for page in all_pages(HELD):
         for table in re.findall(r"<table.*?</table>", page.decode(), re.DOTALL):
             widths = [
                 sum(int(span or 1) for span in re.findall(r'<t[hd]\b(?: colspan="(\d)")?', row))
@@ -221,10 +242,10 @@ def test_nothing_runs_and_nothing_is_fetched() -> None:
 
 
 def test_the_same_arguments_give_the_same_bytes_in_any_process() -> None:
-    first = hashlib.sha256(b"".join(all_pages())).hexdigest()
+    first = hashlib.sha256(b"".join(all_pages(HELD))).hexdigest()
     code = (
         "import hashlib, sys; sys.path[:0] = sys.argv[1:]; import test_pages as t;"
-        "print(hashlib.sha256(b''.join(t.all_pages())).hexdigest())"
+        "print(hashlib.sha256(b''.join(t.all_pages(t.HELD))).hexdigest())"
     )
     for seed, zone in (("1", "Asia/Kathmandu"), ("2", "UTC")):
         done = subprocess.run(
@@ -248,7 +269,7 @@ def test_the_same_arguments_give_the_same_bytes_in_any_process() -> None:
 
 @pytest.mark.parametrize("evil", HOSTILE)
 def test_a_hostile_value_stays_text_everywhere(evil: str) -> None:
-    plain = [tag for page in all_pages() for tag, _ in Outline(page).tags]
+    plain = [tag for page in all_pages(HELD) for tag, _ in Outline(page).tags]
     head = replace(HEAD, title=evil, systems=(evil, "b"), purpose=evil, recipient=evil, tier=evil)
     bad = report()
     bad["evidence"][0] = item(title=evil, reason=evil, state=evil[:9], integrity=evil)
@@ -258,6 +279,10 @@ def test_a_hostile_value_stays_text_everywhere(evil: str) -> None:
     line = replace(LINE, name=evil, label=evil, summary=evil, kinds=(evil,), modified_at=evil)
     line = replace(line, withdrawn=evil)
     row = replace(ROWS[0], event=evil, detail=evil, actor=evil, recorded_at=evil)
+    release = replace(RELEASE, at=evil, actor=evil, reason=evil, approved_by=evil)
+    hold = HoldLine(evil, evil, evil, evil, 5, evil, release)
+    live = replace(hold, release=None)
+    head = replace(head, keeping=Keeping((hold, live), evil, 7, compliance=True))
     pages = [completeness_page(head, bad), custody_page(head, [row], [line])]
     for page in pages:
         outline = Outline(page)
@@ -403,7 +428,7 @@ def test_the_report_says_what_it_is_and_is_not() -> None:
 
 
 def test_no_page_promises_too_much() -> None:
-    pages = [*all_pages(), verify_page(HEAD, required=DEFAULT_REQUIRED)]
+    pages = [*all_pages(HELD), verify_page(HEAD, required=DEFAULT_REQUIRED)]
     for page in pages:
         text = page.decode()
         shown = re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
@@ -466,6 +491,136 @@ def test_a_withdrawn_exhibit_is_marked_once() -> None:
 
 def test_an_incident_without_exhibits_has_a_page() -> None:
     assert "No exhibit was captured." in Outline(custody_page(HEAD, ROWS, [])).text
+
+
+# --- holds and retention -----------------------------------------------------------------------
+
+
+def between(text: str, start: str, end: str) -> str:
+    return text.split(start)[1].split(end, maxsplit=1)[0]
+
+
+def test_a_live_hold_is_told_at_the_head_of_both_pages() -> None:
+    for page in all_pages(HELD):
+        told = between(Outline(page).text, "Legal hold", "Kept until at least")
+        assert told.strip() == "Smith v. Jones, since 2023-07-10 12:40:00 UTC (link 5)"
+        assert "Kept until at least2033-07-10 00:00:00 UTC" in Outline(page).text
+
+
+def test_a_head_without_a_live_hold_says_so_and_promises_no_date() -> None:
+    released = replace(HEAD, keeping=Keeping(HOLDS[1:]))
+    for head, told in ((HEAD, "none on this chain"), (released, "none any more")):
+        for page in all_pages(head):
+            assert f"Legal hold{told}" in Outline(page).text
+            assert "Kept until at least" not in Outline(page).text
+
+
+def test_many_holds_do_not_fill_the_head() -> None:
+    many = tuple(replace(HOLDS[0], matter=f"M-{number}") for number in range(7))
+    for page in all_pages(replace(HEAD, keeping=Keeping(many))):
+        told = between(Outline(page).text, "Legal hold", "UTC (link 5)and 2 more")
+        assert "M-4" in told
+        assert "M-5" not in told
+
+
+def test_every_hold_is_told_with_matter_order_and_state() -> None:
+    text = Outline(custody_page(HELD, ROWS, [LINE])).text
+    told = between(text, "Legal holds and retention", "The store")
+    assert "2 holds, 1 live." in told
+    live, released = told.split("Ordered by, as stated")[1].split("Inquiry 77")
+    for word in ("Smith v. Jones", "Live", "2023-07-10 12:40:00", "5", "Legal", "served"):
+        assert word in live
+    assert "Released" not in live
+    for word in ("Released", "nobody named", "Recorded by ada@lab", "Reason: a letter"):
+        assert word in released
+    assert "Live" not in released
+
+
+def test_an_approval_is_called_attested_and_by_whom() -> None:
+    text = Outline(custody_page(HELD, ROWS, [LINE])).text
+    told = between(text, "Inquiry 77", "The store")
+    assert (
+        "Released 2023-07-12 09:00:11 UTC (link 9) by bob@lab (uid 1001, local). "
+        "Reason: settled, see EV-0001" in told
+    )
+    assert (
+        "Approved by Grace Hopper: attested, by the word of who released it, "
+        "shown by EV-0001..0002; nobody authenticated it." in told
+    )
+    assert told.count("authenticated") == 1
+
+
+def test_the_custody_page_tells_what_the_chain_asks_of_the_store_and_no_more() -> None:
+    asked = Outline(custody_page(HELD, ROWS, [LINE])).text
+    plain = Outline(custody_page(HEAD, ROWS, [LINE])).text
+    assert "2033-07-10 00:00:00 UTC at least, by link 7; longer where" in asked
+    assert "asked for in compliance mode when the incident was closed" in asked
+    assert "No legal hold was set on this chain." in plain
+    assert "as long as the vault\u2019s retention policy says" in plain
+    assert "compliance" not in plain
+    for text in (asked, plain):
+        assert "really locks does not stand on this chain" in text
+
+
+def test_what_the_pages_tell_of_holds_is_what_the_chain_says() -> None:
+    ada, bob = (Actor(f"{name}@lab", "person", "local", None) for name in ("ada", "bob"))
+    moment = datetime(2023, 7, 10, 12, 40, tzinfo=UTC)
+    said = parse_hold(
+        {"event": "set", "matter": "M", "ordered_by": "Legal", "reason": "sued"}, where="hold"
+    )
+    release = parse_hold(
+        {
+            "approved_by": {"authenticated": "attested", "person": "Grace"},
+            "event": "released",
+            "exhibits": ["EV-0003"],
+            "matter": "M",
+            "reason": "settled",
+        },
+        where="hold",
+    )
+    incident = Incident("INC-2023-0007")
+    assert keeping_of(incident) == Keeping()
+    incident.holds = [
+        Hold("M", said, moment, 5, ada, release, moment.replace(hour=13), 6, bob),
+        Hold("M", said, moment, 7, ada),
+    ]
+    incident.retained_until, incident.retained_sequence = moment.replace(year=2033), 8
+    incident.compliance = True
+    told = ReleaseLine(
+        "2023-07-10T13:40:00Z", 6, "bob@lab (local)", "settled", "Grace", ("EV-0003",)
+    )
+    line = HoldLine("M", "sued", "Legal", "2023-07-10T12:40:00Z", 5, "ada@lab (local)", told)
+    live = replace(line, sequence=7, release=None)
+    assert keeping_of(incident) == Keeping((line, live), "2033-07-10T12:40:00Z", 8, True)
+    assert keeping_of(incident).live == [live]
+
+
+def test_an_export_tells_the_holds_of_its_chain(tmp_path: Path) -> None:
+    approval = tmp_path / "approval.txt"
+    approval.write_text("yes\n")
+    for words in (
+        "init",
+        "incident declare --title T --severity sev1 --tier 2 --system s --detected-at now",
+        f"ingest {approval} --kind approval",
+        "hold set --matter M-1 --reason served --ordered-by Legal",
+        "hold set --matter M-2 --reason asked",
+        "hold release --matter M-2 --reason settled --approved-by Grace --exhibit EV-0001",
+        f"export -o {tmp_path / 'case.zip'} --purpose court",
+    ):
+        assert execute(["--home", str(tmp_path / "home"), *words.split()]) == 0
+    with zipfile.ZipFile(tmp_path / "case.zip") as bundle:
+        pages = {
+            Path(name).name: Outline(bundle.read(name)).text
+            for name in bundle.namelist()
+            if name.endswith(".html")
+        }
+    for text in pages.values():
+        told = between(text, "Legal hold", "UTC (link 2)")
+        assert "M-1, since" in told
+        assert "M-2" not in told
+    told = between(pages["custody.html"], "Legal holds and retention", "The store")
+    assert "2 holds, 1 live." in told
+    assert "Approved by Grace: attested" in told
 
 
 # --- CSV ---------------------------------------------------------------------------------------

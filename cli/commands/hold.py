@@ -1,0 +1,245 @@
+"""`evault hold …`: legal holds, laid on an incident by matters, and released by two persons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Optional
+
+import typer
+
+from cli.commands.retention import (
+    binding,
+    drift_json,
+    drift_lines,
+    gone_json,
+    gone_lines,
+    looked_up,
+    worst,
+)
+from cli.compose import Vault
+from cli.options import AsJson, IncidentArgument, Reason, stated
+from cli.render import ObjectLine, count_text, paragraph
+from cli.session import Answer, UsageError, give, incident_or_only, is_incident, vault_of
+from vault.custody import exhibit_ranges
+from vault.incidents import Chain
+from vault.retention import Drift
+from verify.incident import Hold, Incident
+from verify.instant import format_instant
+from verify.strictjson import Object
+
+_app = typer.Typer(help="Legal holds on an incident's evidence.", no_args_is_help=True)
+
+MatterOption = Annotated[
+    str,
+    typer.Option("--matter", metavar="NAME", help="The matter whose hold it is.", callback=stated),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_app, name="hold")
+
+
+@_app.command("set")
+def set_(
+    context: typer.Context,
+    matter: MatterOption,
+    reason: Reason,
+    incident: IncidentArgument = None,
+    ordered_by: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--ordered-by",
+            metavar="PERSON",
+            help="Who ordered it; recorded as your word.",
+            callback=stated,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lay a matter's hold on all evidence of an incident, also on what is still to come.
+
+    It acts at once, before and after the retention ends, until every matter has released its own.
+    """
+    with vault_of(context) as vault:
+        name = incident_or_only(vault, incident, as_json=as_json)
+        with ObjectLine("holding") as line:
+            receipt, laid = vault.retention.set_hold(name, matter, reason, ordered_by, line.show)
+        exhibits = len(vault.incidents.read(name).incident.exhibits)
+        told = (
+            f"on hold for {matter}: {count_text(exhibits, 'exhibit')} in "
+            f"{count_text(laid.objects, 'object')}, and all still to come "
+            f"(chain link {receipt.sequence}, log entry {receipt.index})"
+        )
+        lines = [*paragraph(f"{name}  ", told), *binding(vault), *gone_lines(laid)]
+        data: Object = {
+            "counts": {"exhibits": exhibits, "objects": laid.objects},
+            "gone": gone_json(laid),
+            "incident": name,
+            "matter": matter,
+            "receipt": receipt.to_json(),
+        }
+        give(Answer(lines, data, 1 if laid.gone else 0), as_json=as_json)
+
+
+@_app.command()
+def release(
+    context: typer.Context,
+    matter: MatterOption,
+    reason: Reason,
+    approved_by: Annotated[
+        str,
+        typer.Option(
+            "--approved-by",
+            metavar="PERSON",
+            help="Who approved it, not you; attested by you, not authenticated.",
+            callback=stated,
+        ),
+    ],
+    exhibit: Annotated[
+        list[str],
+        typer.Option("--exhibit", metavar="EV", help="What shows the approval; repeatable."),
+    ],
+    incident: IncidentArgument = None,
+    as_json: AsJson = False,
+) -> None:
+    """Release a matter's hold; it takes a second person's approval, sealed as an exhibit.
+
+    Evidence stays on hold while another matter holds it, and is retained as before in any case.
+    """
+    exhibits = list(dict.fromkeys(exhibit))
+    with vault_of(context) as vault:
+        name = incident_or_only(vault, incident, as_json=as_json)
+        with ObjectLine("releasing") as line:
+            receipt, laid = vault.retention.release_hold(
+                name, matter, reason, approved_by, exhibits, line.show
+            )
+        live = [hold.matter for hold in vault.incidents.read(name).incident.live_holds]
+        lines = paragraph(
+            f"{name}  ",
+            f"released for {matter} (chain link {receipt.sequence}, log entry {receipt.index})",
+        )
+        lines += paragraph(
+            "  ",
+            f"approved by {approved_by}, as you attest by {exhibit_ranges(exhibits)}; "
+            "evault authenticated nobody but you",
+        )
+        lines += paragraph(
+            "  ",
+            f"still on hold for {', '.join(live)}: {count_text(laid.objects, 'object')}"
+            if live
+            else "no matter holds it any more; what is retained stays retained",
+        )
+        lines += gone_lines(laid)
+        data: Object = {
+            "approval": "attested",
+            "counts": {"objects": laid.objects},
+            "gone": gone_json(laid),
+            "incident": name,
+            "live": live,
+            "matter": matter,
+            "receipt": receipt.to_json(),
+        }
+        give(Answer(lines, data, 1 if laid.gone else 0), as_json=as_json)
+
+
+@_app.command("list")
+def list_(
+    context: typer.Context,
+    incident: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="[INCIDENT]", help="One incident; all of them if left out."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List live and released holds, and whether the store's own locks agree with them.
+
+    Exit code 1 where the store lacks what the chain demands, 2 where it could not say.
+    """
+    if incident is not None and not is_incident(incident):
+        raise UsageError(f"{incident!r} is no incident id like INC-2026-0001")
+    with vault_of(context) as vault:
+        chains = _chains(vault, incident)
+        found = looked_up(vault, [chain for chain in chains if chain.incident.holds])
+        lines, items = [], []
+        for chain in chains:
+            if chain.incident.holds:
+                objects, drift = found[chain.incident.id]
+                lines += _hold_lines(chain.incident, objects)
+                lines += drift_lines(vault, drift)
+                items.append(_item(chain.incident, objects, drift))
+        lines = lines or [_nothing(incident)]
+        data: Object = {
+            "counts": {
+                "live": sum(len(chain.incident.live_holds) for chain in chains),
+                "matters": len({hold.matter for chain in chains for hold in chain.incident.holds}),
+                "released": sum(
+                    len(chain.incident.holds) - len(chain.incident.live_holds) for chain in chains
+                ),
+            },
+            "items": items,
+        }
+        give(Answer(lines, data, worst(found.values())), as_json=as_json)
+
+
+def hold_json(hold: Hold) -> Object:
+    """A hold as a JSON object."""
+    released = hold.released_by
+    approval = released.approval if released else None
+    return {
+        "approved_by": approval.to_json() if approval else None,
+        "exhibits": list(released.exhibits) if released else [],
+        "live": released is None,
+        "matter": hold.matter,
+        "ordered_by": hold.set_by.ordered_by,
+        "reason": hold.set_by.reason,
+        "released_reason": released.reason if released else None,
+        "released_sequence": hold.released_sequence,
+        "sequence": hold.sequence,
+        "set_at": format_instant(hold.recorded_at),
+    }
+
+
+def _chains(vault: Vault, incident: str | None) -> list[Chain]:
+    if incident is not None:
+        return [vault.incidents.read(incident)]
+    return [vault.incidents.read(each) for each in vault.index.chains("INC-")]
+
+
+def _nothing(incident: str | None) -> str:
+    return f"No matter ever held {incident or 'anything here'}; see: evault hold set --help"
+
+
+def _hold_lines(incident: Incident, objects: int) -> list[str]:
+    live = len(incident.live_holds)
+    state = (
+        f"on hold: {count_text(len(incident.exhibits), 'exhibit')} in "
+        f"{count_text(objects, 'object')}"
+        if live
+        else "not on hold any more"
+    )
+    lines = [f"{incident.id}  {state}"]
+    for hold in incident.holds:
+        label = "  live      " if hold.released_by is None else "  released  "
+        told = f"{hold.matter}, since {hold.recorded_at:%Y-%m-%d} (link {hold.sequence})"
+        if hold.set_by.ordered_by:
+            told += f", ordered by {hold.set_by.ordered_by}"
+        told += f': "{hold.set_by.reason}"'
+        if hold.released_by and hold.released_by.approval:
+            approval = hold.released_by.approval
+            told += (
+                f"; released by link {hold.released_sequence}, approved by {approval.person} "
+                f"({approval.authenticated}, {exhibit_ranges(hold.released_by.exhibits)}): "
+                f'"{hold.released_by.reason}"'
+            )
+        lines += paragraph(label, told)
+    return lines
+
+
+def _item(incident: Incident, objects: int, drift: Sequence[Drift]) -> Object:
+    return {
+        "drift": drift_json(drift),
+        "holds": [hold_json(hold) for hold in incident.holds],
+        "incident": incident.id,
+        "objects": objects,
+    }

@@ -1,0 +1,575 @@
+"""Retention and legal holds: what the chains demand of stored evidence, and seeing to it.
+
+Protect, then claim: a hold is laid on every object before the statement that sets it is kept.
+Release, then unprotect: it is taken off only after the release is kept, and after the live holds
+were counted again. Both under one lock a chain, so that a hold that is being set and one that is
+being released cannot cross. What a dead process left undone is owed (`Index.owing`), and is done
+by whoever opens the vault next.
+
+What was promised once is only ever extended: each object is kept for the longest that any policy,
+severity and kind gave it since it was received.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from threading import Lock
+
+from vault.deposit import Door, Draft, Receipt
+from vault.errors import NotFoundError, RefusedError, StaleHeadError, UnavailableError
+from vault.evidence import PACK_PART_SIZE, StoredObject, objects_of
+from vault.incidents import Chain, Incidents, subjects_of
+from vault.ports import Clock, Index, LockMode, ObjectStore, Protection, StoreTraits, extended
+from vault.ulid import new_ulid
+from verify.chain import Manifest, open_manifest
+from verify.envelope import ManifestKey
+from verify.errors import EvidenceError, MalformedError
+from verify.incident import Incident, Severity
+from verify.instant import format_instant
+from verify.retention import (
+    ATTESTED,
+    BUILT_IN,
+    MAX_DAYS,
+    Approval,
+    RetentionPolicy,
+    check_second_person,
+    parse_hold,
+    parse_policy,
+    retained_until,
+)
+from verify.statement import (
+    Described,
+    Pack,
+    Subject,
+    Type,
+    parse_assessment,
+    parse_capture,
+)
+from verify.strictjson import Object
+
+VAULT_CHAIN = "vault"
+
+Progress = Callable[[int, int], None]
+"""Called with how many objects are done, of how many; from several threads."""
+
+_MARGIN = timedelta(days=1)
+"""Added to what is promised: the bytes are locked before the statement that dates them is kept."""
+_ATTEMPTS = 5
+
+
+def _silent(_done: int, _of: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What evidence on a chain needs, as of its last link that changed that."""
+
+    at: int
+    opened_at: datetime
+    policy: RetentionPolicy
+    severity: str
+    extended: datetime | None
+    mode: LockMode
+    held: bool
+
+    def needs(self, kinds: Iterable[str]) -> Protection:
+        """The protection of an item of these kinds."""
+        days = self.policy.days(kinds, self.severity)
+        until = retained_until(self.opened_at, days, self.extended) + _MARGIN
+        return Protection(until, self.mode, self.held)
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A policy, since when it binds, and its link on the vault's chain; None for the built-in."""
+
+    policy: RetentionPolicy
+    since: datetime | None
+    sequence: int | None
+
+
+class Sense(StrEnum):
+    """In which direction a store's locks differ from what a chain demands."""
+
+    LACKS = "lacks"
+    EXCEEDS = "exceeds"
+    UNKNOWN = "unknown"
+    """The store could not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """An object whose real locks are not what the chain demands, in words."""
+
+    stored: StoredObject
+    sense: Sense
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """On how many objects protection was laid, and which are gone: those nothing can protect."""
+
+    objects: int
+    gone: tuple[StoredObject, ...] = ()
+
+    def __add__(self, other: Laid) -> Laid:
+        """Both together."""
+        return Laid(self.objects + other.objects, self.gone + other.gone)
+
+
+class Retention:
+    """The retention of one vault's evidence, and the holds on it."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        index: Index,
+        door: Door,
+        incidents: Incidents,
+        clock: Clock,
+        key: ManifestKey,
+        mode: LockMode,
+        patience: float = 60.0,
+    ) -> None:
+        """The retention of a vault; `mode` is how firmly its store locks.
+
+        `patience` is how many seconds to wait for another process that protects the same evidence.
+        """
+        self._patience = patience
+        self._store = store
+        self._index = index
+        self._door = door
+        self._incidents = incidents
+        self._clock = clock
+        self._keys = (key,)
+        self._mode = mode
+
+    def policy(self) -> tuple[RetentionPolicy, int | None]:
+        """The policy in force, and the link of the vault's chain that set it; None: built in."""
+        last = self.policies()[-1]
+        return last.policy, last.sequence
+
+    def policies(self) -> list[InForce]:
+        """All policies that were ever in force, the built-in one first."""
+        found = [InForce(BUILT_IN, None, None)]
+        for row in self._index.rows(VAULT_CHAIN):
+            if row.type == Type.POLICY:
+                where = f"{VAULT_CHAIN} link {row.sequence}"
+                statement = open_manifest(row.envelope, self._keys, where=where).statement
+                policy = parse_policy(statement.body, where=where, severities=Severity)
+                found.append(InForce(policy, statement.recorded_at, row.sequence))
+        return found
+
+    def set_policy(
+        self, policy: RetentionPolicy, progress: Progress = _silent
+    ) -> tuple[Receipt, Laid]:
+        """Seal a new policy onto the vault's chain; the receipt, and what it was applied to.
+
+        Where it is longer it extends what is kept already; where it is shorter it binds what is
+        captured from now on.
+        """
+        parse_policy(policy.to_json(), where="the policy", severities=Severity)
+        deposit = f"policy-{new_ulid(self._clock())}"
+        draft = Draft(Type.POLICY, policy.to_json(), deposit)
+        receipt = self._door.deposit(VAULT_CHAIN, [deposit], lambda _: [draft])[0]
+        return receipt, self._pay_all(progress)
+
+    def guard(self, chain: str) -> Guard:
+        """What new evidence on a chain needs, read from the chain as it stands."""
+        head = self._index.head(chain)  # first: what comes in between is then noticed
+        incident = self._incidents.read(chain).incident
+        return Guard(
+            at=head.guarded if head else -1,
+            opened_at=self._clock(),
+            policy=self.policy()[0],
+            severity=str(incident.fields["severity"]),
+            extended=incident.retained_until,
+            mode=self.mode_of(incident),
+            held=bool(incident.live_holds),
+        )
+
+    def wanted(self, chain: Chain) -> list[tuple[StoredObject, Protection]]:
+        """Every object that a chain claims, and the protection that it must have by now."""
+        incident = chain.incident
+        mode, held = self.mode_of(incident), bool(incident.live_holds)
+        terms = _Terms(self.policies(), chain)
+        demanded: dict[tuple[str, str | None], tuple[StoredObject, Protection]] = {}
+        for stored, kinds, received_at in _claims(chain):
+            days = terms.days(kinds, received_at)
+            until = retained_until(received_at, days, incident.retained_until)
+            protection = Protection(until, mode, held)
+            place = (stored.key, stored.version_id)
+            known, before = demanded.get(place, (stored, protection))
+            names = tuple(dict.fromkeys((*known.exhibits, *stored.exhibits)))
+            demanded[place] = (replace(known, exhibits=names), extended(before, protection))
+        return list(demanded.values())
+
+    def kept(self, chain: Chain) -> dict[str, Protection]:
+        """How each exhibit's bytes must be protected by now; what shares an object shares that."""
+        return {
+            name: protection
+            for stored, protection in self.wanted(chain)
+            for name in stored.exhibits
+        }
+
+    def mode_of(self, incident: Incident) -> LockMode:
+        """How firmly an incident's evidence is locked."""
+        return LockMode.COMPLIANCE if incident.compliance else self._mode
+
+    def set_hold(
+        self,
+        incident_id: str,
+        matter: str,
+        reason: str,
+        ordered_by: str | None,
+        progress: Progress = _silent,
+    ) -> tuple[Receipt, Laid]:
+        """Lay a matter's hold on an incident; the receipt, and the objects on which it lies."""
+        body: Object = {
+            "event": "set",
+            "matter": matter,
+            "ordered_by": ordered_by,
+            "reason": reason,
+        }
+        done: _Done = {}
+
+        def prepare(chain: Chain) -> tuple[Subject, ...]:
+            if any(hold.matter == matter for hold in chain.incident.live_holds):
+                raise RefusedError(f"the matter {matter!r} holds {incident_id} already")
+            if not done:
+                self._protect(chain, done, progress, held=True)  # protect …
+            return ()
+
+        with self._alone(incident_id):
+            receipt = self._claim(incident_id, body, prepare)  # … then claim
+            return receipt, self._pay(incident_id, progress, done)
+
+    def release_hold(
+        self,
+        incident_id: str,
+        matter: str,
+        reason: str,
+        approved_by: str,
+        exhibits: Sequence[str],
+        progress: Progress = _silent,
+    ) -> tuple[Receipt, Laid]:
+        """Release a matter's hold; the receipt, and the objects on which a hold remains."""
+        approval = Approval(approved_by, ATTESTED)
+        body: Object = {
+            "approved_by": approval.to_json(),
+            "event": "released",
+            "exhibits": list(exhibits),
+            "matter": matter,
+            "reason": reason,
+        }
+
+        def prepare(chain: Chain) -> tuple[Subject, ...]:
+            if all(hold.matter != matter for hold in chain.incident.live_holds):
+                live = ", ".join(hold.matter for hold in chain.incident.live_holds) or "none"
+                raise NotFoundError(
+                    f"no matter {matter!r} holds {incident_id}; those that do: {live}"
+                )
+            return subjects_of(self._incidents.exhibits_named(chain, exhibits))
+
+        try:
+            check_second_person(self._door.actor, approval, where="--approved-by")
+        except MalformedError as error:
+            raise RefusedError(str(error)) from error
+        with self._alone(incident_id):
+            receipt = self._claim(incident_id, body, prepare)  # release …
+            laid = self._pay(incident_id, progress)  # … then unprotect
+            still = self._incidents.read(incident_id).incident.live_holds
+            return receipt, laid if still else replace(laid, objects=0)
+
+    def extend(
+        self, incident_id: str, until: datetime, reason: str, progress: Progress = _silent
+    ) -> tuple[Receipt, Laid]:
+        """Keep all evidence of an incident at least until a moment; the receipt, the objects."""
+        now = self._clock()
+        until = until.replace(microsecond=until.microsecond // 1000 * 1000)  # as it is sealed
+        if not now < until <= now + timedelta(days=MAX_DAYS):
+            raise RefusedError(
+                f"{format_instant(until)} is not within the next {MAX_DAYS:,} days; "
+                "a lock that long could never be taken back"
+                if until > now
+                else f"{format_instant(until)} is past; name a moment to come"
+            )
+        body: Object = {"event": "extended", "reason": reason, "until": format_instant(until)}
+
+        def prepare(chain: Chain) -> tuple[Subject, ...]:
+            known = chain.incident.retained_until
+            if known and until <= known:
+                raise RefusedError(
+                    f"retention is only ever extended; {incident_id} is kept until "
+                    f"{format_instant(known)} already"
+                )
+            return ()
+
+        with self._alone(incident_id):
+            receipt = self._claim(incident_id, body, prepare)
+            return receipt, self._pay(incident_id, progress)
+
+    def apply(self, incident_id: str, progress: Progress = _silent) -> Laid:
+        """Lay anew on the store's objects what the chain demands."""
+        with self._alone(incident_id):
+            return self._pay(incident_id, progress)
+
+    def settle(self) -> None:
+        """Do what the chains demand of stored evidence and a dead process left undone."""
+        for chain in dict.fromkeys(chain for chain, _ in self._index.owing()):
+            if chain == VAULT_CHAIN:
+                self._pay_all(_silent)
+            elif chain.startswith("INC-"):
+                self.apply(chain)
+
+    def drift(self, chain: Chain, progress: Progress = _silent) -> Iterator[Drift]:
+        """Where the store's real locks are not what the chain demands."""
+        wanted = self.wanted(chain) if keeps_locks(self._store.traits) else []
+        count = _Count(len(wanted), progress)
+
+        def look(each: tuple[StoredObject, Protection]) -> list[Drift]:
+            stored, protection = each
+            try:
+                found = self._store.state(stored.key, stored.version_id).protection
+            except NotFoundError:
+                return [Drift(stored, Sense.LACKS, "is gone from the store")]
+            except EvidenceError as error:
+                return [Drift(stored, Sense.UNKNOWN, str(error))]
+            finally:
+                count.one()
+            return [Drift(stored, sense, words) for sense, words in compare(found, protection)]
+
+        with ThreadPoolExecutor(self._store.traits.parallel) as pool:
+            for each in pool.map(look, wanted):
+                yield from each
+
+    def _claim(
+        self, incident_id: str, body: Object, prepare: Callable[[Chain], tuple[Subject, ...]]
+    ) -> Receipt:
+        """Seal a hold statement onto the very state that `prepare` found it to make sense on.
+
+        A statement that the fold refuses would make the whole chain unreadable.
+        """
+        try:
+            parse_hold(body, where="the statement")
+        except MalformedError as error:
+            raise RefusedError(str(error)) from error
+        for _ in range(_ATTEMPTS):
+            chain = self._incidents.read(incident_id)
+            subject = prepare(chain)
+            try:
+                return self._incidents.state(
+                    incident_id, Type.HOLD, body, subject=subject, expect=chain.incident.sequence
+                )
+            except StaleHeadError:
+                continue
+        raise StaleHeadError(f"others keep adding to {incident_id}; run the command again")
+
+    def _pay(self, chain: str, progress: Progress, done: _Done | None = None) -> Laid:
+        """Protect every object as the chain, read anew, demands."""
+        found = self._incidents.read(chain)
+        held = bool(found.incident.live_holds)
+        laid = self._protect(found, {} if done is None else done, progress, held=held)
+        self._index.paid(chain, found.incident.sequence)
+        return laid
+
+    def _pay_all(self, progress: Progress) -> Laid:
+        """The same for all incidents: a policy binds them all."""
+        rows = [row.sequence for row in self._index.rows(VAULT_CHAIN)]
+        laid = Laid(0)
+        for chain in self._index.chains("INC-"):
+            laid += self.apply(chain, progress)
+        if rows:
+            self._index.paid(VAULT_CHAIN, rows[-1])
+        return laid
+
+    def _protect(self, chain: Chain, done: _Done, progress: Progress, *, held: bool) -> Laid:
+        """Protect what a chain claims; `done` was protected so already, under the same lock.
+
+        What is gone keeps nobody from protecting the rest, least of all when someone destroys it.
+        """
+        wanted = [
+            (stored, replace(protection, held=held)) for stored, protection in self.wanted(chain)
+        ]
+        todo = [
+            (stored, protection)
+            for stored, protection in wanted
+            if done.get((stored.key, stored.version_id)) != protection
+        ]
+        count = _Count(len(todo), progress)
+
+        def protect(each: tuple[StoredObject, Protection]) -> bool:
+            stored, protection = each
+            try:
+                self._store.protect(stored.key, stored.version_id, protection)
+            except NotFoundError:
+                return False
+            count.one()
+            return True
+
+        if self._store.traits.parallel == 1:
+            there = [protect(each) for each in todo]
+        else:
+            with ThreadPoolExecutor(self._store.traits.parallel) as pool:
+                there = list(pool.map(protect, todo))
+        gone = tuple(each for (each, _), found in zip(todo, there, strict=True) if not found)
+        done.update(
+            {
+                (each.key, each.version_id): protection
+                for (each, protection), found in zip(todo, there, strict=True)
+                if found
+            }
+        )
+        return Laid(len(wanted) - len(gone), gone)
+
+    @contextmanager
+    def _alone(self, chain: str) -> Iterator[None]:
+        with self._index.alone(f"protection of {chain}", patience=self._patience) as alone:
+            if not alone:
+                raise UnavailableError(
+                    f"another process has been changing the protection of {chain} for a minute; "
+                    "run the command again"
+                )
+            yield
+
+
+_Done = dict[tuple[str, str | None], Protection]
+
+
+class _Count:
+    """How many objects are done, told from several threads."""
+
+    def __init__(self, of: int, progress: Progress) -> None:
+        self._lock = Lock()
+        self._done = 0
+        self._of = of
+        self._progress = progress
+
+    def one(self) -> None:
+        with self._lock:
+            self._done += 1
+            self._progress(self._done, self._of)
+
+
+class _Terms:
+    """What policies and severities said of one incident's evidence, from when on."""
+
+    def __init__(self, policies: Sequence[InForce], chain: Chain) -> None:
+        changes: list[tuple[datetime, RetentionPolicy | None, str | None]] = [
+            (each.since, each.policy, None) for each in policies if each.since is not None
+        ]
+        changes += [(at, None, severity) for at, severity in _severities(chain)]
+        changes.sort(key=lambda change: change[0])
+        policy, severity = BUILT_IN, None
+        self._spans: list[tuple[datetime, RetentionPolicy, str]] = []
+        for at, new_policy, new_severity in changes:
+            policy, severity = new_policy or policy, new_severity or severity
+            if severity is not None:
+                self._spans.append((at, policy, severity))
+        self._known: dict[tuple[frozenset[str], int], int] = {}
+
+    def days(self, kinds: frozenset[str], received_at: datetime) -> int:
+        """The longest that was in force when it was received, or since."""
+        first = max(
+            (number for number, (at, _, _) in enumerate(self._spans) if at <= received_at),
+            default=0,
+        )
+        if (kinds, first) not in self._known:
+            self._known[kinds, first] = max(
+                policy.days(kinds, severity) for _, policy, severity in self._spans[first:]
+            )
+        return self._known[kinds, first]
+
+
+def _severities(chain: Chain) -> Iterator[tuple[datetime, str]]:
+    """Each severity that an incident had, and since when."""
+    for manifest in chain.manifests:
+        statement = manifest.statement
+        if statement.type != Type.INCIDENT:
+            continue
+        if statement.body["event"] == "declared":
+            yield statement.recorded_at, str(statement.body["severity"])
+        elif statement.body["event"] == "amended":
+            for change in statement.body["changes"]:
+                if change["field"] == "severity":
+                    yield statement.recorded_at, str(change["new"])
+
+
+def _claims(chain: Chain) -> Iterator[tuple[StoredObject, frozenset[str], datetime]]:
+    """Every object that a chain claims, of which kinds what lies in it is, and since when."""
+    kinds: dict[str, set[str]] = {}
+    for manifest in chain.manifests:
+        statement = manifest.statement
+        if statement.type == Type.CUSTODY and statement.body.get("event") == "classified":
+            for name in statement.body["exhibits"]:
+                kinds.setdefault(name, set()).update(statement.body["kinds"])
+    for name, exhibit in chain.incident.exhibits.items():
+        known = frozenset({*exhibit.item.kinds, *exhibit.kinds, *kinds.get(name, ())})
+        for stored in objects_of(exhibit):
+            yield stored, known, exhibit.received_at
+    for manifest in chain.manifests:
+        for stored in _documents(manifest):
+            yield stored, frozenset(), manifest.statement.recorded_at
+
+
+def _documents(manifest: Manifest) -> Iterator[StoredObject]:
+    """The objects that a statement claims beside exhibits: lists and reports."""
+    statement = manifest.statement
+    if statement.type == Type.CAPTURE:
+        capture = parse_capture(statement.body, where=manifest.name)
+        if capture.not_captured_list is not None:
+            yield _document(capture.not_captured_list, capture.packs)
+    elif statement.type == Type.ASSESSMENT:
+        yield _document(parse_assessment(statement.body, where=manifest.name).report, ())
+
+
+def _document(described: Described, packs: tuple[Pack, ...]) -> StoredObject:
+    place = described.place
+    if place.pack is not None:
+        pack = packs[place.pack]
+        return StoredObject(
+            pack.key, pack.version_id, pack.size, pack.sha256, PACK_PART_SIZE, pack.parts, ()
+        )
+    if place.key is None:
+        raise MalformedError("a place names neither an object nor a pack")
+    return StoredObject(
+        place.key, place.version_id, described.size, described.sha256, PACK_PART_SIZE, (), ()
+    )
+
+
+def keeps_locks(traits: StoreTraits) -> bool:
+    """Whether a store knows of retention and holds: a folder notes them, and binds only us."""
+    return traits.locks or traits.kind == "directory"
+
+
+def compare(found: Protection, wanted: Protection) -> Iterator[tuple[Sense, str]]:
+    """What the store's lock lacks, or has beyond what the chain demands, in words."""
+    if wanted.retain_until and (
+        found.retain_until is None or found.retain_until < wanted.retain_until
+    ):
+        until = format_instant(_whole_second(found.retain_until)) if found.retain_until else None
+        yield (
+            Sense.LACKS,
+            (
+                f"is retained until {until or 'no date at all'}, the chain demands "
+                f"{format_instant(_whole_second(wanted.retain_until))}"
+            ),
+        )
+    if wanted.mode == LockMode.COMPLIANCE and found.mode != LockMode.COMPLIANCE:
+        yield Sense.LACKS, "is locked in governance mode, the chain demands compliance"
+    if wanted.held and not found.held:
+        yield Sense.LACKS, "is not on hold in the store, although a hold lives on the chain"
+    if found.held and not wanted.held:
+        yield Sense.EXCEEDS, "is on hold in the store, although no hold lives on the chain"
+
+
+def _whole_second(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)

@@ -7,18 +7,25 @@ afterwards, not even its cleaning up. The wrappers only count and delegate.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from vault.errors import UnavailableError
 from vault.ports import (
+    UNPROTECTED,
     ChainHead,
+    Entry,
     Index,
     NewManifest,
+    ObjectState,
     ObjectStore,
+    Protection,
     Publication,
     Row,
+    StoreTraits,
     Upload,
+    Version,
 )
 from verify.merkle import TreeHead
 from verify.statement import Stored
@@ -88,9 +95,15 @@ class MomentStore:
         self._inner = inner
         self._moment = moment
 
-    def upload(self, key: str, *, size: int | None) -> MomentUpload:
+    @property
+    def traits(self) -> StoreTraits:
+        return self._inner.traits
+
+    def upload(
+        self, key: str, *, size: int | None, protection: Protection = UNPROTECTED
+    ) -> MomentUpload:
         def begin() -> Upload:
-            made = self._inner.upload(key, size=size)
+            made = self._inner.upload(key, size=size, protection=protection)
             self._moment.uploads.append(made)
             return made
 
@@ -119,6 +132,19 @@ class MomentStore:
     def keys(self, prefix: str) -> Iterator[str]:
         self._moment.look()
         return self._inner.keys(prefix)
+
+    def versions(self, prefix: str) -> Iterator[Version]:
+        self._moment.look()
+        return self._inner.versions(prefix)
+
+    def state(self, key: str, version_id: str | None) -> ObjectState:
+        self._moment.look()
+        return self._inner.state(key, version_id)
+
+    def protect(self, key: str, version_id: str | None, protection: Protection) -> None:
+        self._moment.write(
+            f"protect {key}", lambda: self._inner.protect(key, version_id, protection)
+        )
 
 
 class MomentUpload:
@@ -196,23 +222,47 @@ class MomentIndex:
         self._moment.look()
         return self._inner.chains(prefix)
 
-    def sighting(
-        self, chain: str, fingerprint: str, *, before: int | None = None
-    ) -> tuple[str, int] | None:
+    def sightings(self, chain: str, *, before: int | None = None) -> dict[str, tuple[str, int]]:
         self._moment.look()
-        return self._inner.sighting(chain, fingerprint, before=before)
+        return self._inner.sightings(chain, before=before)
 
-    def unstored(self) -> list[Row]:
+    def unstored(self, chains: Sequence[str] | None = None) -> list[Row]:
         self._moment.look()
-        return self._inner.unstored()
+        return self._inner.unstored(chains)
+
+    def is_covered(self, leaf_hashes: Sequence[bytes]) -> bool:
+        self._moment.look()
+        return self._inner.is_covered(leaf_hashes)
+
+    def published(self) -> int:
+        self._moment.look()
+        return self._inner.published()
+
+    def mark_published(self, number: int) -> None:
+        self._moment.write("mark_published", lambda: self._inner.mark_published(number))
+
+    def owing(self) -> list[tuple[str, int]]:
+        self._moment.look()
+        return self._inner.owing()
+
+    def paid(self, chain: str, sequence: int) -> None:
+        self._moment.write("paid", lambda: self._inner.paid(chain, sequence))
+
+    def alone(self, what: str, *, patience: float) -> AbstractContextManager[bool]:
+        self._moment.look()
+        return self._inner.alone(what, patience=patience)
+
+    def wait(self, what: str, *, patience: float) -> None:
+        self._moment.look()
+        self._inner.wait(what, patience=patience)
 
     def tree(self) -> TreeHead:
         self._moment.look()
         return self._inner.tree()
 
-    def leaves(self, start: int, end: int) -> list[bytes]:
+    def entries(self, start: int, end: int) -> list[Entry]:
         self._moment.look()
-        return self._inner.leaves(start, end)
+        return self._inner.entries(start, end)
 
     def leaf_hashes(self, start: int, end: int) -> list[bytes]:
         self._moment.look()

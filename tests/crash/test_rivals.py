@@ -157,9 +157,9 @@ class Paused:
         self._pool.shutdown()
 
 
-CALLS = 10
+CALLS = 11
 """Write calls of a small deposit: append, manifest, mark, assign, tile, entries, advance, number,
-checkpoint, shown."""
+checkpoint, noted, shown."""
 PAIRS = [(first, second) for first in range(1, CALLS + 1) for second in range(1, CALLS + 1)]
 QUICK = {pair for pair in PAIRS if pair[0] == pair[1] or 8 in pair}
 """The others under soak. 8: the tree is read, the number is not taken yet."""

@@ -11,15 +11,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from crash.faults import Moment, MomentIndex, MomentStore
 
-from cli.compose import INDEX, LOG_KEY, MANIFEST_KEY, STORE, TRUST, init_home, load_trust, now
+from cli.compose import (
+    INDEX,
+    LOG_KEY,
+    MANIFEST_KEY,
+    STORE,
+    TRUST,
+    close_store,
+    init_home,
+    load_trust,
+    now,
+    open_index,
+    open_store,
+)
 from cli.compose import rebuild_index as compose_rebuild_index
+from cli.config import HomeConfig, S3Config, read_config
 from cli.settings import read_settings
 from vault import layout
-from vault.adapters.directory import DirectoryStore
+from vault.adapters.database import SqliteDatabase
 from vault.adapters.pem import load_log_key, load_manifest_key
 from vault.adapters.sql import SqlIndex
+from vault.adapters.tables import metadata
 from vault.capture import OpenCapture
 from vault.completeness import built_in_profile
 from vault.deposit import Door, Draft, Receipt
@@ -27,8 +42,9 @@ from vault.export import Exporter, Target
 from vault.incidents import Incidents, subjects_of
 from vault.log import Log, parse_published
 from vault.log_audit import audit_log
-from vault.ports import Clock, Index, ObjectStore, Signer
+from vault.ports import Clock, Index, LockMode, ObjectStore, Signer
 from vault.record import StoreRecord
+from vault.retention import Retention
 from verify.__main__ import audit_bundle
 from verify.audit import audit
 from verify.chain import open_manifest
@@ -87,6 +103,7 @@ class Process:
     log: Log
     door: Door
     incidents: Incidents
+    retention: Retention
     exporter: Exporter
     clock: Clock
     signers: Sequence[CountingSigner]
@@ -105,9 +122,16 @@ class World:
     promised: list[Receipt] = field(default_factory=list)
 
     @classmethod
-    def make(cls, folder: Path) -> World:
-        init_home(folder / "home", origin="vault.example/log")
+    def make(
+        cls, folder: Path, *, store: S3Config | None = None, database: str | None = None
+    ) -> World:
+        """A new vault: in a folder, or on real servers."""
+        init_home(folder / "home", origin="vault.example/log", store=store, database=database)
         return cls(folder / "home")
+
+    @property
+    def config(self) -> HomeConfig:
+        return read_config(self.home)
 
     @property
     def index_path(self) -> Path:
@@ -118,25 +142,42 @@ class World:
         return self.home / STORE
 
     def open(
-        self, moment: Moment | None = None, *, clock: Clock = now, index: Path | None = None
+        self,
+        moment: Moment | None = None,
+        *,
+        clock: Clock = now,
+        index: Path | None = None,
+        patience: float = 0.02,
     ) -> Process:
+        # Impatient: to be alone saves work, and these tests have others meet there.
         moment = moment or Moment()
         trust = load_trust(self.home)
         log_signer = CountingSigner(load_log_key(self.home / LOG_KEY))
         signer = CountingSigner(load_manifest_key(self.home / MANIFEST_KEY))
         key = ManifestKey(signer.public)
-        sql = SqlIndex.open_sqlite(index or self.index_path)
-        store = MomentStore(DirectoryStore(self.folder), moment)
+        sql = SqlIndex(SqliteDatabase(index)) if index else open_index(self.home, self.config)
+        inner = open_store(self.home, self.config)
+        store = MomentStore(inner, moment)
         rows = MomentIndex(sql, moment)
-        log = Log(store, rows, log_signer, trust.origin, key)
+        log = Log(store, rows, log_signer, trust.origin, key, patience=patience)
         door = Door(index=rows, log=log, signer=signer, clock=clock, actor=ACTOR)
         incidents = Incidents(store=store, index=rows, door=door, clock=clock, key=key)
+        retention = Retention(
+            store=store, index=rows, door=door, incidents=incidents, clock=clock, key=key,
+            mode=LockMode.GOVERNANCE, patience=patience,
+        )  # fmt: skip
         exporter = Exporter(
-            incidents=incidents, store=store, log=log, clock=clock, trust=trust, version="test"
-        )
+            incidents=incidents, store=store, log=log, clock=clock, trust=trust, version="test",
+            guard=retention.guard,
+        )  # fmt: skip
+
+        def close() -> None:
+            sql.close()
+            close_store(inner)
+
         return Process(
-            moment, store, rows, log, door, incidents, exporter, clock,
-            (log_signer, signer), sql.close,
+            moment, store, rows, log, door, incidents, retention, exporter, clock,
+            (log_signer, signer), close,
         )  # fmt: skip
 
     @contextmanager
@@ -150,9 +191,10 @@ class World:
     def bury(self, process: Process) -> None:
         """Let go of what a dead process held open, as its system would; its files stay."""
         remains = {path: path.read_bytes() for path in self.leftovers}
-        for upload in process.moment.uploads:
-            with suppress(Exception):
-                upload.abort()
+        if self.config.store is None:  # elsewhere there are no descriptors to close
+            for upload in process.moment.uploads:
+                with suppress(Exception):
+                    upload.abort()
         process.close()
         for path, data in remains.items():
             path.write_bytes(data)
@@ -162,8 +204,14 @@ class World:
         """What lies in the store's `tmp`: no evidence, whatever it holds."""
         return list((self.folder / "tmp").glob("*"))
 
-    def open_store(self) -> DirectoryStore:
-        return DirectoryStore(self.folder)
+    @contextmanager
+    def stored(self):  # type: ignore[no-untyped-def]
+        """The store, as an outsider opens it."""
+        store = open_store(self.home, self.config)
+        try:
+            yield store
+        finally:
+            close_store(store)
 
     @property
     def trust(self) -> Trust:
@@ -211,9 +259,13 @@ class World:
         )  # fmt: skip
 
     def capture(
-        self, process: Process, deposit: str = "capture", contents: dict[str, bytes] | None = None
+        self,
+        process: Process,
+        deposit: str = "capture",
+        contents: dict[str, bytes] | None = None,
+        chain: str = INCIDENT,
     ) -> Sequence[Receipt]:
-        capture = open_capture(process, deposit)
+        capture = open_capture(process, deposit, chain)
         try:
             for name, data in (contents or CONTENTS).items():
                 pieces = (
@@ -259,16 +311,19 @@ class World:
 
     # What must hold afterwards
 
-    def check_store(self) -> None:
-        """The store alone: it audits clean, and holds every promise."""
-        store = DirectoryStore(self.folder)
+    def check_store(self, promised: Sequence[Receipt] | None = None) -> None:
+        """The store alone: it audits clean, and holds every promise, or those that are named."""
+        with self.stored() as store:
+            self._check_store(store, promised)
+
+    def _check_store(self, store: ObjectStore, promised: Sequence[Receipt] | None = None) -> None:
         report = audit_log(store, load_trust(self.home))
         assert report.verdict == Verdict.PASSED, report.failures()
         published = {}
         for number, key in enumerate(store.keys(layout.PUBLICATIONS), 1):
             published[number] = parse_published(store.get(key), number=number)
         leaves = [leaf for each in published.values() for leaf in each.leaf_hashes]
-        for receipt in self.promised:
+        for receipt in self.promised if promised is None else promised:
             assert leaves[receipt.index].hex() == receipt.leaf_hash, receipt
             assert receipt.proof.endswith(published[receipt.checkpoint_number].note), receipt
             data = store.get(layout.manifest(receipt.chain, receipt.sequence))
@@ -281,8 +336,11 @@ class World:
         That exhibits are numbered without gaps, that no deposit comes twice and that every byte
         is what was sealed is for the audit to find.
         """
-        self.check_store()
-        store = self.open_store()
+        with self.stored() as store:
+            self._check_store(store)
+            self._check_index(store, process)
+
+    def _check_index(self, store: ObjectStore, process: Process | None) -> None:
         if published := list(store.keys(layout.PUBLICATIONS)):
             newest = parse_published(store.get(published[-1]), number=len(published))
             assert store.get(layout.CHECKPOINT).decode() == newest.note, "outsiders see the newest"
@@ -296,37 +354,39 @@ class World:
                 assert len(list(store.keys(prefix))) == len(rows), "all are known"
             for chain in looking.index.chains("INC-"):
                 record = StoreRecord(
-                    store=looking.store, index=looking.index, log=looking.log, chain=chain
-                )
+                    store=looking.store, index=looking.index, log=looking.log, chain=chain,
+                    incidents=looking.incidents, retention=looking.retention,
+                )  # fmt: skip
                 report = audit(record, load_trust(self.home), trusted=True)
                 assert report.verdict == Verdict.PASSED, report.failures()
 
     def check_rebuilt_is_same(self) -> None:
         """`rebuild(store) == index`, save for what legitimately differs."""
-        before = tables(self.index_path)
+        before = self.tables()
         self.rebuild()
-        assert tables(self.index_path) == before
+        assert self.tables() == before
+
+    def tables(self, *, whole: bool = False) -> dict[str, list[tuple[Any, ...]]]:
+        """Every table of the index, its rows sorted; without `whole`, what a rebuild must give."""
+        index, found = open_index(self.home, self.config), {}
+        for table in metadata.sorted_tables:
+            left_out = set() if whole else DIFFERS.get(table.name, set())
+            wanted = [each for each in table.columns if each.name not in left_out]
+            with index._database.read() as connection:
+                rows = connection.execute(sa.select(*wanted)).all()
+            found[table.name] = sorted(map(tuple, rows), key=repr)
+        index.close()
+        return found
 
     @property
     def key(self) -> ManifestKey:
         return ManifestKey(load_manifest_key(self.home / MANIFEST_KEY).public)
 
 
-DIFFERS = {"manifest": {"commit_order"}}
+DIFFERS = {"manifest": {"commit_order"}, "tree": {"published"}}
 """Columns that a rebuilt index need not share. `commit_order` says in which order rows were put
-in, and orders pending rows alone; a rebuild puts them in chain by chain."""
-
-
-def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every table of an index, its rows sorted."""
-    with closing(sqlite3.connect(path)) as connection:
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        found = {}
-        for (name,) in names:
-            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
-            wanted = ", ".join(each for each in columns if each not in DIFFERS.get(name, ()))
-            found[name] = sorted(connection.execute(f"SELECT {wanted} FROM {name}"), key=repr)
-        return found
+in, and orders pending rows alone; a rebuild puts them in chain by chain. `published` spares a look
+into the store, and may lag behind it where a process died."""
 
 
 def open_capture(process: Process, deposit: str, chain: str = INCIDENT) -> OpenCapture:
@@ -341,6 +401,7 @@ def open_capture(process: Process, deposit: str, chain: str = INCIDENT) -> OpenC
         source=None,
         method="by a test",
         collector={"host": "host", "name": "test", "version": "1"},
+        guard=lambda: process.retention.guard(chain),
     )
 
 

@@ -18,8 +18,14 @@ check: $(VENV)/ready-dev  ## formatter, linter, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/ready-dev  ## side by side with what a user would run instead
-	@$(BIN)/python tests/bench/run.py
+bench: $(VENV)/ready-dev .venv-bench/ready  ## side by side with what a user would run instead
+	@$(BIN)/python tests/bench/run.py $(PART)
+
+# What others would run: its dependencies contradict ours, so it lives apart.
+.venv-bench/ready: tests/bench/tools.txt
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 soak: $(VENV)/ready-dev  ## the long runs: many kills, many forks, long fuzzing
 	@$(BIN)/python -m pytest -m soak --timeout 3600
@@ -31,7 +37,7 @@ constraints: $(VENV)/ready-dev  ## pin every version and hash anew
 	  -o constraints.txt pyproject.toml
 
 clean:
-	rm -rf $(VENV) .demo .bench build *.egg-info
+	rm -rf $(VENV) .venv-bench .demo .bench build *.egg-info
 
 $(VENV)/pip: constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed: install Python 3.11, or make PYTHON=..."; exit 2; }

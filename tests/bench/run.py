@@ -1,7 +1,8 @@
 """`make bench`: our work beside what a user would run instead, in one run, on this machine.
 
 Figures are printed, never asserted. Sizes: EVAULT_BENCH_GIB (default 1), EVAULT_BENCH_LINKS
-(default 100000). Each line: the work, ours, theirs, ours/theirs, the goal, and our peak memory.
+(default 100000), EVAULT_BENCH_ITEMS (default 10000). `make bench PART=record` measures one part.
+Each line: the work, ours, theirs, ours/theirs, the goal, and our peak memory.
 """
 
 from __future__ import annotations
@@ -10,17 +11,30 @@ import os
 import platform
 import secrets
 import shutil
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import record
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from measuring import (
+    GIB,
+    ROOM,
+    ROUNDS,
+    SIZE,
+    Timed,
+    declare,
+    evault,
+    evault_output,
+    line,
+    make_file,
+    run,
+    timed,
+)
 
 from vault.adapters.pem import Ed25519Signer, P256Signer
 from verify import note as notes
@@ -30,6 +44,7 @@ from verify.envelope import Envelope, ManifestKey, leaf_hash_of, pae
 from verify.errors import MalformedError
 from verify.incident import Exhibit
 from verify.merkle import Frontier
+from verify.report import Finding
 from verify.statement import (
     SEEN_NOTHING,
     Actor,
@@ -40,19 +55,11 @@ from verify.statement import (
 )
 from verify.trust import Trust, format_trust, parse_trust
 
-GIB = 1 << 30
-SIZE = int(os.environ.get("EVAULT_BENCH_GIB", "1")) * GIB
 LINKS = int(os.environ.get("EVAULT_BENCH_LINKS", "100000"))
-ROOM = Path(os.environ.get("EVAULT_BENCH_DIR", ".bench")).resolve()
-ROUNDS = 3
-
-
-@dataclass(frozen=True)
-class Timed:
-    """Seconds of a run, and the peak resident memory of the process that did it, in MB."""
-
-    seconds: float
-    memory: float
+PARTS = {
+    "embedded": lambda: (ingest_large(), ingest_small(), verify_chain()),
+    "record": record.measure,
+}
 
 
 def main() -> None:
@@ -65,9 +72,8 @@ def main() -> None:
     heads = f"{'ours':>9}{'theirs':>9}{'ratio':>8}{'goal':>8}{'memory':>10}"
     print(f"{'work':<56}{heads}")
     try:
-        ingest_large()
-        ingest_small()
-        verify_chain()
+        for part in sys.argv[1:] or PARTS:
+            PARTS[part]()
     finally:
         shutil.rmtree(ROOM, ignore_errors=True)
 
@@ -204,6 +210,11 @@ class ChainRecord:
         """There is none."""
         raise MalformedError(exhibit.item.exhibit)
 
+    def attested(self, exhibits: Sequence[Exhibit]) -> Iterable[Finding]:
+        """Nor a store."""
+        del exhibits
+        return ()
+
     def _sign(self, sequence: int, previous: str | None) -> Envelope:
         moment = datetime.now(UTC).replace(microsecond=0)
         body = {
@@ -258,70 +269,12 @@ def verify_chain() -> None:
     line(f"verify a chain of {LINKS:,} manifests | P-256", [ours], [theirs], "1.5")
 
 
-def make_file(path: Path, size: int) -> None:
-    """A file that does not compress, written and synced."""
-    block = secrets.token_bytes(16 << 20)
-    with path.open("wb") as file:
-        for number in range(size // len(block)):
-            file.write(number.to_bytes(8, "big") + block[8:])
-        file.write(block[: size % len(block)])
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def new_home(number: int) -> Path:
     """A vault with one open incident."""
     home = ROOM / f"home-{number}"
     evault(home, "init")
-    declare = "incident declare --title T --severity sev1 --tier 2 --system s --detected-at now"
-    evault(home, *declare.split())
+    declare(home)
     return home
-
-
-def evault(home: Path, *words: str) -> Timed:
-    """Run evault, timed."""
-    return timed(sys.executable, "-m", "cli", "--home", home, *words)
-
-
-def evault_output(home: Path, *words: str) -> str:
-    """Run evault for what it prints."""
-    return run(sys.executable, "-m", "cli", "--home", home, *words)[0]
-
-
-def timed(*words: object) -> Timed:
-    """Run a command; its seconds and its own peak memory."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [str(word) for word in words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{words[0]} ended with {process.returncode}")
-    return Timed(seconds, usage.ru_maxrss / 1000)
-
-
-def run(*words: object) -> tuple[str, str]:
-    """Run a command that must succeed."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True)
-    return done.stdout, done.stderr
-
-
-def median(runs: list[Timed]) -> float:
-    """Seconds of the run in the middle."""
-    return statistics.median(each.seconds for each in runs)
-
-
-def line(name: str, ours: list[Timed], theirs: list[Timed], goal: str) -> None:
-    """One line of the table: medians."""
-    memory = max(each.memory for each in ours)
-    shown = f"{memory:.0f} MB" if memory else "-"
-    print(
-        f"{name:<56}{median(ours):>8.2f}s{median(theirs):>8.2f}s"
-        f"{median(ours) / median(theirs):>8.2f}{goal:>8}{shown:>10}",
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

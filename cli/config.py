@@ -15,7 +15,7 @@ from verify.strictjson import Fields, Object
 CONFIG = "evault.json"
 RECORD_DAYS = 10 * 365 + 2
 """For how long chains and log are retained: longer than any evidence, which they outlive."""
-PART_MIB = 16
+PART_MIB = 8
 CONCURRENCY = 8
 
 _WITHOUT = {

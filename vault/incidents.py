@@ -57,6 +57,8 @@ class Incidents:
         self._door = door
         self._clock = clock
         self._keys = (key,)
+        self._known: tuple[tuple[str, str], Chain] | None = None
+        """The chain that was read last, by its id and head: a command asks for it several times."""
 
     def all(self) -> Sequence[Incident]:
         """All incidents, oldest number first."""
@@ -64,7 +66,11 @@ class Incidents:
 
     def the_only_open(self) -> str:
         """The id of the one open incident. Raises `NotFoundError` if there is none, or several."""
-        opened = [incident.id for incident in self.all() if not incident.sealed]
+        opened = [
+            chain
+            for chain in self._index.chains("INC-")
+            if (head := self._index.head(chain)) and not head.sealed
+        ]
         if len(opened) == 1:
             return opened[0]
         if not opened:
@@ -76,6 +82,10 @@ class Incidents:
     def read(self, incident_id: str, *, up_to: int | None = None) -> Chain:
         """Read and verify a chain, or its prefix up to a sequence. Raises `NotFoundError`."""
         check_chain_id(incident_id)
+        head = self._index.head(incident_id)
+        known = self._known
+        if up_to is None and known and head and (incident_id, head.leaf) == known[0]:
+            return known[1]
         manifests: list[Manifest] = []
         indices: list[int | None] = []
         for row in self._index.rows(incident_id):
@@ -92,7 +102,10 @@ class Incidents:
             raise NotFoundError(
                 f"{incident_id} has no link {up_to}; its last is {len(manifests) - 1}"
             )
-        return Chain(tuple(manifests), tuple(indices), fold(manifests, chain=incident_id))
+        chain = Chain(tuple(manifests), tuple(indices), fold(manifests, chain=incident_id))
+        if up_to is None and None not in indices:
+            self._known = (incident_id, chain.incident.leaf), chain
+        return chain
 
     def descriptions(self, chain: Chain) -> dict[str, Description]:
         """The descriptions of all exhibits, each checked against its manifest."""

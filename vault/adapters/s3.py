@@ -59,7 +59,7 @@ from verify.statement import MAX_PARTS, Stored
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-DEFAULT_PART_SIZE = 16 << 20
+DEFAULT_PART_SIZE = 8 << 20
 DEFAULT_CONCURRENCY = 8
 DEFAULT_MEMORY = 128 << 20
 """What all uploads together may hold: parts on their way, being filled, or waiting to be put."""

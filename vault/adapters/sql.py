@@ -6,13 +6,13 @@ index of the log (under the tree's row), the number of a publication.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from vault.adapters.database import Database, PostgresDatabase, SqliteDatabase
 from vault.adapters.tables import (
@@ -486,7 +486,8 @@ def _insert(
 
 def _insert_once(connection: sa.Connection, table: sa.Table, **values: object) -> None:
     """Insert a row, unless its key is there."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    # Each dialect has an insert of its own, and importing the other's costs every command.
+    dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
     connection.execute(dialect.insert(table).values(**values).on_conflict_do_nothing())
 
 

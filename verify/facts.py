@@ -4,12 +4,15 @@ Facts are deterministic, small and signed through the item's description. They a
 claim about the bytes, not the bytes: recomputing them needs the same parser and version. Every
 list is capped, sorted where order means nothing, and `capped` names the lists that hit the cap.
 Absent means "this format does not say", never "none".
+
+All times in facts are RFC 3339 with a zone. A time without a zone is no instant: it is told by
+`clock`, `raw_first` and `raw_last` only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar
 
 from verify.errors import MalformedError
 from verify.strictjson import Fields, Object
@@ -19,6 +22,32 @@ TEXT_CAP = 300
 
 CLOCKS = ("zoned", "unzoned", "none", "mixed")
 """How far an item's times can be trusted to name an instant: zone given, zone missing, no times."""
+
+TIME_UNITS = ("text", "s", "ms", "us", "ns", "mixed")
+"""How an item writes its times: as text, or as a number of these since 1970."""
+
+PRECISIONS = ("day", "min", "s", "ms", "us", "ns")
+"""The finest part of a second that an item's times are written to, from coarse to fine."""
+
+EXACTNESS = ("exact", "floating", "unknown")
+"""Whether a model's name stands for one version for ever, or for whatever the provider runs."""
+
+SEVERITIES = ("unknown", "info", "low", "medium", "high", "critical")
+"""One scale for all sources; the source's own word stands beside it."""
+
+GRANTS = ("granted", "denied", "unknown")
+DECISIONS = ("allowed", "denied", "failed", "asked", "unknown")
+"""What became of a request: `failed` for other reasons than permission, `asked` of a person."""
+
+APPROVAL_STATES = ("requested", "approved", "rejected", "dismissed", "commented")
+ROLLBACK_STATES = ("started", "succeeded", "failed", "unknown")
+DIRECTIONS = ("back", "forward", "unknown")
+RESULTS = ("passed", "failed", "pending", "inconclusive", "unknown")
+
+
+def _words(words: tuple[str, ...], *, default: str | None) -> Any:
+    """A field that holds one of these words, unless it says nothing."""
+    return field(metadata={"words": words}, default=default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +60,159 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Covered:
+    """A stretch of time that the item itself claims to speak for; `source` is whose it is."""
+
+    start: str
+    end: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """When a principal acted, first and last, and in how many records."""
+
+    principal: str
+    first: str
+    last: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model, and how many records ask for it or say that it answered."""
+
+    name: str
+    requested: int = 0
+    returned: int = 0
+    exact: str = _words(EXACTNESS, default="unknown")
+
+
+@dataclass(frozen=True, slots=True)
 class ToolUse:
     """A tool and how often it was called; `unfinished` calls have neither result nor error."""
 
     name: str
     calls: int
-    unfinished: int = 0
+    unfinished: int
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A permission that a principal asked for, has, or was refused, on a resource."""
+
+    permission: str
+    principal: str | None = None
+    resource: str | None = None
+    granted: str = _words(GRANTS, default="unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How many records ended in a decision."""
+
+    decision: str = field(metadata={"words": DECISIONS})
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """A guardrail, scanner or rule engine that reported, found something or not."""
+
+    name: str
+    version: str | None = None
+    ruleset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a detector reported: `at` is an RFC 3339 time, or null where the record has none."""
+    """What a detector reported: `at` is null where the record has no time with a zone."""
 
     detector: str
     label: str
     count: int
     at: str | None
     disposition: str | None
+    severity: str | None = None
+    """As the source gives it, whatever its scale."""
+    severity_norm: str = _words(SEVERITIES, default="unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A decision of a person, or a request for one, about `subject`."""
+
+    subject: str
+    state: str = field(metadata={"words": APPROVAL_STATES})
+    approver: str | None = None
+    at: str | None = None
+    requester: str | None = None
+    reference: str | None = None
+    """What exactly it was given for: a commit, an environment, the id of a tool call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """A change of what runs at `target`; `direction` says whether the record shows it going back.
+
+    `from_` and `to` are revisions, commits or digests, as the source names them.
+    """
+
+    target: str
+    state: str = field(metadata={"words": ROLLBACK_STATES})
+    direction: str = _words(DIRECTIONS, default="unknown")
+    from_: str | None = None
+    to: str | None = None
+    actor: str | None = None
+    started_at: str | None = None
+    at: str | None = None
+    """When it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A check or test that ran, and on what: a commit, revision or digest."""
+
+    name: str
+    result: str = field(metadata={"words": RESULTS})
+    at: str | None = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket or incident of another system."""
+
+    id: str
+    title: str
+    severity: str | None = None
+    severity_norm: str = _words(SEVERITIES, default="unknown")
+    status: str | None = None
+    opened_at: str | None = None
+    acknowledged_at: str | None = None
+    resolved_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A named part of a configuration: prompt, guardrail, image, commit; its version or digest.
+
+    A trace and a snapshot that name the same part use the same `kind` and `name`.
+    """
+
+    kind: str
+    name: str
+    version: str | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What checking the item's own proof came to, for instance a bundle's audit."""
+
+    name: str
+    result: str = field(metadata={"words": RESULTS})
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,124 +221,160 @@ class Facts:
 
     parser: str
     version: int
+    """The parser's; 0 means that it could not read the item here, a library being absent."""
     format: str
     records: int = 0
     bad_records: int = 0
     bad_offsets: tuple[int, ...] = ()
-    clock: str = "none"
+    clock: str = _words(CLOCKS, default="none")
+    time_unit: str | None = _words(TIME_UNITS, default=None)
+    precision: str | None = _words(PRECISIONS, default=None)
     first: str | None = None
     last: str | None = None
+    raw_first: str | None = None
+    """The earliest time as it stands in the record; of times with a zone, if there are any."""
+    raw_last: str | None = None
     gaps: tuple[Gap, ...] = ()
+    coverage: tuple[Covered, ...] = ()
     platforms: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
     principals: tuple[str, ...] = ()
+    activities: tuple[Activity, ...] = ()
     datasets: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    permissions: tuple[Permission, ...] = ()
+    decisions: tuple[Decision, ...] = ()
     runs: tuple[str, ...] = ()
-    models_requested: tuple[str, ...] = ()
-    models_returned: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    traces: tuple[str, ...] = ()
+    spans: int = 0
+    unresolved_parents: int = 0
+    """Spans whose parent is not in the item."""
+    models: tuple[Model, ...] = ()
     tools: tuple[ToolUse, ...] = ()
+    unfinished_calls: int = 0
+    """Of all tools together, also of those that `tools` has no room for."""
     last_tool: str | None = None
+    detectors: tuple[Detector, ...] = ()
     findings: tuple[Finding, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    rollbacks: tuple[Rollback, ...] = ()
+    validations: tuple[Validation, ...] = ()
+    tickets: tuple[Ticket, ...] = ()
+    configs: tuple[Config, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
     not_captured: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     capped: tuple[str, ...] = ()
 
+    @property
+    def models_requested(self) -> tuple[str, ...]:
+        """The models that were asked for."""
+        return tuple(model.name for model in self.models if model.requested)
+
+    @property
+    def models_returned(self) -> tuple[str, ...]:
+        """The models that answered, by their own word."""
+        return tuple(model.name for model in self.models if model.returned)
+
     def to_json(self) -> Object:
         """The JSON object, without fields that say nothing."""
         result: Object = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value in (None, ()) or (value == 0 and field.name != "version"):
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value in (None, ()) or (value == 0 and each.name != "version"):
                 continue
             if isinstance(value, tuple):
-                value = [_plain(each) for each in value]
-            result[field.name] = value
+                value = [_plain(entry) for entry in value]
+            result[each.name] = value
         return result
 
     @classmethod
     def from_json(cls, value: object, *, where: str) -> Facts:
         """Read facts strictly. Raises `MalformedError`."""
         reader = Fields(value, where)
-        known: dict[str, Any] = {
-            "parser": reader.text("parser", limit=TEXT_CAP),
-            "version": reader.count("version"),
-            "format": reader.text("format", limit=TEXT_CAP),
-        }
-        for name in ("records", "bad_records"):
-            if reader.has(name):
+        known: dict[str, Any] = {}
+        for each in fields(cls):
+            name = each.name
+            if not reader.has(name) and each.default is not MISSING:
+                continue
+            if name in ENTRIES:
+                known[name] = tuple(
+                    _entry(ENTRIES[name], entry, f"{where}.{name}")
+                    for entry in reader.entries(name, limit=CAP)
+                )
+            elif each.type == "int":
                 known[name] = reader.count(name)
-        for name in ("clock", "first", "last", "last_tool"):
-            if reader.has(name):
-                known[name] = reader.text(name, limit=TEXT_CAP)
-        for name in _TEXT_LISTS:
-            if reader.has(name):
+            elif each.type == "tuple[int, ...]":
+                known[name] = _counts(reader.entries(name, limit=CAP), f"{where}.{name}")
+            elif each.type == "tuple[str, ...]":
                 known[name] = tuple(reader.texts(name, limit=CAP))
-        if reader.has("bad_offsets"):
-            offsets = reader.entries("bad_offsets", limit=CAP)
-            if not all(type(each) is int and each >= 0 for each in offsets):
-                raise MalformedError(f"{where}.bad_offsets: expected whole numbers")
-            known["bad_offsets"] = tuple(offsets)
-        if reader.has("gaps"):
-            known["gaps"] = tuple(
-                _gap(Fields(each, f"{where}.gaps")) for each in reader.entries("gaps", limit=CAP)
-            )
-        if reader.has("tools"):
-            known["tools"] = tuple(
-                _tool(Fields(each, f"{where}.tools")) for each in reader.entries("tools", limit=CAP)
-            )
-        if reader.has("findings"):
-            known["findings"] = tuple(
-                _finding(Fields(each, f"{where}.findings"))
-                for each in reader.entries("findings", limit=CAP)
-            )
+            else:
+                known[name] = reader.text(name, limit=TEXT_CAP)
+            _check_word(known[name], each.metadata, f"{where}.{name}")
         reader.done()
-        facts = cls(**known)
-        if facts.clock not in CLOCKS:
-            raise MalformedError(f"{where}.clock: expected one of {', '.join(CLOCKS)}")
-        return facts
+        return cls(**known)
 
 
-_TEXT_LISTS = (
-    "platforms",
-    "accounts",
-    "principals",
-    "datasets",
-    "actions",
-    "runs",
-    "models_requested",
-    "models_returned",
-    "not_captured",
-    "problems",
-    "capped",
-)
+ENTRIES: dict[str, type[Any]] = {
+    "activities": Activity,
+    "approvals": Approval,
+    "configs": Config,
+    "coverage": Covered,
+    "decisions": Decision,
+    "detectors": Detector,
+    "findings": Finding,
+    "gaps": Gap,
+    "models": Model,
+    "permissions": Permission,
+    "rollbacks": Rollback,
+    "tickets": Ticket,
+    "tools": ToolUse,
+    "validations": Validation,
+    "verdicts": Verdict,
+}
+"""The lists of facts whose entries are objects, and what these are."""
+
+T = TypeVar("T")
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> object:
+    """An entry as JSON: fields that hold their default are left out."""
     if isinstance(value, (str, int)):
         return value
-    return {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
+    return {
+        each.name.rstrip("_"): getattr(value, each.name)
+        for each in fields(value)
+        if each.default is MISSING or getattr(value, each.name) != each.default
+    }
 
 
-def _gap(reader: Fields) -> Gap:
-    gap = Gap(reader.text("start"), reader.text("end"), reader.count("seconds"))
+def _entry(kind: type[T], value: object, where: str) -> T:
+    reader = Fields(value, where)
+    known: dict[str, Any] = {}
+    for each in fields(kind):  # type: ignore[arg-type]
+        name = each.name.rstrip("_")
+        if not reader.has(name) and each.default is not MISSING:
+            continue
+        if each.type == "int":
+            known[each.name] = reader.count(name)
+        elif each.type == "str | None":
+            known[each.name] = reader.text_or_none(name)
+        else:
+            known[each.name] = reader.text(name)
+        _check_word(known[each.name], each.metadata, f"{where}.{name}")
     reader.done()
-    return gap
+    return kind(**known)
 
 
-def _tool(reader: Fields) -> ToolUse:
-    tool = ToolUse(reader.text("name"), reader.count("calls"), reader.count("unfinished"))
-    reader.done()
-    return tool
+def _check_word(value: object, metadata: Any, where: str) -> None:
+    words = metadata.get("words")
+    if words and value not in words:
+        raise MalformedError(f"{where}: expected one of {', '.join(words)}")
 
 
-def _finding(reader: Fields) -> Finding:
-    finding = Finding(
-        reader.text("detector"),
-        reader.text("label"),
-        reader.count("count"),
-        reader.text_or_none("at"),
-        reader.text_or_none("disposition"),
-    )
-    reader.done()
-    return finding
+def _counts(entries: list[Any], where: str) -> tuple[int, ...]:
+    if not all(type(each) is int and each >= 0 for each in entries):
+        raise MalformedError(f"{where}: expected whole numbers")
+    return tuple(entries)

@@ -20,10 +20,11 @@ from collections import Counter
 from typing import Any, BinaryIO
 
 from ingest.parsers.bounded import Distinct, clip, counted
+from ingest.parsers.models import exactness
 from ingest.parsers.parser import Confidence, Reading
 from ingest.parsers.records import RecordReader, Shape, shape_of
 from verify.errors import MalformedError
-from verify.facts import CAP, Facts, Finding, ToolUse
+from verify.facts import CAP, Facts, Finding, Model, ToolUse
 from verify.instant import format_instant, read_given_instant
 
 WITHHELD = "<Data omitted because a prompt injection was detected>"
@@ -57,7 +58,7 @@ class AgentDojoParser:
     """Reads a run; several in one file, one after another, are read as one item of many runs."""
 
     name = "agentdojo"
-    version = 1
+    version = 2
     kinds = ("prompt", "tool_trace", "guardrail_alert")
     whole = True
 
@@ -89,14 +90,15 @@ class AgentDojoParser:
 def _reading(
     parser: AgentDojoParser, reader: RecordReader, conversation: _Conversation, messages: int
 ) -> Reading:
-    runs, models, problems = Distinct(), Distinct(), list(reader.problems())
+    runs, problems = Distinct(), list(reader.problems())
+    models: Counter[str] = Counter()  # as many as documents, which are few
     moments: list[str] = []
     unzoned = False
     for document in reader.documents:
         if "pipeline_name" not in document and "suite_name" not in document:
             continue
         runs.add(_run_id(document))
-        models.add(_model(_text(document, "pipeline_name")))
+        models[clip(_model(_text(document, "pipeline_name")))] += 1
         if error := document.get("error"):
             problems.append(clip(f"the run ended in an error: {error}"))
         if (stamp := document.get("evaluation_timestamp")) is not None:
@@ -108,7 +110,7 @@ def _reading(
             else:
                 problems.append(clip(f"evaluation_timestamp is not a time: {stamp}"))
     problems += conversation.problems()
-    tools, run_ids, model_names = conversation.tools(), runs.sorted(), models.sorted()
+    tools, run_ids = conversation.tools(), runs.sorted()
     kinds: tuple[str, ...] = ("prompt", "tool_trace")
     findings: tuple[Finding, ...] = ()
     if conversation.withheld:
@@ -125,6 +127,7 @@ def _reading(
     capped = [
         name
         for name, full in (
+            ("models", len(models) > CAP),
             ("problems", len(problems) > CAP),
             ("runs", runs.overflowed or len(reader.documents) > CAP),
             ("tools", len(tools) > CAP or conversation.overflowed),
@@ -142,8 +145,12 @@ def _reading(
         first=min(moments, default=None),
         last=max(moments, default=None),
         runs=run_ids,
-        models_requested=model_names,
+        models=tuple(
+            Model(name, number, exact=exactness(name))
+            for name, number in sorted(models.items())[:CAP]
+        ),
         tools=tools[:CAP],
+        unfinished_calls=sum(tool.unfinished for tool in tools),
         last_tool=conversation.last_tool,
         findings=findings,
         not_captured=("returned model", "message times" if moments or unzoned else "times"),
@@ -273,3 +280,6 @@ def _clock(*, zoned: bool, unzoned: bool) -> str:
     if zoned and unzoned:
         return "mixed"
     return "zoned" if zoned else "unzoned" if unzoned else "none"
+
+
+PARSERS = (AgentDojoParser(),)

@@ -276,7 +276,7 @@ def _exhibits() -> list[tuple[str, bytes, tuple[str, ...], str, str, Facts]]:
                 "json",
                 records=2,
                 runs=("run-7",),
-                tools=(ToolUse("read_calendar", 1), ToolUse("send_email", 1)),
+                tools=(ToolUse("read_calendar", 1, 0), ToolUse("send_email", 1, 0)),
                 last_tool="send_email",
                 not_captured=("times",),
             ),

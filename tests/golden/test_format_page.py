@@ -157,16 +157,29 @@ def full_export() -> Object:
     return body | {"recipient": "counsel", "stamps": [], "cosignatures": [], "checkpoints": []}
 
 
+def full_entry(kind: type) -> Object:
+    """An entry of a list of facts with all its fields."""
+    return {
+        field.name.rstrip("_"): field.metadata.get("words", ["text"])[0]
+        if field.type != "int"
+        else 1
+        for field in dataclasses.fields(kind)
+    }
+
+
 def full_facts() -> Object:
-    gap = {"start": "2026-03-02T09:00:00Z", "end": "2026-03-02T09:01:00Z", "seconds": 60}
-    tool = {"name": "x", "calls": 1, "unfinished": 0}
-    finding = {"detector": "x", "label": "y", "count": 1, "at": None, "disposition": None}
-    lists: Object = {"gaps": [gap], "tools": [tool], "findings": [finding], "bad_offsets": [7]}
     value: Object = {}
     for field in dataclasses.fields(Facts):
-        plain = {"str": "text", "int": 1, "str | None": "text"}.get(str(field.type), ["x"])
-        value[field.name] = lists.get(field.name, plain)
-    return value | {"clock": "zoned"}
+        plain = {"str": "text", "int": 1, "str | None": "text", "tuple[int, ...]": [7]}
+        entry = verify.facts.ENTRIES.get(field.name)
+        value[field.name] = (
+            field.metadata["words"][0]
+            if field.metadata
+            else [full_entry(entry)]
+            if entry
+            else plain.get(str(field.type), ["x"])
+        )
+    return value
 
 
 def full_profile() -> Object:

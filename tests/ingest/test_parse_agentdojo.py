@@ -50,7 +50,7 @@ def test_facts_are_what_the_run_says(name: str) -> None:
         else:
             unfinished[function] += 1
     withheld = sum(message["content"] == WITHHELD for message in run["messages"])
-    assert (facts.parser, facts.version, facts.format) == ("agentdojo", 1, "agentdojo")
+    assert (facts.parser, facts.version, facts.format) == ("agentdojo", 2, "agentdojo")
     assert reading.format_label == "AgentDojo"
     assert (facts.records, facts.bad_records) == (len(run["messages"]), 0)
     assert facts.tools == tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any
 
 import pytest
@@ -10,45 +10,49 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verify.errors import MalformedError
-from verify.facts import CAP, CLOCKS, TEXT_CAP, Facts, Finding, Gap, ToolUse
+from verify.facts import (
+    CAP,
+    ENTRIES,
+    TEXT_CAP,
+    Approval,
+    Decision,
+    Facts,
+    Finding,
+    Gap,
+    Model,
+    Rollback,
+    ToolUse,
+)
 from verify.strictjson import MAX_SAFE_INTEGER, dumps, loads
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 COUNT = st.integers(0, MAX_SAFE_INTEGER)
-MAYBE_TEXT = st.none() | TEXT
 TEXTS = st.lists(TEXT, max_size=3).map(tuple)
-TEXT_LISTS = (
-    "platforms",
-    "accounts",
-    "principals",
-    "datasets",
-    "actions",
-    "runs",
-    "models_requested",
-    "models_returned",
-    "not_captured",
-    "problems",
-    "capped",
-)
-FACTS = st.builds(
-    Facts,
-    parser=TEXT,
-    version=COUNT,
-    format=TEXT,
-    records=COUNT,
-    bad_records=COUNT,
-    bad_offsets=st.lists(COUNT, max_size=3).map(tuple),
-    clock=st.sampled_from(CLOCKS),
-    first=MAYBE_TEXT,
-    last=MAYBE_TEXT,
-    gaps=st.lists(st.builds(Gap, TEXT, TEXT, COUNT), max_size=2).map(tuple),
-    tools=st.lists(st.builds(ToolUse, TEXT, COUNT, COUNT), max_size=2).map(tuple),
-    last_tool=MAYBE_TEXT,
-    findings=st.lists(
-        st.builds(Finding, TEXT, TEXT, COUNT, MAYBE_TEXT, MAYBE_TEXT), max_size=2
-    ).map(tuple),
-    **dict.fromkeys(TEXT_LISTS, TEXTS),
-)
+TEXT_LISTS = tuple(field.name for field in fields(Facts) if field.type == "tuple[str, ...]")
+WORDS = {field.name: field.metadata["words"] for field in fields(Facts) if field.metadata}
+
+
+def drawn(field: Field[Any]) -> st.SearchStrategy[Any]:
+    """Any value of a field."""
+    if field.metadata:
+        words = st.sampled_from(field.metadata["words"])
+        return st.none() | words if field.default is None else words
+    if field.name in ENTRIES:
+        return st.lists(entry(ENTRIES[field.name]), max_size=2).map(tuple)
+    return {
+        "int": COUNT,
+        "str": TEXT,
+        "str | None": st.none() | TEXT,
+        "tuple[int, ...]": st.lists(COUNT, max_size=3).map(tuple),
+        "tuple[str, ...]": TEXTS,
+    }[str(field.type)]
+
+
+def entry(kind: type[Any]) -> st.SearchStrategy[Any]:
+    return st.builds(kind, **{field.name: drawn(field) for field in fields(kind)})
+
+
+FACTS = st.builds(Facts, **{field.name: drawn(field) for field in fields(Facts)})
 
 SMALL = {"parser": "access-log", "version": 1, "format": "csv"}
 NESTED = {
@@ -61,17 +65,29 @@ NESTED = {
         "at": None,
         "disposition": "blocked",
     },
+    "decisions": {"decision": "denied", "count": 4},
+    "models": {"name": "gpt-4o"},
+    "approvals": {"subject": "deploy 7", "state": "approved"},
+    "rollbacks": {"target": "web", "state": "succeeded"},
 }
+"""Entries with the fields that may not be absent."""
 
 
 def read(**changes: Any) -> Facts:
     return Facts.from_json({**SMALL, **changes}, where="facts")
 
 
-def test_the_strategy_names_every_field() -> None:
-    drawn = {"parser", "version", "format", "records", "bad_records", "bad_offsets", "clock"}
-    drawn |= {"first", "last", "gaps", "tools", "last_tool", "findings", *TEXT_LISTS}
-    assert drawn == {field.name for field in fields(Facts)}
+def test_every_list_of_entries_has_its_type() -> None:
+    named = {field.name for field in fields(Facts) if str(field.type).startswith("tuple[")}
+    plain = {
+        field.name
+        for field in fields(Facts)
+        if str(field.type) in ("tuple[str, ...]", "tuple[int, ...]")
+    }
+    assert named - plain == ENTRIES.keys()
+    for field in fields(Facts):
+        if field.name in ENTRIES:
+            assert field.type == f"tuple[{ENTRIES[field.name].__name__}, ...]"
 
 
 @settings(deadline=None, max_examples=100)
@@ -101,6 +117,10 @@ def test_nested_facts_are_written_field_by_field() -> None:
         gaps=(Gap("2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z", 3600),),
         tools=(ToolUse("shell", 3, 1),),
         findings=(Finding("dlp", "secret", 2, None, "blocked"),),
+        decisions=(Decision("denied", 4),),
+        models=(Model("gpt-4o"),),
+        approvals=(Approval("deploy 7", "approved"),),
+        rollbacks=(Rollback("web", "succeeded"),),
     )
     assert facts.to_json() == {
         **SMALL,
@@ -108,6 +128,44 @@ def test_nested_facts_are_written_field_by_field() -> None:
         **{name: [value] for name, value in NESTED.items()},
     }
     assert read(**{name: [value] for name, value in NESTED.items()}) == facts
+
+
+def test_what_an_entry_may_leave_out_is_written_only_where_it_says_something() -> None:
+    full = {
+        "models": {"name": "o3-2025-04-16", "requested": 2, "returned": 1, "exact": "exact"},
+        "rollbacks": {
+            "target": "web",
+            "state": "failed",
+            "direction": "back",
+            "from": "v2",
+            "to": "v1",
+            "actor": "ada",
+            "started_at": "2026-01-01T00:00:00Z",
+            "at": "2026-01-01T00:01:00Z",
+        },
+        "tickets": {"id": "7", "title": "leak", "severity": "P1", "severity_norm": "critical"},
+    }
+    facts = read(**{name: [value] for name, value in full.items()})
+    assert facts.rollbacks[0].from_ == "v2"
+    written = facts.to_json()
+    assert {name: written[name][0] for name in full} == full
+
+
+def test_models_asked_for_and_models_that_answered_are_told_apart() -> None:
+    facts = Facts("p", 1, "f", models=(Model("a", 1), Model("b", 0, 2), Model("c", 1, 1)))
+    assert facts.models_requested == ("a", "c")
+    assert facts.models_returned == ("b", "c")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [(name, None) for name in WORDS]
+    + [(name, field.name) for name in NESTED for field in fields(ENTRIES[name]) if field.metadata],
+)
+def test_a_word_that_is_not_on_the_list_is_refused(name: str, key: str | None) -> None:
+    wrong: Any = "perhaps" if key is None else [{**NESTED[name], key: "perhaps"}]
+    with pytest.raises(MalformedError, match=rf"{key or name}: expected one of "):
+        read(**{name: wrong})
 
 
 def test_an_unknown_field_is_refused() -> None:

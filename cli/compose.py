@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from cli.config import CONFIG, RECORD_DAYS, HomeConfig, S3Config, read_config
 from cli.settings import Settings
+from ingest.parsers import GROUP, Parser, with_third_parties
 from vault import layout
 from vault.adapters.database import Database, PostgresDatabase, SqliteDatabase, parse_url
 from vault.adapters.directory import DirectoryStore
@@ -66,6 +67,20 @@ def now() -> datetime:
     """The clock: the present moment in UTC, to the millisecond."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def parsers() -> tuple[Parser, ...]:
+    """The parsers of this package, and those that installed packages offer as entry points.
+
+    One that cannot be loaded, or is none, is left out: evidence is sealed all the same.
+    """
+    others: list[Parser] = []
+    for entry in sorted(importlib.metadata.entry_points(group=GROUP)):
+        with suppress(Exception):
+            loaded = entry.load()
+            if isinstance(loaded, Parser):
+                others.append(loaded)
+    return with_third_parties(others)
 
 
 @dataclass(frozen=True, slots=True)

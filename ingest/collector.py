@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Generic, cast
 
-from ingest.parsers import HEAD_SIZE, Reading, choose, read_facts
+from ingest.parsers import BUILT_IN, HEAD_SIZE, Parser, Reading, choose, read_facts
 from ingest.sink import K, Sink
 from ingest.source import Found, Source, SourceUnreadableError
 from ingest.sources.files import CHANGED, SYMBOLIC_LINK, UNREADABLE
@@ -59,12 +59,13 @@ def collect(
     again: bool = False,
     clock: Callable[[], datetime],
     progress: Progress = lambda _: None,
+    parsers: Sequence[Parser] = BUILT_IN,
 ) -> Collected:
     """Take everything found. `kinds` overrides what the parsers say; `again` takes unchanged items.
 
     Raises what the sink raises; the source's troubles are noted in the result and in the sink.
     """
-    collection = _Collection(source, sink, tuple(kinds), again, clock, progress)
+    collection = _Collection(source, sink, tuple(kinds), again, clock, progress, parsers)
     for each in found:
         collection.take(each)
     return collection.collected
@@ -78,6 +79,7 @@ class _Collection(Generic[K]):
     again: bool
     clock: Callable[[], datetime]
     progress: Progress
+    parsers: Sequence[Parser]
     collected: Collected = field(default_factory=Collected)
 
     def take(self, found: Found) -> None:
@@ -122,7 +124,8 @@ class _Collection(Generic[K]):
     def _read(self, found: Found) -> tuple[K, Reading, tuple[str, ...]]:
         reader = self.source.open(found)
         try:
-            tap = _Tap(_counted(reader.pieces(), self.progress), found.name, reader.size)
+            pieces = _counted(reader.pieces(), self.progress)
+            tap = _Tap(pieces, found.name, reader.size, self.parsers)
             try:
                 kept = self.sink.keep(tap.pieces(), size=reader.size)
             finally:
@@ -145,8 +148,11 @@ def _counted(pieces: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
 class _Tap:
     """Lets a parser read a content while it passes on its way to the sink."""
 
-    def __init__(self, pieces: Iterator[bytes], name: str, size: int) -> None:
+    def __init__(
+        self, pieces: Iterator[bytes], name: str, size: int, parsers: Sequence[Parser]
+    ) -> None:
         self._source = pieces
+        self._parsers = parsers
         self._name = name
         self._size = size
         self._queue: queue.Queue[bytes] = queue.Queue(_QUEUED)
@@ -191,7 +197,7 @@ class _Tap:
 
     def _start(self, first: bytes, pieces: Sequence[bytes]) -> None:
         head = first[:HEAD_SIZE]
-        if len(first) >= self._size or not choose(head, self._name).whole:
+        if len(first) >= self._size or not choose(head, self._name, self._parsers).whole:
             self._read(io.BytesIO(first), head)
             return
         stream = io.BufferedReader(_QueueReader(self._queue, pieces), HEAD_SIZE)
@@ -202,7 +208,7 @@ class _Tap:
 
     def _read(self, stream: BinaryIO, head: bytes) -> None:
         try:
-            self._reading = read_facts(stream, head=head, name=self._name)
+            self._reading = read_facts(stream, head=head, name=self._name, parsers=self._parsers)
         except BaseException as error:  # noqa: BLE001 — raised again on the collecting thread
             self._failure = error
         finally:

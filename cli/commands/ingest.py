@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import Vault, version
+from cli.compose import Vault, parsers, version
 from cli.options import AsJson
 from cli.render import ProgressLine, columns, count_text, folded, paragraph, size_text
 from cli.session import (
@@ -178,6 +178,7 @@ def _capture(
             again=again,
             clock=vault.clock,
             progress=progress.advance,
+            parsers=parsers(),
         )
         if collected.taken or collected.failed or collected.links:
             with uninterrupted():

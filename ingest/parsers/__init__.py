@@ -1,80 +1,57 @@
 """Parsers: what an item says of itself, read out of its bytes. Chosen by content; refuses nothing.
 
-`BUILT_IN` lists them in order of preference; nothing registers itself on import. Gzip is seen
-through here, so that no parser knows of it: facts, and the byte offsets in them, are those of the
-unpacked bytes, and `format_label` and `problems` say that there was gzip. A gzip file inside a
-gzip file is unknown binary.
+| module | |
+|---|---|
+| `parser` | the interface, `Parser`, and what it gives, `Reading` |
+| `choice` | the door: gzip, the surest parser, what if it fails, parsers of other packages |
+| `families` | which parsers there are |
+| `gathering` | `Gathered`, in which a parser collects facts: capped, and the same in any order |
+| `times`, `severity`, `models` | the clocks, scales and names of the world |
+| `records` | JSON records out of a stream, of any shape, however damaged |
+| `bounded` | texts and lists that stay small |
+| `library` | what to do where an optional library is absent |
+| `generic` | what can be said of any file |
+| all others | one family of formats each |
+
+To add a family:
+
+1. Copy real samples, cut to 64 KB, to `tests/data/<format>/`, with `SOURCE.md` beside them: for
+   each file repository, path, commit, SHA-256, and the licence (MIT, BSD, Apache-2.0 or CC-BY,
+   whose text lies in `tests/data/`). No sample, no parser: such a file is read as generic.
+2. Write `ingest/parsers/<family>.py`. Its text says what the facts mean here and which traps there
+   are; it ends in `PARSERS`, a tuple of instances, one for each format. `detect` looks for what
+   only this format has: CERTAIN for that, LIKELY if the bytes are damaged there, else NONE; never
+   at the name alone. `read` collects in `Gathered`.
+3. In `families`, add the module to the import, and its `PARSERS` to `KNOWN`, in alphabetical order.
+4. In `tests/ingest/samples.py`, add a line for each parser: the damage suite then cuts, flips,
+   renames and packs its samples.
+5. Write `tests/ingest/test_parse_<family>.py`. It reads each sample independently, in a few plain
+   lines, and compares; a parser is not tested against itself. Each trap has a test.
+
+What must hold: the same bytes give the same facts, and `version` rises with any change of them.
+Values of records are hostile: never executed, never trusted to be of a type. Memory stays flat.
+A bad record is counted with its offset; a record of another kind is a bad record. Kinds are what
+the item has shown to be: a trace without prompts is no `prompt`. What a format could have told and
+this item does not goes to `not_captured`, in these words where they fit: "message content",
+"times", "message times", "returned model", "tool results". Principals act; whom content mentions
+does not.
+A library beyond the base install is asked for through `library`.
 """
 
 from __future__ import annotations
 
-import io
-from dataclasses import replace
-from pathlib import PurePath
-from typing import BinaryIO
-
-from ingest.parsers.agentdojo import AgentDojoParser
-from ingest.parsers.cloudtrail import CloudTrailParser
-from ingest.parsers.generic import BinaryParser, EmptyParser, JsonParser, TextParser
-from ingest.parsers.gunzip import Unpacked, is_gzip, unpack_head
+from ingest.parsers.choice import GROUP, choose, read_facts, with_third_parties
+from ingest.parsers.families import BUILT_IN
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Parser, Reading
-from verify.facts import CAP
 
 __all__ = [
     "BUILT_IN",
+    "GROUP",
     "HEAD_SIZE",
     "Confidence",
     "Parser",
     "Reading",
     "choose",
     "read_facts",
+    "with_third_parties",
 ]
-
-BUILT_IN: tuple[Parser, ...] = (
-    EmptyParser(),
-    AgentDojoParser(),
-    CloudTrailParser(),
-    JsonParser(),
-    TextParser(),
-    BinaryParser(),
-)
-"""Every parser of this package; among equally sure ones the earlier reads."""
-
-
-def choose(head: bytes, name: str) -> Parser:
-    """The parser for an item, given its first bytes as they are (`HEAD_SIZE`, or all) and its name.
-
-    Its attribute `whole` says whether `read_facts` will read the item beyond `head`.
-    """
-    unpacked, name = _see_through(head, name)
-    inner = head[:HEAD_SIZE] if unpacked is None else unpacked
-    return max(BUILT_IN, key=lambda parser: parser.detect(inner, name))
-
-
-def read_facts(stream: BinaryIO, *, head: bytes, name: str) -> Reading:
-    """Read an item's facts.
-
-    `stream` stands at the item's first byte; `head` is those same first bytes (`HEAD_SIZE`, or all
-    if there are fewer). Where the chosen parser wants no more than the head, the stream is not
-    touched. Raises only what reading the stream raises.
-    """
-    parser = choose(head, name)
-    unpacked, name = _see_through(head, name)
-    if unpacked is None:
-        return parser.read(stream if parser.whole else io.BytesIO(head), name)
-    gzip = Unpacked(stream)
-    source = io.BufferedReader(gzip, HEAD_SIZE) if parser.whole else io.BytesIO(unpacked)
-    reading = parser.read(source, name)
-    problems = (*gzip.problems, *reading.facts.problems)
-    if reading.facts.bad_offsets:
-        problems = (*problems, "gzip: the offsets of bad records count unpacked bytes")
-    facts = replace(reading.facts, problems=problems[:CAP])
-    return replace(reading, facts=facts, format_label=f"{reading.format_label}, gzip")
-
-
-def _see_through(head: bytes, name: str) -> tuple[bytes | None, str]:
-    """The first unpacked bytes and the name without '.gz'; None, and the name as it is."""
-    unpacked = unpack_head(head, HEAD_SIZE) if is_gzip(head) else None
-    if unpacked is None:
-        return None, name
-    return unpacked, name[: -len(".gz")] if PurePath(name).suffix.lower() == ".gz" else name

@@ -6,9 +6,15 @@ The result never depends on the order in which texts arrive, nor on Python's has
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
 
-from verify.facts import CAP, TEXT_CAP
+from verify.facts import CAP, TEXT_CAP, Facts
+from verify.strictjson import dumps
+
+FACTS_LIMIT = 256 << 10
+"""How many bytes of JSON an item's facts take at most, whatever its lists hold."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -22,6 +28,15 @@ def clip(text: str) -> str:
     if len(text) > TEXT_CAP:
         text = text[: TEXT_CAP - 1] + "…"
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def said(value: object) -> str | None:
+    """A value of a record as a clipped text: texts and whole numbers; None for all else."""
+    if isinstance(value, str):
+        return clip(value) if value else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if abs(value) < 10**30 else None
+    return None
 
 
 def counted(number: int, noun: str) -> str:
@@ -62,6 +77,71 @@ class Distinct:
         self._kept = set(kept)
         self._ceiling = kept[-1]
         self.overflowed = True
+
+
+Key = tuple[str | None, ...]
+V = TypeVar("V")
+
+
+class Ranked(Generic[V]):
+    """A value for each key that was added; only the `cap` smallest keys where there are more.
+
+    `merge` joins the values of one key; it must not depend on their order.
+    """
+
+    def __init__(self, merge: Callable[[V, V], V], cap: int = CAP) -> None:
+        self._merge = merge
+        self._cap = cap
+        self._kept: dict[Key, V] = {}
+        self._ceiling: tuple[str, ...] | None = None
+        self.overflowed = False
+
+    def add(self, key: Key, value: V) -> None:
+        """Add a value."""
+        known = self._kept.get(key)
+        if known is not None:
+            self._kept[key] = self._merge(known, value)
+            return
+        if self._ceiling is not None and _rank(key) > self._ceiling:
+            return
+        self._kept[key] = value
+        if len(self._kept) >= 2 * self._cap:
+            self._prune()
+
+    def sorted(self) -> list[tuple[Key, V]]:
+        """What was kept, in code point order; an absent part comes before every text."""
+        if len(self._kept) > self._cap:
+            self._prune()
+        return sorted(self._kept.items(), key=lambda item: _rank(item[0]))
+
+    def _prune(self) -> None:
+        kept = sorted(self._kept.items(), key=lambda item: _rank(item[0]))[: self._cap]
+        self._kept = dict(kept)
+        self._ceiling = _rank(kept[-1][0])
+        self.overflowed = True
+
+
+def _rank(key: Key) -> tuple[str, ...]:
+    return tuple("" if part is None else f"+{part}" for part in key)
+
+
+def within_limit(facts: Facts, limit: int = FACTS_LIMIT) -> Facts:
+    """The facts, with their largest lists halved until all fits; `capped` names these."""
+    sizes = {name: len(dumps(value)) for name, value in facts.to_json().items()}
+    total = sum(sizes.values())
+    if total <= limit:
+        return facts
+    cut: dict[str, Any] = {}
+    names = set(facts.capped)
+    while total > limit:
+        name = max((size, name) for name, size in sizes.items() if name != "capped")[1]
+        entries = cut.get(name, getattr(facts, name))
+        cut[name] = entries[: len(entries) // 2]
+        names.add(name)
+        shorter = len(dumps(replace(facts, **{name: cut[name]}).to_json().get(name, [])))
+        total -= sizes[name] - shorter
+        sizes[name] = shorter
+    return replace(facts, **cut, capped=tuple(sorted(names)))
 
 
 def capped(names: Iterable[tuple[str, Distinct]]) -> tuple[str, ...]:

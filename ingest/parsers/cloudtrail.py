@@ -16,35 +16,27 @@ What the facts mean here:
   `secretsmanager:<name>` (without the six characters that ARNs add), `ssm:/<parameter>`, and
   `rds:<db|cluster|snapshot|cluster-snapshot>:<name>`. Buckets and other names are kept before keys
   where there is no room for all.
-- `gaps` are silences of at least `GAP_SECONDS` between neighbouring event times of this one file,
+- `gaps` are silences of at least `times.GAP_SECONDS` between neighbouring event times of this file,
   the longest where there are too many. File order is not time order, so times are sorted first.
 - `records` counts duplicates too: CloudTrail delivers at least once.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
-from itertools import islice, pairwise
+from datetime import date
+from itertools import islice
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
 from ingest.parsers.bounded import Distinct, capped, clip, counted
+from ingest.parsers.gathering import MOST_IDS, Ids
 from ingest.parsers.parser import Confidence, Reading
 from ingest.parsers.records import RecordReader, parse_embedded, shape_of
+from ingest.parsers.times import MOST_MINUTES, NANO, Silences, rfc3339
 from verify.facts import CAP, Facts, Gap
-
-GAP_SECONDS = 60
-"""The shortest silence that is reported."""
-
-MOST_MINUTES = 1_000_000
-"""How many different minutes with events are remembered for gaps: nearly two years of them."""
-
-MOST_IDS = 4_000_000
-"""How many event ids are remembered for duplicates, eight bytes each."""
 
 _KEYS = ("Records", "Events")
 _EVENT_KEYS = (
@@ -254,7 +246,7 @@ class _Tally:
         self.principals = Distinct()
         self.actions = Distinct()
         self.datasets = _Datasets()
-        self._ids = _Ids()
+        self._ids = Ids()
         self._calls: set[tuple[str, str]] = set()
         self._unnamed = 0
 
@@ -325,47 +317,15 @@ def _add_account(accounts: Distinct, value: object) -> None:
         accounts.add(f"{value:012d}"[:24])  # a copy that took the id for a number
 
 
-class _Ids:
-    """How many event ids came twice, from eight bytes of each, in a few bytes apiece."""
-
-    def __init__(self, most: int = MOST_IDS) -> None:
-        self._most = most
-        # Spread by the first byte, so that counting needs a set of a small part at a time.
-        self._digests = [bytearray() for _ in range(256)]
-        self._count = 0
-        self.full = False
-
-    def add(self, identifier: str) -> None:
-        """Add one id."""
-        if self._count >= self._most:
-            self.full = True
-            return
-        self._count += 1
-        data = identifier.encode("utf-8", "surrogatepass")
-        digest = hashlib.blake2b(data, digest_size=8).digest()
-        self._digests[digest[0]] += digest
-
-    def duplicates(self) -> int:
-        """How many ids had been there before."""
-        parts = (memoryview(digests).cast("Q") for digests in self._digests)
-        return sum(len(part) - len(set(part)) for part in parts)
-
-
 class _Times:
-    """The first and last event times and the silences between, in seconds since 1970, UTC.
-
-    Silences of a minute and more need only the first and last second of each minute that has
-    events, which makes memory depend on the time covered, not on the number of events.
-    """
+    """The first and last event times and the silences between, in seconds since 1970, UTC."""
 
     def __init__(self, most_minutes: int = MOST_MINUTES) -> None:
-        self._most_minutes = most_minutes
+        self._silences = Silences(most_minutes)
         self.unread = 0
         self.unzoned = 0
-        self._minutes: dict[int, int] = {}  # minute: its first second * 64 + its last second
         self._known: dict[str, int] = {}  # 2026-01-31T09:30: its minute
         self._zoned = False
-        self._beyond: list[int] = []  # the ends of what `_minutes` had no room for
 
     def add(self, text: object) -> None:
         """Add one event time as it is written."""
@@ -382,13 +342,7 @@ class _Times:
                 if len(self._known) >= _CACHE:
                     self._known.clear()
                 self._known[text[:16]] = minute
-        span = self._minutes.get(minute)
-        if span is None:
-            self._open_minute(minute, second)
-        elif second < span >> 6:
-            self._minutes[minute] = second << 6 | span & 63
-        elif second > span & 63:
-            self._minutes[minute] = span & ~63 | second
+        self._silences.add(minute, second)
 
     def _read(self, text: str) -> int | None:
         match = _TIME.fullmatch(text)
@@ -402,13 +356,6 @@ class _Times:
         self._zoned = True
         return moment
 
-    def _open_minute(self, minute: int, second: int) -> None:
-        if len(self._minutes) >= self._most_minutes:
-            moments = (*self._beyond, minute * 60 + second)
-            self._beyond = [min(moments), max(moments)]
-            return
-        self._minutes[minute] = second << 6 | second
-
     def clock(self) -> str:
         """How far these times name an instant, in the words of `verify.facts.CLOCKS`."""
         if self._zoned:
@@ -417,26 +364,11 @@ class _Times:
 
     def ends(self) -> tuple[int | None, int | None]:
         """The first and the last moment; None and None if there is none."""
-        moments = list(self._beyond)
-        if self._minutes:
-            early, late = min(self._minutes), max(self._minutes)
-            moments.append(early * 60 + (self._minutes[early] >> 6))
-            moments.append(late * 60 + (self._minutes[late] & 63))
-        return min(moments, default=None), max(moments, default=None)
+        return self._silences.ends()
 
     def gaps(self) -> tuple[tuple[Gap, ...], bool]:
         """The silences in order of time, and whether there were more than are kept."""
-        if self._beyond:
-            return (), True  # between times that are not all known, a silence proves nothing
-        minutes = sorted(self._minutes.items())
-        silences = [
-            (minute * 60 + (span & 63), following * 60 + (its_span >> 6))
-            for (minute, span), (following, its_span) in pairwise(minutes)
-        ]
-        silences = [each for each in silences if each[1] - each[0] >= GAP_SECONDS]
-        longest = sorted(silences, key=lambda each: (each[0] - each[1], each[0]))[:CAP]
-        gaps = tuple(Gap(_instant(a), _instant(b), b - a) for a, b in sorted(longest))
-        return gaps, len(silences) > CAP
+        return self._silences.gaps()
 
 
 def _seconds(match: re.Match[str]) -> int | None:
@@ -457,8 +389,7 @@ def _seconds(match: re.Match[str]) -> int | None:
 
 
 def _instant(moment: int) -> str:
-    when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=moment)
-    return f"{when.year:04d}{when:-%m-%dT%H:%M:%SZ}"
+    return rfc3339(moment * NANO)
 
 
 # What events name.
@@ -580,3 +511,6 @@ _NAMED_BY: dict[str, Callable[[_Datasets, str, dict[str, Any]], None]] = {
     "ssm": _named_by_ssm,
     "rds": _named_by_rds,
 }
+
+
+PARSERS = (CloudTrailParser(),)

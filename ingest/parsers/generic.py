@@ -132,3 +132,6 @@ class BinaryParser:
         del stream, name
         facts = Facts(self.name, self.version, "binary")
         return Reading(facts, self.kinds, "binary", "unknown binary")
+
+
+PARSERS = (EmptyParser(), JsonParser(), TextParser(), BinaryParser())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from verify.facts import Facts
 
@@ -41,6 +41,7 @@ class Reading:
     summary: str
 
 
+@runtime_checkable
 class Parser(Protocol):
     """A reader of one format. It holds no state: one instance serves every item."""
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ingest.parsers import HEAD_SIZE, Confidence, Reading, cloudtrail, read_facts
 from ingest.parsers.cloudtrail import CloudTrailParser
+from ingest.parsers.gathering import Ids
 from verify.facts import CAP, Facts
 
 SAMPLES = Path(__file__).parents[1] / "data" / "cloudtrail"
@@ -366,7 +367,7 @@ def test_duplicates_are_counted_by_event_id() -> None:
 
 
 def test_past_the_room_for_ids_duplicates_are_not_denied() -> None:
-    ids = cloudtrail._Ids(most=3)
+    ids = Ids(most=3)
     for each in "abada":
         ids.add(each)
     assert (ids.duplicates(), ids.full) == (1, True)

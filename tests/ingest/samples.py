@@ -1,0 +1,50 @@
+"""One table of all samples: for each built-in parser, the files of `tests/data` that it reads.
+
+A family adds a line for each of its parsers. Patterns are those of `Path.glob`; a file that only
+documents the samples (SOURCE.md, LICENSE) is never one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DATA = Path(__file__).parents[1] / "data"
+CUT = 64 << 10
+"""Samples are read up to here, so that each damaged copy costs little."""
+
+PATTERNS: dict[str, tuple[str, ...]] = {
+    "agentdojo": ("agentdojo/*",),
+    "cloudtrail": ("cloudtrail/*",),
+}
+
+MADE: dict[str, dict[str, bytes]] = {
+    "empty": {"nothing": b""},
+    "json": {
+        "lines": b'{"a": 1}\n{"b": [2, "\xc3\xa9"]}\n' * 9,
+        "list": b'[{"a": {"b": null}}, 2]\n',
+    },
+    "text": {"lines": b"first\nsecond \xc3\xa9\n\nlast without end"},
+    "binary": {"bytes": bytes(range(256)) * 4},
+}
+"""Samples of what has no format, and so no source."""
+
+
+def paths_of(parser: str) -> list[Path]:
+    """The sample files of a parser, in a fixed order."""
+    return sorted(
+        path
+        for pattern in PATTERNS.get(parser, ())
+        for path in DATA.glob(pattern)
+        if path.is_file() and not path.name.startswith(("SOURCE", "LICENSE"))
+    )
+
+
+def samples() -> list[tuple[str, str, bytes]]:
+    """Every sample as parser, name and bytes, cut to `CUT`."""
+    made = [(parser, name, data) for parser, files in MADE.items() for name, data in files.items()]
+    found = [
+        (parser, path.name, path.read_bytes()[:CUT])
+        for parser in PATTERNS
+        for path in paths_of(parser)
+    ]
+    return made + found

@@ -127,7 +127,10 @@ def _rank(key: Key) -> tuple[str, ...]:
 
 def within_limit(facts: Facts, limit: int = FACTS_LIMIT) -> Facts:
     """The facts, with their largest lists halved until all fits; `capped` names these."""
-    sizes = {name: len(dumps(value)) for name, value in facts.to_json().items()}
+    plain = facts.to_json()
+    if len(dumps(plain)) <= limit:
+        return facts
+    sizes = {name: len(dumps(value)) for name, value in plain.items()}
     total = sum(sizes.values())
     if total <= limit:
         return facts

@@ -384,7 +384,7 @@ class Ids:
     def __init__(self, most: int = MOST_IDS) -> None:
         self._most = most
         # Spread by the first byte, so that counting needs a set of a small part at a time.
-        self._digests = [bytearray() for _ in range(256)]
+        self._digests: dict[int, bytearray] = {}
         self._count = 0
         self.full = False
 
@@ -395,11 +395,15 @@ class Ids:
             return
         self._count += 1
         digest = digest_of(identifier)
-        self._digests[digest[0]] += digest
+        part = self._digests.get(digest[0])
+        if part is None:
+            self._digests[digest[0]] = bytearray(digest)
+        else:
+            part += digest
 
     def duplicates(self) -> int:
         """How many ids had been there before."""
-        parts = (memoryview(digests).cast("Q") for digests in self._digests)
+        parts = (memoryview(digests).cast("Q") for digests in self._digests.values())
         return sum(len(part) - len(set(part)) for part in parts)
 
 

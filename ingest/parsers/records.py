@@ -21,10 +21,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from enum import Enum
+from functools import lru_cache
 from json import JSONDecodeError
 from typing import Any, Protocol, Self
 
 from ingest.parsers.bounded import clip, counted
+from ingest.parsers.library import library
 from ingest.parsers.parser import HEAD_SIZE
 from verify.facts import CAP
 
@@ -50,9 +52,12 @@ TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 NOT_UTF8 = "not UTF-8"
 
 _MARGIN = 16  # the longest token that an error can point at the start of: -Infinity, \ud800\udc00
+_NEVER_DEEP = 2 * MAX_DEPTH
+_OPENINGS = (b"{", b"[")
 _COMPACT = 1 << 20
 _ATTEMPT = 256  # the least that a failed attempt draws from the allowance, whatever it looked at
 _FAILURE = 4096  # a failure in the window also pays for JSONDecodeError counting lines there
+_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[{\[]")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _PARTIAL = re.compile(r"\s*(-|tr?u?|fa?l?s?|nu?l?|Na?|[.eE][+-]?|u[0-9a-fA-F]{0,3})?\s*\Z")
@@ -98,19 +103,24 @@ class Shape(Enum):
     SEQUENCE = "values one after another"
 
 
+@lru_cache(maxsize=64)
 def shape_of(head: bytes, *, keys: tuple[str, ...] = ()) -> Shape | None:
     """The shape that the first bytes of a file suggest; None if they do not look like JSON.
 
     `KEYED` is found only where the list starts within `head`. Scalars are no records: a file of
-    numbers or bare words is text.
+    numbers or bare words is text. Parsers all ask this of one head, so answers are remembered.
     """
-    text = head.decode("utf-8", "surrogateescape").removeprefix(_BYTE_ORDER_MARK)
-    start = _after_space(text, 0)
-    opening = text[start : start + 1]
-    if opening not in ("{", "["):
+    if not _OPENING.match(head):
         return None
-    if opening == "{" and _opens_list(text, start, keys):
+    if keys and any(name in keys for name in _lists_in(head)):
         return Shape.KEYED
+    return _shape_without_keys(head)
+
+
+@lru_cache(maxsize=2)
+def _shape_without_keys(head: bytes) -> Shape | None:
+    text, start = _opened(head)
+    opening = text[start]
     try:
         _, end = _decode(text, start)
     except (JSONDecodeError, RecursionError) as error:
@@ -126,6 +136,12 @@ def shape_of(head: bytes, *, keys: tuple[str, ...] = ()) -> Shape | None:
         return Shape.LIST if holds_records or not following else None
     one_a_line = "\n" not in text[start:end] and (not following or "\n" in text[end:next_value])
     return Shape.LINES if one_a_line else Shape.SEQUENCE
+
+
+def _opened(head: bytes) -> tuple[str, int]:
+    """The head as text, and where its first object or list opens."""
+    text = head.decode("utf-8", "surrogateescape").removeprefix(_BYTE_ORDER_MARK)
+    return text, _after_space(text, 0)
 
 
 def _shape_of_unread(text: str, start: int, *, unfinished: bool) -> Shape | None:
@@ -148,25 +164,29 @@ def _is_container(line: str) -> bool:
     return not line[end:].strip()
 
 
-def _opens_list(text: str, position: int, keys: tuple[str, ...]) -> bool:
-    """Whether one of the keys, at the top level of the object here, opens a list."""
-    if not keys:
-        return False
+@lru_cache(maxsize=2)
+def _lists_in(head: bytes) -> tuple[str, ...]:
+    """The members of the object at the head that open a list, as far as it can be read."""
+    text, position = _opened(head)
+    names: list[str] = []
+    if text[position] != "{":
+        return ()
     while True:
         try:
             key, position = _decode(text, _after_space(text, position + 1))
             position = _after_space(text, position)
             if text[position : position + 1] != ":":
-                return False
+                break
             position = _after_space(text, position + 1)
-            if key in keys and text[position : position + 1] == "[":
-                return True
+            if isinstance(key, str) and text[position : position + 1] == "[":
+                names.append(key)
             _, position = _decode(text, position)
         except (ValueError, RecursionError):
-            return False
+            break
         position = _after_space(text, position)
         if text[position : position + 1] != ",":
-            return False
+            break
+    return tuple(names)
 
 
 def parse_embedded(text: str) -> Any:
@@ -198,6 +218,8 @@ class RecordReader:
         resumes_at: Callable[[Any], bool] | None = None,
         chunk_size: int = CHUNK_SIZE,
     ) -> None:
+        self._stream = stream
+        self._chunk_size = chunk_size
         self._window = _Window(stream, chunk_size)
         self._shape = shape
         self._keys = keys
@@ -343,36 +365,34 @@ class RecordReader:
                     return
 
     def _lines(self) -> Iterator[tuple[int, Any]]:
-        window = self._window
+        lines = _Lines(self._stream, self._chunk_size)
+        decode, refusals = _line_decoder()
         refused = 0
-        while refused < MOST_BAD_LINES:
-            end = window.line_end()
-            if end is None:
+        for line in lines:
+            offset = lines.offset
+            if line is None:
                 refused += 1
-                self.note_bad(window.offset(window.position), TOO_LARGE)
-                window.skip_line()
-                continue
-            line = window.text[window.position : end]
-            if not line and end == len(window.text):
+                self.note_bad(offset, TOO_LARGE)
+            else:
+                if line.startswith(_OPENINGS):
+                    try:
+                        value = decode(line)
+                    except refusals:
+                        pass  # what exactly is wrong is found out below
+                    else:
+                        if len(line) <= _NEVER_DEEP or not _is_deep_line(line, value):
+                            yield offset, value
+                            continue
+                for found, value in _values_of_line(line):
+                    if not isinstance(value, _DamageError):
+                        yield offset + found, value
+                        continue
+                    refused += 1
+                    cut_off = lines.at_end and value.reason == NOT_JSON
+                    self.note_bad(offset + found, CUT_OFF if cut_off else value.reason)
+            if refused >= MOST_BAD_LINES:
+                self._note(f"too much damage: stopped at byte {lines.next_offset}")
                 return
-            start = _after_space(line, 0)
-            while start < len(line):
-                try:
-                    value, stop = _whole_value(line, start)
-                except _DamageError as damage:
-                    refused += 1
-                    last = end == len(window.text)
-                    reason = CUT_OFF if last and damage.reason == NOT_JSON else damage.reason
-                    self.note_bad(window.offset(window.position + start), reason)
-                    break
-                if window.damaged and _ESCAPED.search(line, start, stop):
-                    refused += 1
-                    self.note_bad(window.offset(window.position + start), NOT_UTF8)
-                else:
-                    yield window.offset(window.position + start), value
-                start = _after_space(line, stop)
-            window.position = min(end + 1, len(window.text))
-        self._note(f"too much damage: stopped at byte {window.offset(window.position)}")
 
     def _sequence(self) -> Iterator[tuple[int, Any]]:
         window = self._window
@@ -629,31 +649,106 @@ class _Window:
             self.text = self.text[self.position :]
             self.position = self._mark = 0
 
-    def line_end(self) -> int | None:
-        """Where the line at the position ends; None if it is longer than a record may be."""
-        searched = self.position
-        while True:
-            end = self.text.find("\n", searched)
-            if end < 0 and self.ended:
-                end = len(self.text)
-            if end >= 0:
-                return end if end - self.position <= RECORD_LIMIT else None
-            if len(self.text) - self.position > RECORD_LIMIT:
-                return None
-            searched = len(self.text) - self.position
-            self.grow()
 
-    def skip_line(self) -> None:
-        """Move past the end of the line at the position."""
+class _Lines:
+    """The lines of a byte stream without line feeds; None for one longer than a record may be.
+
+    `offset` is where the line at hand begins, `next_offset` where the one behind it does; `at_end`
+    says that the stream ends where the line does.
+    """
+
+    def __init__(self, stream: ByteSource, chunk_size: int) -> None:
+        self._stream = stream
+        self._chunk_size = max(chunk_size, len(codecs.BOM_UTF8))
+        self.offset = 0
+        self.next_offset = 0
+        self.at_end = False
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        rest = read_fully(self._stream, self._chunk_size)
+        if rest.startswith(codecs.BOM_UTF8):
+            rest = rest[len(codecs.BOM_UTF8) :]
+            self.next_offset = len(codecs.BOM_UTF8)
         while True:
-            end = self.text.find("\n", self.position)
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                self.offset = self.next_offset
+                self.next_offset += len(line) + 1
+                yield line if len(line) <= RECORD_LIMIT else None
+            # Doubling keeps gathering a long line linear; past the longest there is no need.
+            needed = min(len(rest), RECORD_LIMIT + 1 - len(rest))
+            more = read_fully(self._stream, max(self._chunk_size, needed))
+            if more and len(rest) <= RECORD_LIMIT:
+                rest += more
+            elif more:
+                self.offset = self.next_offset
+                rest = self._behind_line(len(rest), more)
+                yield None
+            else:
+                break
+        if rest:
+            self.offset = self.next_offset
+            self.next_offset += len(rest)
+            self.at_end = True
+            yield rest if len(rest) <= RECORD_LIMIT else None
+
+    def _behind_line(self, length: int, more: bytes) -> bytes:
+        """Read past the end of a line that is not kept; what was read behind it."""
+        while more:
+            end = more.find(b"\n")
             if end >= 0:
-                self.position = end + 1
-                return
-            self.position = len(self.text)
-            if self.ended:
-                return
-            self.grow()
+                self.next_offset += length + end + 1
+                return more[end + 1 :]
+            length += len(more)
+            more = read_fully(self._stream, self._chunk_size)
+        self.next_offset += length
+        return b""
+
+
+def _line_decoder() -> tuple[Callable[[bytes], Any], tuple[type[Exception], ...]]:
+    """What decodes a line that is one JSON value, and what it raises for all others.
+
+    Where `msgspec` is installed it does so in a third of the time. What it refuses, NaN and lone
+    surrogates among it, the standard library then decides, so that both find the same.
+    """
+    if msgspec := library("msgspec"):
+        return msgspec.json.Decoder().decode, (
+            msgspec.MsgspecError,
+            ValueError,
+            RecursionError,
+        )
+    return _only_value, (ValueError, RecursionError)
+
+
+def _only_value(line: bytes) -> Any:
+    text = line.decode()
+    value, end = _decode(text)
+    if end != len(text) and _after_space(text, end) != len(text):
+        raise JSONDecodeError(NOT_JSON, text, end)
+    return value
+
+
+def _is_deep_line(line: bytes, value: object) -> bool:
+    return line.count(b"{") + line.count(b"[") > MAX_DEPTH and _nests_deeper(value)
+
+
+def _values_of_line(line: bytes) -> Iterator[tuple[int, Any]]:
+    """The values of a line, each with the byte it starts at; a `_DamageError` is the last."""
+    text = line.decode("utf-8", "surrogateescape")
+    position = _after_space(text, 0)
+    start = len(text[:position].encode("utf-8", "surrogateescape"))
+    while position < len(text):
+        try:
+            value, end = _whole_value(text, position)
+        except _DamageError as damage:
+            yield start, damage
+            return
+        if _ESCAPED.search(text, position, end):
+            value = _DamageError(NOT_UTF8)
+        yield start, value
+        following = _after_space(text, end)
+        start += len(text[position:following].encode("utf-8", "surrogateescape"))
+        position = following
 
 
 def _whole_value(line: str, start: int) -> tuple[Any, int]:
@@ -691,8 +786,14 @@ def _is_cut(error: JSONDecodeError, text: str) -> bool:
 
 def _is_deep(text: str, start: int, end: int, value: object) -> bool:
     """Whether the value nests deeper than `MAX_DEPTH`; nearly always known from a count."""
+    if end - start <= _NEVER_DEEP:
+        return False
     if text.count("{", start, end) + text.count("[", start, end) <= MAX_DEPTH:
         return False
+    return _nests_deeper(value)
+
+
+def _nests_deeper(value: object) -> bool:
     if not isinstance(value, (dict, list)):
         return False
     level: list[Any] = [value]

@@ -8,13 +8,12 @@ whole numbers: nothing passes through a float.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from ingest.parsers.bounded import clip
 from verify.facts import CAP, PRECISIONS, Gap
 
 Unit = Literal["s", "ms", "us", "ns"]
@@ -53,10 +52,15 @@ _SLASHED = re.compile(
     re.ASCII,
 )
 _NUMBER = re.compile(r"(-?\d{1,20})(?:\.(\d{1,9}))?(?::\d+)?", re.ASCII)
+_TO_THE_SECOND = re.compile(
+    r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d|\[?\d\d/[A-Za-z]{3}/\d{4}:\d\d:\d\d)"
+    r":([0-5]\d)(?:[.,](\d{1,9}))?( ?(?:[Zz]|[+-]\d\d:?\d\d)\]?)?",
+    re.ASCII,
+)
+_STEPS = {unit: step for step, unit in enumerate(PRECISIONS)}
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
+class Time(NamedTuple):
     """One time. Without a zone, `nanoseconds` are those of its wall clock read as if in UTC."""
 
     nanoseconds: int
@@ -115,8 +119,7 @@ def _epoch(whole: int, fraction: str, unit: Unit | None, raw: str) -> Time | Non
     nanoseconds = whole * scale + (-part if raw.startswith("-") else part)
     if nanoseconds == 0 or not _FIRST <= nanoseconds < _END:
         return None
-    step = _finest(PRECISIONS.index(unit), len(fraction))
-    return Time(nanoseconds, True, unit, PRECISIONS[step], clip(raw))
+    return Time(nanoseconds, True, unit, _finest(unit, len(fraction)), raw)
 
 
 def _guessed(whole: int) -> Unit:
@@ -126,21 +129,39 @@ def _guessed(whole: int) -> Unit:
     return "ns"
 
 
-def _finest(start: int, digits: int) -> int:
+def _finest(unit: str, digits: int) -> str:
     """The precision that so many digits behind a unit give."""
-    return min(start + (digits + 2) // 3, len(PRECISIONS) - 1)
+    if not digits:
+        return unit
+    return PRECISIONS[min(_STEPS[unit] + (digits + 2) // 3, len(PRECISIONS) - 1)]
 
 
 def _read_text(text: str, unit: Unit | None, order: DayOrder | None) -> Time | None:
     if len(text) > _LONGEST:
         return None
     stripped = text.strip()
+    if match := _TO_THE_SECOND.fullmatch(stripped):
+        # Logs have many moments of one minute: all but the second is then known.
+        minute, second, fraction, zone = match.groups()
+        start = _minute(f"{minute}:00{zone or ''}")
+        if start is None:
+            return None
+        parts = int(second) * NANO + (int(fraction.ljust(9, "0")) if fraction else 0)
+        finest = _finest("s", len(fraction)) if fraction else "s"
+        return Time(start.nanoseconds + parts, start.zoned, "text", finest, stripped)
     if number := _NUMBER.fullmatch(stripped):
         return _epoch(int(number[1]), number[2] or "", unit, stripped)
     for pattern in (_ISO, _CLF, _SLASHED, _HTTP):
         if match := pattern.fullmatch(stripped):
             return _dated(match.groupdict(), stripped, order)
     return None
+
+
+@lru_cache(maxsize=4096)
+def _minute(text: str) -> Time | None:
+    """The start of a minute, written in one of the forms whose day and month cannot be swapped."""
+    match = _ISO.fullmatch(text) or _CLF.fullmatch(text)
+    return _dated(match.groupdict(), text, None) if match else None
 
 
 def _dated(parts: dict[str, str | None], raw: str, order: DayOrder | None) -> Time | None:
@@ -166,9 +187,8 @@ def _dated(parts: dict[str, str | None], raw: str, order: DayOrder | None) -> Ti
     if not _FIRST <= nanoseconds < _END:
         return None
     coarse = "day" if parts["h"] is None else "min" if parts["s"] is None else "s"
-    step = _finest(PRECISIONS.index(coarse), len(fraction))
     zoned = zone is not None and not ambiguous
-    return Time(nanoseconds, zoned, "text", PRECISIONS[step], raw, ambiguous)
+    return Time(nanoseconds, zoned, "text", _finest(coarse, len(fraction)), raw, ambiguous)
 
 
 def _day(parts: dict[str, str | None], order: DayOrder | None) -> tuple[int, int, int, bool]:
@@ -263,7 +283,7 @@ class Clock:
     def add(self, time: Time) -> None:
         """Take one time."""
         self._units.add(time.unit)
-        self._precision = max(self._precision, PRECISIONS.index(time.precision))
+        self._precision = max(self._precision, _STEPS[time.precision])
         if time.zoned:
             self._zoned = _widened(self._zoned, time)
             return
@@ -301,9 +321,12 @@ def _widened(ends: tuple[Time, Time] | None, time: Time) -> tuple[Time, Time]:
     if ends is None:
         return time, time
     first, last = ends
+    moment = time.nanoseconds
+    if first.nanoseconds < moment < last.nanoseconds:
+        return ends
     # Of times that are equal the text decides, so that their order does not.
-    if (time.nanoseconds, time.raw) < (first.nanoseconds, first.raw):
+    if (moment, time.raw) < (first.nanoseconds, first.raw):
         first = time
-    if (time.nanoseconds, time.raw) > (last.nanoseconds, last.raw):
+    if (moment, time.raw) > (last.nanoseconds, last.raw):
         last = time
     return first, last

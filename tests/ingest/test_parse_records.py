@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import tracemalloc
 from typing import Any
 
@@ -383,3 +384,37 @@ def test_members_beside_the_list_are_kept_small() -> None:
     assert len(str(first["a"])) == 300
     assert second == {"a": "second"}
     assert "other" not in first
+
+
+PIECES = st.sampled_from(
+    [
+        *(b'{"a":1}', b'{"a":"\xc3\xa9"}', b"[1,2]", b'{"a":1}{"b":2}', b'"x"', b"12", b"tru"),
+        *(b"\n", b"\r\n", b" ", b"\x00", b"\x0c", b"{", b"}", b"[", b'"', b"\xef\xbb\xbf"),
+        *(b'{"a":NaN}', b'{"a":"\\ud800"}', b'{"a":"\xff"}', b"1e999", b"-0", b"\xf0\x9f"),
+        *(b'{"a":' + b"9" * 700 + b"}", b"[" * 150 + b"]" * 150, b"[" * 250 + b"]" * 250),
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(PIECES | st.binary(max_size=4), max_size=12).map(b"".join), CHUNKS)
+def test_lines_are_read_alike_with_and_without_msgspec(data: bytes, chunk_size: int) -> None:
+    results = []
+    with pytest.MonkeyPatch.context() as patch:
+        for size in (chunk_size, 65536):
+            found, reader = read(data, Shape.LINES, chunk_size=size)
+            results.append((repr(found), reader.bad, reader.bad_offsets, reader.problems()))
+            patch.setitem(sys.modules, "msgspec", None)  # as where it is not installed
+    assert results[0] == results[1]
+
+
+@settings(max_examples=400, deadline=None)
+@given(VALUES.map(json.dumps) | st.floats().map(repr) | st.integers().map(str) | st.text())
+def test_what_msgspec_reads_the_standard_library_reads_alike(text: str) -> None:
+    import msgspec
+
+    try:
+        value = msgspec.json.decode(text.encode("utf-8", "surrogatepass"))
+    except (ValueError, msgspec.MsgspecError):
+        return
+    assert repr(value) == repr(json.loads(text))

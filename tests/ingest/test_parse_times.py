@@ -161,3 +161,27 @@ def test_silences_are_those_between_sorted_moments(moments: list[int]) -> None:
     gaps, more = silences.gaps()
     expected = [rfc3339(a * NANO) for a, b in pairwise(ordered) if b - a >= 60]
     assert ([gap.start for gap in gaps], more) == (expected, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [
+        ("2024-05-01T10:00:59.5+02:00", 1_714_550_459_500_000_000),
+        ("2024-05-01T10:00:01+02:00", 1_714_550_401_000_000_000),
+        ("[01/May/2024:10:00:59 +0200]", 1_714_550_459_000_000_000),
+        ("9999-12-31T23:59:59.999999999Z", 253_402_300_799_999_999_999),
+    ],
+)
+def test_moments_of_one_minute_are_told_apart(text: str, nanoseconds: int) -> None:
+    for _ in range(2):  # the second time its minute is known
+        time = read_time(text)
+        assert time is not None
+        assert (time.nanoseconds, time.zoned, time.raw) == (nanoseconds, True, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-02-30T10:00:01Z", "2024-05-01T24:00:01Z", "0001-01-01T00:00:01+01:00"]
+)
+def test_a_minute_that_no_calendar_has_is_no_time(text: str) -> None:
+    assert read_time(text) is None
+    assert read_time(text) is None

@@ -1,7 +1,8 @@
 """AWS CloudTrail: who called what, when, as delivered to S3 or copied elsewhere. Infers no access.
 
-Read are `{"Records": […]}`, bare lists, NDJSON, and the answers of LookupEvents (`{"Events": […]}`
-or NDJSON), which wrap each record as a text in `CloudTrailEvent`; EventBridge's `detail` too.
+Read are `{"Records": […]}`, bare lists, NDJSON (also of Logstash, which names the time
+`@timestamp`), and the answers of LookupEvents (`{"Events": […]}` or NDJSON), which wrap each record
+as a text in `CloudTrailEvent`; EventBridge's `detail` too.
 
 What the facts mean here:
 
@@ -11,32 +12,41 @@ What the facts mean here:
   federation, Identity Center) appear as `<type>:<principal id, name or account>`. AWS services that
   act on their own behalf (`AWSService`, or no type at all) are no principals; another identity
   without ARN is counted in `problems`.
+- `scopes` are the roles and users that issued the credentials of a session (`sessionIssuer`): what
+  a session may do is what they may.
 - `accounts` are `recipientAccountId` and `userIdentity.accountId`.
+- `decisions`: an event with an error code is `denied` if the code says that permission or
+  credentials were lacking, else `failed`. An event without one was `allowed`.
+- `permissions` are only what the records say: those refused, by the error message's own word for
+  them or else the call's, and those that a call to IAM gave to a user, group or role.
 - `datasets` are what `requestParameters` and `resources` name: `s3://bucket[/key]`,
-  `secretsmanager:<name>` (without the six characters that ARNs add), `ssm:/<parameter>`, and
+  `secretsmanager:<name>` (without the six characters that ARNs add), `ssm:/<parameter>`,
+  `dynamodb:<table>`, `bedrock:knowledge-base/<id>` and
   `rds:<db|cluster|snapshot|cluster-snapshot>:<name>`. Buckets and other names are kept before keys
   where there is no room for all.
+- `models` are those that Bedrock was asked for.
 - `gaps` are silences of at least `times.GAP_SECONDS` between neighbouring event times of this file,
   the longest where there are too many. File order is not time order, so times are sorted first.
-- `records` counts duplicates too: CloudTrail delivers at least once.
+- `records` counts duplicates too: CloudTrail delivers at least once. Events that two accounts share
+  (`sharedEventID`) are no duplicates, each being its account's own.
 """
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator
-from datetime import date
-from itertools import islice
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
-from ingest.parsers.bounded import Distinct, capped, clip, counted
-from ingest.parsers.gathering import MOST_IDS, Ids
+from ingest.parsers.access import Datasets, marked, recognised, summary
+from ingest.parsers.bounded import clip
+from ingest.parsers.gathering import Gathered
 from ingest.parsers.parser import Confidence, Reading
-from ingest.parsers.records import RecordReader, parse_embedded, shape_of
-from ingest.parsers.times import MOST_MINUTES, NANO, Silences, rfc3339
-from verify.facts import CAP, Facts, Gap
+from ingest.parsers.records import RecordReader, parse_embedded
+from verify.facts import CAP, Permission
+
+NO_DATA_EVENTS = "S3 object reads (no data events)"
 
 _KEYS = ("Records", "Events")
 _EVENT_KEYS = (
@@ -50,18 +60,19 @@ _EVENT_KEYS = (
     "userIdentity",
 )
 _ENOUGH_KEYS = 4
-_FIRST_RECORDS = 4
-_MARK = re.compile(rb'"(' + "|".join(_EVENT_KEYS).encode() + rb')\\?"\s*:')
+_MARKS = marked(*_EVENT_KEYS)
 _FILE_ACCOUNT = re.compile(r"(?<!\d)(\d{12})_CloudTrail_", re.ASCII)
-_TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)?", re.ASCII
-)
-_SECONDS = {f":{second:02d}Z": second for second in range(60)}
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
-_LAST_MOMENT = (date.max.toordinal() - _EPOCH_DAY + 1) * 86_400 - 1
-_FIRST_MOMENT = (date.min.toordinal() - _EPOCH_DAY) * 86_400
 _WITHOUT_ARN = frozenset(
     ("AWSAccount", "WebIdentityUser", "SAMLUser", "IdentityCenterUser", "Directory", "Unknown")
+)
+_REFUSED = re.compile(
+    r"AccessDenied|Unauthori[sz]ed|NotAuthori[sz]ed|Authori[sz]ationError|AuthFailure"
+    r"|(?:InvalidClientTokenId|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|Forbidden)"
+    r"|InsufficientPrivileges"
+)
+_REFUSAL = re.compile(
+    r"not authorized to perform:? ([A-Za-z0-9-]{1,64}:[A-Za-z0-9*]{1,128})"
+    r"(?: on resource:? ([^\s]{1,300}))?"
 )
 _CACHE = 10_000
 
@@ -70,30 +81,20 @@ class CloudTrailParser:
     """Reads CloudTrail records in whichever wrapping."""
 
     name = "cloudtrail"
-    version = 1
+    version = 2
     kinds = ("access_log",)
     whole = True
 
     def detect(self, head: bytes, name: str) -> Confidence:
-        """Certain where one of the first records is an event.
-
-        Likely where its keys are there but no record can be read that far, being long or damaged.
-        """
+        """Certain where one of the first records is an event, wrapped or not."""
         del name
-        marks = {match[1] for match in _MARK.finditer(head)}
-        if len(marks) < _ENOUGH_KEYS or shape_of(head, keys=_KEYS) is None:
-            return Confidence.NONE
-        reader = RecordReader.of_any_shape(io.BytesIO(head), keys=_KEYS, resumes_at=_is_record)
-        first = [value for _, value in islice(reader, _FIRST_RECORDS)]
-        if any(_is_event(event) for value in first for event in _events(value)):
-            return Confidence.CERTAIN
-        return Confidence.NONE if first else Confidence.LIKELY
+        return recognised(head, _MARKS, _ENOUGH_KEYS, _holds_event, _KEYS)
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every event; what is no event counts as a bad record."""
         reader = RecordReader.of_any_shape(stream, keys=_KEYS, resumes_at=_is_record)
-        tally = _Tally()
-        take = tally.take
+        trail = _Trail()
+        take = trail.take
         for offset, value in reader:
             if _is_event(value):
                 take(value)
@@ -103,91 +104,14 @@ class CloudTrailParser:
                     take(event)
                 else:
                     reader.note_bad(offset, "not a CloudTrail event")
-        return _reading(self, reader, tally, name)
-
-
-def _reading(parser: CloudTrailParser, reader: RecordReader, tally: _Tally, name: str) -> Reading:
-    accounts, actions = tally.accounts.sorted(), tally.actions.sorted()
-    principals = tally.principals.sorted()
-    datasets, datasets_capped = tally.datasets.sorted()
-    gaps, gaps_capped = tally.times.gaps()
-    first, last = tally.times.ends()
-    lists_capped = (
-        *capped(
-            (
-                ("accounts", tally.accounts),
-                ("actions", tally.actions),
-                ("principals", tally.principals),
-            )
-        ),
-        *(("datasets",) if datasets_capped else ()),
-        *(("gaps",) if gaps_capped else ()),
-    )
-    problems = (
-        *reader.problems(),
-        *tally.problems(),
-        *_account_problem(name, accounts),
-    )
-    facts = Facts(
-        parser.name,
-        parser.version,
-        "cloudtrail",
-        records=tally.events,
-        bad_records=reader.bad,
-        bad_offsets=tuple(reader.bad_offsets),
-        clock=tally.times.clock(),
-        first=None if first is None else _instant(first),
-        last=None if last is None else _instant(last),
-        gaps=gaps,
-        platforms=("aws",),
-        accounts=accounts,
-        principals=principals,
-        datasets=datasets,
-        actions=actions,
-        not_captured=_not_captured(tally),
-        problems=problems[:CAP],
-        capped=tuple(sorted(lists_capped)),
-    )
-    return Reading(facts, parser.kinds, "CloudTrail", _summary(facts))
-
-
-def _not_captured(tally: _Tally) -> tuple[str, ...]:
-    """Without data events a trail is silent about objects, whatever was read."""
-    if tally.data_events or not tally.events:
-        return ()
-    return ("S3 object reads (no data events)",)
-
-
-def _summary(facts: Facts) -> str:
-    if not facts.records:
-        return "no events"
-    if "principals" in facts.capped:
-        principals = f"more than {CAP} principals"
-    elif facts.principals:
-        principals = counted(len(facts.principals), "principal")
-    else:
-        principals = "no principals"
-    if facts.first is None or facts.last is None:
-        times = "no times"
-    elif facts.first == facts.last:
-        times = facts.first[11:]
-    elif facts.first[:10] == facts.last[:10]:
-        times = f"{facts.first[11:]}-{facts.last[11:]}"
-    else:
-        times = f"{facts.first} to {facts.last}"
-    return f"{counted(facts.records, 'event')}, {principals}, {times}"
-
-
-def _account_problem(name: str, accounts: tuple[str, ...]) -> tuple[str, ...]:
-    """The account that the file's name claims, where no record knows it: copied or anonymised."""
-    match = _FILE_ACCOUNT.search(PurePath(name).name)
-    if match is None or not accounts or match[1] in accounts:
-        return ()
-    known = ", ".join(accounts[:3]) + (f" and {len(accounts) - 3} more" if accounts[3:] else "")
-    return (clip(f"account {match[1]} in the file name, {known} in the records"),)
+        return trail.reading(self, reader, name)
 
 
 # What an event is.
+
+
+def _holds_event(value: Any) -> bool:
+    return any(_is_event(event) for event in _events(value))
 
 
 def _is_event(value: object) -> bool:
@@ -235,179 +159,179 @@ def _unwrapped(value: Any) -> Any:
     return inner if isinstance(inner, dict) else value
 
 
-class _Tally:
+class _Trail:
     """What the events taken so far add up to. Values of the wrong type are left out."""
 
     def __init__(self) -> None:
-        self.events = 0
-        self.data_events = False
-        self.times = _Times()
-        self.accounts = Distinct()
-        self.principals = Distinct()
-        self.actions = Distinct()
-        self.datasets = _Datasets()
-        self._ids = Ids()
-        self._calls: set[tuple[str, str]] = set()
-        self._unnamed = 0
+        self._gathered = Gathered(gaps=True)
+        self._datasets = _Named()
+        self._data_events = False
+        self._refused: dict[str, bool] = {}  # error codes
+        self._calls: dict[tuple[str, str], str] = {}  # source and name: service:name
+        self._accounts: set[object] = set()
 
     def take(self, event: dict[str, Any]) -> None:
         """Take one event."""
-        self.events += 1
-        self.times.add(event.get("eventTime", event.get("@timestamp")))
-        identity = event.get("userIdentity")
-        if isinstance(identity, dict):
-            self._take_identity(identity)
-        _add_account(self.accounts, event.get("recipientAccountId"))
-        source, call = event.get("eventSource"), event.get("eventName")
-        service = ""
-        if isinstance(source, str) and isinstance(call, str):
-            service = source.removesuffix(".amazonaws.com")
-            if (source, call) not in self._calls:
-                if len(self._calls) >= _CACHE:
-                    self._calls.clear()
-                self._calls.add((source, call))
-                self.actions.add(f"{service}:{call}")
-            parameters = event.get("requestParameters")
-            if isinstance(parameters, dict) and (named := _NAMED_BY.get(service)):
-                named(self.datasets, call, parameters)
+        gathered = self._gathered
+        gathered.record(event.get("eventID"))
+        moment = event.get("eventTime", event.get("@timestamp"))
+        time = gathered.time(moment)
+        if time is None and moment in (None, ""):
+            gathered.count_problem("event", "without a time")
+        principal = self._principal(event.get("userIdentity"))
+        if principal is not None:
+            gathered.activity(principal, time)
+        self._add_account(event.get("recipientAccountId"))
+        action = self._action(event)
+        self._decide(event, action, principal)
         if resources := event.get("resources"):
-            self.datasets.add_resources(resources)
-        if not self.data_events:
-            self.data_events = (
+            self._datasets.add_resources(resources)
+        if not self._data_events:
+            self._data_events = (
                 event.get("eventCategory") == "Data" or event.get("managementEvent") is False
             )
-        if isinstance(identifier := event.get("eventID"), str):
-            self._ids.add(identifier)
 
-    def _take_identity(self, identity: dict[str, Any]) -> None:
-        _add_account(self.accounts, identity.get("accountId"))
+    def _principal(self, identity: object) -> str | None:
+        if not isinstance(identity, dict):
+            return None
+        self._add_account(identity.get("accountId"))
+        context = identity.get("sessionContext")
+        if isinstance(context, dict) and isinstance(issuer := context.get("sessionIssuer"), dict):
+            self._gathered.add("scopes", issuer.get("arn"))
         arn, kind = identity.get("arn"), identity.get("type")
         if isinstance(arn, str) and arn:
-            self.principals.add(arn)
-        elif isinstance(kind, str) and kind in _WITHOUT_ARN:
+            return arn
+        if isinstance(kind, str) and kind in _WITHOUT_ARN:
             for key in ("principalId", "userName", "accountId"):
                 if isinstance(name := identity.get(key), str) and name:
-                    self.principals.add(f"{kind}:{name}")
-                    return
-            self._unnamed += 1
-        elif kind is not None and kind != "AWSService":
-            self._unnamed += 1
+                    return f"{kind}:{name}"
+        elif kind is None or kind == "AWSService":
+            return None
+        self._gathered.count_problem("event", "without a principal's ARN")
+        return None
 
-    def problems(self) -> tuple[str, ...]:
-        """What is odd about the events, in words for people."""
-        problems = []
-        if duplicates := self._ids.duplicates():
-            problems.append(counted(duplicates, "duplicate record"))
-        if self._ids.full:
-            problems.append(f"only the first {MOST_IDS:,} event ids were compared for duplicates")
-        if self._unnamed:
-            problems.append(f"{counted(self._unnamed, 'event')} without a principal's ARN")
-        if self.times.unread:
-            problems.append(f"{counted(self.times.unread, 'event')} without a readable time")
-        if self.times.unzoned:
-            problems.append(f"{counted(self.times.unzoned, 'event time')} without a zone")
-        return tuple(problems)
+    def _action(self, event: dict[str, Any]) -> str | None:
+        source, call = event.get("eventSource"), event.get("eventName")
+        if not isinstance(source, str) or not isinstance(call, str):
+            return None
+        action = self._calls.get((source, call))
+        if action is None:
+            if len(self._calls) >= _CACHE:
+                self._calls.clear()
+            action = self._calls[source, call] = f"{source.removesuffix('.amazonaws.com')}:{call}"
+            self._gathered.add("actions", action)
+        parameters = event.get("requestParameters")
+        if isinstance(parameters, dict):
+            service = action[: -len(call) - 1]
+            if named := _NAMED_BY.get(service):
+                named(self._datasets, call, parameters)
+            elif service.startswith("bedrock"):
+                self._take_bedrock(parameters)
+        return action
 
+    def _take_bedrock(self, parameters: dict[str, Any]) -> None:
+        self._gathered.model(requested=parameters.get("modelId"))
+        base = parameters.get("knowledgeBaseId")
+        if isinstance(base, str) and base:
+            self._datasets.add(f"bedrock:knowledge-base/{base}")
 
-def _add_account(accounts: Distinct, value: object) -> None:
-    if isinstance(value, str):
-        if value and value != "ANONYMOUS_PRINCIPAL":
-            accounts.add(value)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        accounts.add(f"{value:012d}"[:24])  # a copy that took the id for a number
-
-
-class _Times:
-    """The first and last event times and the silences between, in seconds since 1970, UTC."""
-
-    def __init__(self, most_minutes: int = MOST_MINUTES) -> None:
-        self._silences = Silences(most_minutes)
-        self.unread = 0
-        self.unzoned = 0
-        self._known: dict[str, int] = {}  # 2026-01-31T09:30: its minute
-        self._zoned = False
-
-    def add(self, text: object) -> None:
-        """Add one event time as it is written."""
-        if not isinstance(text, str):
-            self.unread += 1
-            return
-        minute, second = self._known.get(text[:16]), _SECONDS.get(text[16:])
-        if minute is None or second is None:
-            moment = self._read(text)
-            if moment is None:
+    def _decide(self, event: dict[str, Any], action: str | None, principal: str | None) -> None:
+        code = event.get("errorCode")
+        if not isinstance(code, str) or not code:
+            if event.get("eventName") == "ConsoleLogin" and _login_failed(event):
+                self._gathered.decision("denied")
                 return
-            minute, second = divmod(moment, 60)
-            if text[16:] in _SECONDS:
-                if len(self._known) >= _CACHE:
-                    self._known.clear()
-                self._known[text[:16]] = minute
-        self._silences.add(minute, second)
+            self._gathered.decision("allowed")
+            if action is not None and action.startswith("iam:") and event.get("readOnly") is False:
+                self._take_grant(event)
+            return
+        refused = self._refused.get(code)
+        if refused is None:
+            if len(self._refused) >= _CACHE:
+                self._refused.clear()
+            refused = self._refused[code] = bool(_REFUSED.search(code[:200]))
+        if not refused:
+            self._gathered.decision("failed")
+            return
+        self._gathered.decision("denied")
+        message = event.get("errorMessage")
+        said = _REFUSAL.search(message[:2000]) if isinstance(message, str) else None
+        permission, resource = (said[1], said[2]) if said else (action, None)
+        if permission is not None:
+            self._gathered.keep(Permission(permission, principal, resource, "denied"))
 
-    def _read(self, text: str) -> int | None:
-        match = _TIME.fullmatch(text)
-        moment = None if match is None else _seconds(match)
-        if match is None or moment is None or not _FIRST_MOMENT <= moment <= _LAST_MOMENT:
-            self.unread += 1
-            return None
-        if match[5] is None:
-            self.unzoned += 1
-            return None
-        self._zoned = True
-        return moment
+    def _take_grant(self, event: dict[str, Any]) -> None:
+        keys = _GRANTS.get(str(event.get("eventName")))
+        parameters = event.get("requestParameters")
+        if keys is None or not isinstance(parameters, dict):
+            return
+        permission, holder = (parameters.get(key) for key in keys)
+        if isinstance(permission, str) and isinstance(holder, str):
+            # userName, groupName, roleName: the ARN's own words for them
+            kind = keys[1].removesuffix("Name")
+            self._gathered.keep(Permission(permission, f"{kind}/{holder}", None, "granted"))
 
-    def clock(self) -> str:
-        """How far these times name an instant, in the words of `verify.facts.CLOCKS`."""
-        if self._zoned:
-            return "mixed" if self.unzoned else "zoned"
-        return "unzoned" if self.unzoned else "none"
+    def _add_account(self, value: object) -> None:
+        if isinstance(value, str):
+            if value in self._accounts or not value or value == "ANONYMOUS_PRINCIPAL":
+                return
+        elif isinstance(value, int) and not isinstance(value, bool):
+            value = f"{value:012d}"[:24]  # a copy that took the id for a number
+        else:
+            return
+        if len(self._accounts) >= _CACHE:
+            self._accounts.clear()
+        self._accounts.add(value)
+        self._gathered.add("accounts", value)
 
-    def ends(self) -> tuple[int | None, int | None]:
-        """The first and the last moment; None and None if there is none."""
-        return self._silences.ends()
+    def reading(self, parser: CloudTrailParser, reader: RecordReader, name: str) -> Reading:
+        """What all this says of the item; `name` is the file's."""
+        gathered = self._gathered
+        gathered.add("platforms", "aws")
+        if gathered.records and not self._data_events:
+            # Without data events a trail is silent about objects, whatever was read.
+            gathered.add("not_captured", NO_DATA_EVENTS)
+        facts = self._datasets.into(gathered.facts(parser, damage=reader))
+        if problem := _account_problem(name, facts.accounts):
+            facts = replace(facts, problems=(*facts.problems, problem)[:CAP])
+        return Reading(facts, parser.kinds, "CloudTrail", summary(facts, "event"))
 
-    def gaps(self) -> tuple[tuple[Gap, ...], bool]:
-        """The silences in order of time, and whether there were more than are kept."""
-        return self._silences.gaps()
+
+def _login_failed(event: dict[str, Any]) -> bool:
+    answer = event.get("responseElements")
+    return isinstance(answer, dict) and answer.get("ConsoleLogin") == "Failure"
 
 
-def _seconds(match: re.Match[str]) -> int | None:
-    """Seconds since 1970 of a time as written, its fraction dropped; None if there is no such."""
-    day, hour, minute, second, zone = match.groups()
-    try:
-        days = date.fromisoformat(day).toordinal() - _EPOCH_DAY
-    except ValueError:
+def _account_problem(name: str, accounts: tuple[str, ...]) -> str | None:
+    """The account that the file's name claims, where no record knows it: copied or anonymised."""
+    match = _FILE_ACCOUNT.search(PurePath(name).name)
+    if match is None or not accounts or match[1] in accounts:
         return None
-    clock = int(hour), int(minute), int(second)
-    if clock[0] > 23 or clock[1] > 59 or clock[2] > 59:
-        return None
-    moment = days * 86_400 + clock[0] * 3600 + clock[1] * 60 + clock[2]
-    if zone in (None, "Z"):
-        return moment
-    offset = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
-    return moment - offset if zone[0] == "+" else moment + offset
+    known = ", ".join(accounts[:3]) + (f" and {len(accounts) - 3} more" if accounts[3:] else "")
+    return clip(f"account {match[1]} in the file name, {known} in the records")
 
 
-def _instant(moment: int) -> str:
-    return rfc3339(moment * NANO)
+_GRANTS = {
+    "AttachUserPolicy": ("policyArn", "userName"),
+    "AttachGroupPolicy": ("policyArn", "groupName"),
+    "AttachRolePolicy": ("policyArn", "roleName"),
+    "PutUserPolicy": ("policyName", "userName"),
+    "PutGroupPolicy": ("policyName", "groupName"),
+    "PutRolePolicy": ("policyName", "roleName"),
+    "AddUserToGroup": ("groupName", "userName"),
+}
 
 
 # What events name.
 
 
-class _Datasets:
+class _Named(Datasets):
     """Buckets, keys, secrets, parameters and databases, as the module text spells them."""
-
-    def __init__(self) -> None:
-        self._names = Distinct()
-        self._keys = Distinct()
 
     def add_bucket(self, bucket: object, key: object = None) -> None:
         """Add a bucket and the key in it, if there is one."""
         if isinstance(bucket, str) and bucket:
-            self._names.add(f"s3://{bucket}")
-            if isinstance(key, str) and key:
-                self._keys.add(f"s3://{bucket}/{key}")
+            self.add(f"s3://{bucket}", key)
 
     def add_secret(self, secret: object) -> None:
         """Add a secret by name or ARN."""
@@ -415,7 +339,7 @@ class _Datasets:
             if secret.startswith("arn:"):
                 self.add_arn(secret)
             else:
-                self._names.add(f"secretsmanager:{secret}")
+                self.add(f"secretsmanager:{secret}")
 
     def add_parameter(self, parameter: object) -> None:
         """Add a Systems Manager parameter by name or ARN."""
@@ -423,7 +347,7 @@ class _Datasets:
             if parameter.startswith("arn:"):
                 self.add_arn(parameter)
             else:
-                self._names.add(f"ssm:/{parameter.lstrip('/')}")
+                self.add(f"ssm:/{parameter.lstrip('/')}")
 
     def add_database(self, kind: str, name: object) -> None:
         """Add a database, cluster or snapshot by name or ARN."""
@@ -431,7 +355,7 @@ class _Datasets:
             if name.startswith("arn:"):
                 self.add_arn(name)
             else:
-                self._names.add(f"rds:{kind}:{name}")
+                self.add(f"rds:{kind}:{name}")
 
     def add_resources(self, resources: object) -> None:
         """Add what an event's `resources` list."""
@@ -449,18 +373,13 @@ class _Datasets:
             bucket, _, key = name.partition("/")
             self.add_bucket(bucket, key)
         elif service == "secretsmanager" and name.startswith("secret:"):
-            self._names.add(f"secretsmanager:{_SECRET_SUFFIX.sub('', name[len('secret:') :])}")
+            self.add(f"secretsmanager:{_SECRET_SUFFIX.sub('', name[len('secret:') :])}")
         elif service == "ssm" and name.startswith("parameter/"):
-            self._names.add(f"ssm:{name[len('parameter') :]}")
+            self.add(f"ssm:{name[len('parameter') :]}")
+        elif service == "dynamodb" and name.startswith("table/"):
+            self.add(f"dynamodb:{name.split('/')[1]}")
         elif service == "rds" and name.partition(":")[0] in _DATABASES:
-            self._names.add(f"rds:{name}")
-
-    def sorted(self) -> tuple[tuple[str, ...], bool]:
-        """The datasets in code point order, and whether there were more than are kept."""
-        names, keys = self._names.sorted(), self._keys.sorted()
-        room = CAP - len(names)
-        overflowed = self._names.overflowed or self._keys.overflowed or len(keys) > room
-        return tuple(sorted({*names, *keys[:room]})), overflowed
+            self.add(f"rds:{name}")
 
 
 _SECRET_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}\Z")
@@ -472,7 +391,7 @@ _DATABASES = {
 }
 
 
-def _named_by_s3(datasets: _Datasets, call: str, parameters: dict[str, Any]) -> None:
+def _named_by_s3(datasets: _Named, call: str, parameters: dict[str, Any]) -> None:
     del call
     datasets.add_bucket(parameters.get("bucketName"), parameters.get("key"))
     if isinstance(source := parameters.get("x-amz-copy-source"), str):
@@ -480,7 +399,7 @@ def _named_by_s3(datasets: _Datasets, call: str, parameters: dict[str, Any]) -> 
         datasets.add_bucket(bucket, key)
 
 
-def _named_by_secrets(datasets: _Datasets, call: str, parameters: dict[str, Any]) -> None:
+def _named_by_secrets(datasets: _Named, call: str, parameters: dict[str, Any]) -> None:
     datasets.add_secret(parameters.get("secretId"))
     if call == "CreateSecret":
         datasets.add_secret(parameters.get("name"))
@@ -489,7 +408,7 @@ def _named_by_secrets(datasets: _Datasets, call: str, parameters: dict[str, Any]
             datasets.add_secret(secret)
 
 
-def _named_by_ssm(datasets: _Datasets, call: str, parameters: dict[str, Any]) -> None:
+def _named_by_ssm(datasets: _Named, call: str, parameters: dict[str, Any]) -> None:
     if "Parameter" not in call:  # documents and associations have names too
         return
     datasets.add_parameter(parameters.get("name"))
@@ -499,17 +418,25 @@ def _named_by_ssm(datasets: _Datasets, call: str, parameters: dict[str, Any]) ->
             datasets.add_parameter(parameter)
 
 
-def _named_by_rds(datasets: _Datasets, call: str, parameters: dict[str, Any]) -> None:
+def _named_by_rds(datasets: _Named, call: str, parameters: dict[str, Any]) -> None:
     del call
     for kind, key in _DATABASES.items():
         datasets.add_database(kind, parameters.get(key))
 
 
-_NAMED_BY: dict[str, Callable[[_Datasets, str, dict[str, Any]], None]] = {
+def _named_by_dynamodb(datasets: _Named, call: str, parameters: dict[str, Any]) -> None:
+    del call
+    table = parameters.get("tableName")
+    if isinstance(table, str) and table:
+        datasets.add_arn(table) if table.startswith("arn:") else datasets.add(f"dynamodb:{table}")
+
+
+_NAMED_BY: dict[str, Callable[[_Named, str, dict[str, Any]], None]] = {
     "s3": _named_by_s3,
     "secretsmanager": _named_by_secrets,
     "ssm": _named_by_ssm,
     "rds": _named_by_rds,
+    "dynamodb": _named_by_dynamodb,
 }
 
 

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.parsers import HEAD_SIZE, Confidence, Reading, cloudtrail, read_facts
+from ingest.parsers import HEAD_SIZE, Confidence, Reading, read_facts
 from ingest.parsers.cloudtrail import CloudTrailParser
 from ingest.parsers.gathering import Ids
-from verify.facts import CAP, Facts
+from ingest.parsers.times import Silences
+from verify.facts import CAP, Decision, Facts, Model, Permission
 
 SAMPLES = Path(__file__).parents[1] / "data" / "cloudtrail"
 TRAIL = sorted(path.name for path in SAMPLES.glob("218007301253_*.json"))
@@ -61,9 +62,25 @@ def check(facts: Facts, events: list[dict[str, Any]]) -> None:
     """Facts that are easy to recompute, recomputed."""
     times = sorted(seconds(each["eventTime"]) for each in events)
     silences = [(a, b) for a, b in pairwise(times) if b - a >= 60]
-    assert (facts.parser, facts.version, facts.format) == ("cloudtrail", 1, "cloudtrail")
+    assert (facts.parser, facts.version, facts.format) == ("cloudtrail", 2, "cloudtrail")
     assert (facts.records, facts.bad_records) == (len(events), 0)
     assert (facts.clock, facts.first, facts.last) == ("zoned", utc(times[0]), utc(times[-1]))
+    assert (facts.raw_first, facts.raw_last) == (facts.first, facts.last)
+    assert (facts.time_unit, facts.precision) == ("text", "s")
+    acted: dict[str, list[int]] = {}
+    for each in events:
+        if arn := each["userIdentity"].get("arn"):
+            acted.setdefault(arn, []).append(seconds(each["eventTime"]))
+    assert [(each.principal, each.first, each.last, each.count) for each in facts.activities] == [
+        (arn, utc(min(when)), utc(max(when)), len(when)) for arn, when in sorted(acted.items())
+    ]
+    assert set(facts.scopes) == {
+        each["userIdentity"].get("sessionContext", {}).get("sessionIssuer", {}).get("arn")
+        for each in events
+    } - {None}
+    decided = {each.decision: each.count for each in facts.decisions}
+    assert sum(decided.values()) == len(events)
+    assert decided.get("allowed", 0) == sum("errorCode" not in each for each in events)
     assert [(seconds(gap.start), seconds(gap.end)) for gap in facts.gaps] == silences
     assert all(gap.seconds == seconds(gap.end) - seconds(gap.start) for gap in facts.gaps)
     assert set(facts.principals) == {each["userIdentity"].get("arn") for each in events} - {None}
@@ -264,7 +281,7 @@ def test_capped_lists_say_so_and_do_not_depend_on_order() -> None:
     forward = facts_of(*events)
     backward = facts_of(*reversed(events))
     assert forward == backward
-    assert forward.capped == ("accounts", "actions", "gaps", "principals")
+    assert forward.capped == ("accounts", "actions", "activities", "gaps", "principals")
     assert len(forward.gaps) == len(forward.principals) == CAP
     assert all(len(each) == 300 for each in forward.principals)
     assert read(json.dumps(events).encode()).summary == (
@@ -276,9 +293,9 @@ def test_capped_lists_say_so_and_do_not_depend_on_order() -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.integers(0, 20_000) | st.integers(-(10**9), 10**10), min_size=1, max_size=40))
 def test_gaps_are_the_silences_between_sorted_times(moments: list[int]) -> None:
-    times = cloudtrail._Times()
+    times = Silences()
     for moment in moments:
-        times.add(utc(moment))
+        times.add(*divmod(moment, 60))
     ordered = sorted(moments)
     expected = [(utc(a), utc(b), b - a) for a, b in pairwise(ordered) if b - a >= 60]
     gaps, capped = times.gaps()
@@ -300,9 +317,9 @@ def test_the_longest_gaps_are_kept() -> None:
 
 
 def test_past_the_room_for_minutes_there_are_ends_but_no_gaps() -> None:
-    times = cloudtrail._Times(most_minutes=3)
+    times = Silences(most_minutes=3)
     for hour in (5, 3, 9, 1, 7):
-        times.add(utc(hour * 3600))
+        times.add(hour * 60, 0)
     assert times.ends() == (3600, 9 * 3600)
     assert times.gaps() == ((), True)
 
@@ -311,7 +328,8 @@ def test_past_the_room_for_minutes_there_are_ends_but_no_gaps() -> None:
     ("text", "moment"),
     [
         ("2026-03-01T10:00:00Z", "2026-03-01T10:00:00Z"),
-        ("2026-03-01T10:00:00.999Z", "2026-03-01T10:00:00Z"),
+        ("2026-03-01T10:00:00.999Z", "2026-03-01T10:00:00.999Z"),
+        ("2026-03-01T10:00Z", "2026-03-01T10:00:00Z"),
         ("2026-03-01 12:30:00+02:30", "2026-03-01T10:00:00Z"),
         ("2026-03-01T08:00:00-0200", "2026-03-01T10:00:00Z"),
         ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
@@ -328,8 +346,7 @@ def test_times_are_read_in_any_zone(text: str, moment: str) -> None:
     [
         "2026-02-30T10:00:00Z",
         "2026-03-01T24:00:00Z",
-        "2026-03-01T10:00:60Z",
-        "2026-03-01T10:00Z",
+        "2026-03-01T10:00:61Z",
         "2026-03-01T10:00:00Zulu",
         "2026-03-01T10:00: 1Z",
         "٢٠٢٦-03-01T10:00:00Z",
@@ -337,27 +354,119 @@ def test_times_are_read_in_any_zone(text: str, moment: str) -> None:
         "9999-12-31T23:59:59-23:59",
         "20260301T100000Z",
         "",
-        1772359200,
         None,
         ["2026-03-01T10:00:00Z"],
     ],
 )
 def test_what_is_no_time_is_counted(text: object) -> None:
+    problem = "1 time that cannot be read" if text else "1 event without a time"
     for events in ([event(eventTime=text)], [event(), event(eventTime=text)]):
         facts = facts_of(*events)
-        assert facts.problems == ("1 event without a readable time",)
+        assert facts.problems == (problem,)
         assert facts.clock == ("zoned" if len(events) > 1 else "none")
 
 
 def test_a_time_without_a_zone_is_no_instant() -> None:
     facts = facts_of(event(eventTime="2026-03-01T10:00:00"))
     assert (facts.clock, facts.first) == ("unzoned", None)
-    assert facts.problems == ("1 event time without a zone",)
+    assert facts.problems == ("1 time without a zone",)
     assert facts_of(event(eventTime="2026-03-01T10:00:00"), event()).clock == "mixed"
     assert facts_of({**event(eventTime=0), "@timestamp": "x"}).clock == "none"
     bare = event()
     bare["@timestamp"] = bare.pop("eventTime")
     assert facts_of(bare).clock == "zoned"
+
+
+def test_decisions_and_permissions_are_what_the_error_says() -> None:
+    who = {"type": "IAMUser", "arn": "arn:aws:iam::1:user/a"}
+
+    def failed(code: str, message: str = "") -> dict[str, Any]:
+        return event(userIdentity=who, errorCode=code, errorMessage=message)
+
+    facts = facts_of(
+        event(),
+        event(errorCode=""),
+        event(eventName="ConsoleLogin", responseElements={"ConsoleLogin": "Failure"}),
+        event(eventName="ConsoleLogin", responseElements={"ConsoleLogin": "Success"}),
+        failed("ThrottlingException", "Rate exceeded"),
+        failed("Client.InvalidVpcID.NotFound"),
+        failed("Client.UnauthorizedOperation", "Encoded authorization failure message: ywUZ"),
+        failed(
+            "AccessDenied",
+            "User: arn:aws:iam::1:user/a is not authorized to perform: sts:AssumeRole on resource: "
+            "arn:aws:iam::1:role/b because no identity-based policy allows it",
+        ),
+        failed("AccessDenied", "IAM user access not activated"),
+        failed("VpceAccessDenied"),
+        failed("KMS.NotAuthorizedException"),
+    )
+    assert facts.decisions == (Decision("allowed", 3), Decision("denied", 6), Decision("failed", 2))
+    assert facts.permissions == (
+        Permission("s3:ListBuckets", who["arn"], None, "denied"),
+        Permission("sts:AssumeRole", who["arn"], "arn:aws:iam::1:role/b", "denied"),
+    )
+
+
+def test_what_iam_was_told_to_grant_is_a_permission() -> None:
+    def call(name: str, read_only: object = False, /, **parameters: Any) -> dict[str, Any]:
+        more: dict[str, Any] = {"eventSource": "iam.amazonaws.com", "readOnly": read_only}
+        return event(eventName=name, requestParameters=parameters, **more)
+
+    admin = "arn:aws:iam::aws:policy/AdministratorAccess"
+    facts = facts_of(
+        call("AttachRolePolicy", roleName="r", policyArn=admin),
+        call("PutUserPolicy", userName="u", policyName="inline", policyDocument="{}"),
+        call("AddUserToGroup", userName="u", groupName="g"),
+        call("AttachUserPolicy", userName=["u"], policyArn=admin),
+        call("DetachRolePolicy", roleName="other", policyArn=admin),
+        call("AttachGroupPolicy", groupName="g", policyArn=admin) | {"errorCode": "NoSuchEntity"},
+    )
+    assert facts.permissions == (
+        Permission(admin, "role/r", None, "granted"),
+        Permission("g", "user/u", None, "granted"),
+        Permission("inline", "user/u", None, "granted"),
+    )
+
+
+def test_copies_of_logstash_keep_the_time_under_another_name() -> None:
+    events = json.loads(sample(TRAIL[0]))["Records"]
+    copies = [
+        {"@timestamp": each["eventTime"], "@version": "1", "type": "cloudtrail"}
+        | {key: value for key, value in each.items() if key not in ("eventTime", "type")}
+        for each in events
+    ]
+    data = "\n".join(map(json.dumps, copies)).encode()
+    assert read(data, TRAIL[0]).facts == read(sample(TRAIL[0]), TRAIL[0]).facts
+    zoneless = {**event(), "eventTime": "2025-03-26 16:43:57.000000000"}
+    facts = facts_of(zoneless)
+    assert (facts.clock, facts.precision, facts.raw_first) == (
+        "unzoned",
+        "ns",
+        "2025-03-26 16:43:57.000000000",
+    )
+
+
+def test_bedrock_names_the_model_that_was_asked_for() -> None:
+    model = "anthropic.claude-3-5-sonnet-20241022-v2:0"
+    facts = facts_of(
+        event(
+            eventSource="bedrock.amazonaws.com",
+            eventName="InvokeModel",
+            requestParameters={"modelId": model},
+        ),
+        event(
+            eventSource="bedrock-agent-runtime.amazonaws.com",
+            eventName="Retrieve",
+            requestParameters={"knowledgeBaseId": "KB12345678"},
+        ),
+        event(
+            eventSource="dynamodb.amazonaws.com",
+            eventName="GetItem",
+            requestParameters={"tableName": "orders"},
+        ),
+    )
+    assert facts.models == (Model(model, 1, 0, "exact"),)
+    assert facts.datasets == ("bedrock:knowledge-base/KB12345678", "dynamodb:orders")
 
 
 def test_duplicates_are_counted_by_event_id() -> None:

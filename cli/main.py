@@ -28,6 +28,7 @@ from cli.commands import (
     incident,
     ingest,
     init,
+    inspect,
     log,
     retention,
     store,
@@ -89,8 +90,8 @@ def main(
 
 
 for module in (
-    init, incident, ingest, evidence, checklist, custody, hold, retention, verify, sweep, export,
-    log, store, demo,
+    init, incident, inspect, ingest, evidence, checklist, custody, hold, retention, verify, sweep,
+    export, log, store, demo,
 ):  # fmt: skip
     module.register(app)
 use_plain_help(app)

@@ -12,7 +12,7 @@ from ingest.collector import Taken
 from vault.custody import exhibit_ranges
 from verify.coverage import extent, silences
 from verify.description import Description
-from verify.facts import Facts
+from verify.facts import Approval, Facts, Finding, Model, Rollback, Ticket
 from verify.incident import Exhibit
 from verify.instant import format_instant
 from verify.strictjson import Object
@@ -63,6 +63,97 @@ def exhibit_json(exhibit: Exhibit, description: Description) -> Object:
         "system": exhibit.system,
         "withdrawn": exhibit.withdrawn,
     }
+
+
+_SHOWN = 3
+
+
+def facts_rows(facts: Facts) -> list[tuple[str, str]]:
+    """What facts say, briefly: label and text, most important first; nothing where they do not."""
+    rows = [
+        ("covers", _covers(facts)),
+        ("who", _some(facts.principals)),
+        ("where", _some((*facts.platforms, *facts.accounts))),
+        ("data", _some(facts.datasets)),
+        ("models", _some([_model_text(each) for each in facts.models])),
+        ("tools", _some([f"{each.name} x{each.calls:,}" for each in facts.tools])),
+        ("runs", _some((*facts.runs, *facts.sessions)) or _some(facts.traces)),
+        ("decided", ", ".join(f"{each.count:,} {each.decision}" for each in facts.decisions)),
+        ("found", _some([_finding_text(each) for each in facts.findings])),
+        ("approved", _some([_approval_text(each) for each in facts.approvals])),
+        ("rollback", _some([_rollback_text(each) for each in facts.rollbacks])),
+        ("checked", _some([f"{each.name} {each.result}" for each in facts.validations])),
+        ("ticket", _some([_ticket_text(each) for each in facts.tickets])),
+        ("config", _some([f"{each.kind} {each.name}" for each in facts.configs])),
+        ("proof", _some([f"{each.name} {each.result}" for each in facts.verdicts])),
+        ("lacks", ", ".join(facts.not_captured)),
+        ("wrong", "; ".join(_wrong(facts))),
+    ]
+    return [(label, text) for label, text in rows if text]
+
+
+def _covers(facts: Facts) -> str:
+    parts = [count_text(facts.records, "record")] if facts.records else []
+    if facts.first and facts.last:
+        ends = facts.first if facts.first == facts.last else f"{facts.first} to {facts.last}"
+        parts.append(ends)
+    elif facts.raw_first:
+        parts.append(f"{facts.raw_first} to {facts.raw_last}, without a zone")
+    elif facts.records:
+        parts.append("no times")
+    if facts.gaps:
+        longest = max(each.seconds for each in facts.gaps)
+        parts.append(f"longest silence {span_text(timedelta(seconds=longest))}")
+    if facts.spans:
+        parts.append(count_text(facts.spans, "span"))
+    return ", ".join(parts)
+
+
+def _wrong(facts: Facts) -> list[str]:
+    wrong = list(facts.problems)
+    if facts.unresolved_parents:
+        wrong.append(f"{count_text(facts.unresolved_parents, 'span')} without a parent here")
+    if facts.unfinished_calls:
+        wrong.append(f"{count_text(facts.unfinished_calls, 'tool call')} without result")
+    if facts.bad_offsets:
+        more = " …" if facts.bad_records > _SHOWN else ""
+        offsets = ", ".join(f"{each:,}" for each in facts.bad_offsets[:_SHOWN])
+        wrong.append(f"bad at byte {offsets}{more}")
+    if facts.capped:
+        wrong.append(f"too many to keep all: {', '.join(facts.capped)}")
+    return wrong
+
+
+def _some(texts: Sequence[str]) -> str:
+    """The first few, and how many there are besides."""
+    shown = ", ".join(clip(text, 60) for text in texts[:_SHOWN])
+    return f"{shown} and {len(texts) - _SHOWN:,} more" if len(texts) > _SHOWN else shown
+
+
+def _model_text(model: Model) -> str:
+    said = "answered" if model.returned else "asked for"
+    return f"{model.name} ({said}{', floating' if model.exact == 'floating' else ''})"
+
+
+def _finding_text(finding: Finding) -> str:
+    words = [f"{finding.count:,} x {finding.label} by {finding.detector}"]
+    words += [finding.disposition] if finding.disposition else []
+    words += [finding.severity_norm] if finding.severity_norm != "unknown" else []
+    return ", ".join(words)
+
+
+def _approval_text(approval: Approval) -> str:
+    by = f" by {approval.approver}" if approval.approver else ""
+    return f"{approval.subject} {approval.state}{by}"
+
+
+def _rollback_text(rollback: Rollback) -> str:
+    change = f" {rollback.from_ or '?'} -> {rollback.to or '?'}"
+    return f"{rollback.target}{change if rollback.from_ or rollback.to else ''} {rollback.state}"
+
+
+def _ticket_text(ticket: Ticket) -> str:
+    return f"{ticket.id} {ticket.title}"
 
 
 def group_rows(sealed: Sequence[Sealed]) -> list[tuple[str, str, str, str]]:

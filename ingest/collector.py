@@ -149,7 +149,7 @@ class _Tap:
     """Lets a parser read a content while it passes on its way to the sink."""
 
     def __init__(
-        self, pieces: Iterator[bytes], name: str, size: int, parsers: Sequence[Parser]
+        self, pieces: Iterator[bytes], name: str, size: int | None, parsers: Sequence[Parser]
     ) -> None:
         self._source = pieces
         self._parsers = parsers
@@ -177,7 +177,7 @@ class _Tap:
             if self._thread is None and self._reading is None:
                 head += piece
                 started.append(piece)
-                if len(head) < min(HEAD_SIZE, self._size):
+                if len(head) < (HEAD_SIZE if self._size is None else min(HEAD_SIZE, self._size)):
                     continue
                 self._start(head, started)
                 yield from started
@@ -197,7 +197,8 @@ class _Tap:
 
     def _start(self, first: bytes, pieces: Sequence[bytes]) -> None:
         head = first[:HEAD_SIZE]
-        if len(first) >= self._size or not choose(head, self._name, self._parsers).whole:
+        complete = self._size is not None and len(first) >= self._size
+        if complete or not choose(head, self._name, self._parsers).whole:
             self._read(io.BytesIO(first), head)
             return
         stream = io.BufferedReader(_QueueReader(self._queue, pieces), HEAD_SIZE)

@@ -33,9 +33,11 @@ class Found:
 
 
 class Reader(Protocol):
-    """One content being read; `size` is its length in bytes when it was opened."""
+    """One content being read; `size` is its length in bytes when it was opened, None if unknown."""
 
-    size: int
+    @property
+    def size(self) -> int | None:
+        """The length, where it is known before the end."""
 
     def pieces(self) -> Iterable[bytes]:
         """The bytes, once, in order. Raises `SourceUnreadableError`."""

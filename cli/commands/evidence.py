@@ -24,7 +24,7 @@ from cli.session import (
     split_incident,
     vault_of,
 )
-from cli.summary import exhibit_json
+from cli.summary import exhibit_json, facts_rows
 from vault.custody import exhibit_ranges
 from vault.errors import UnavailableError
 from vault.evidence import content
@@ -261,6 +261,9 @@ def _one_exhibit(words: list[str]) -> tuple[str | None, list[str]]:
     return given, exhibits
 
 
+_LISTED = ("lacks", "wrong")  # these have rows of their own
+
+
 def _show_rows(exhibit: Exhibit, description: Description) -> list[tuple[str, str]]:
     modified = description.modified_at
     rows = [
@@ -279,6 +282,7 @@ def _show_rows(exhibit: Exhibit, description: Description) -> list[tuple[str, st
     rows += [("system", exhibit.system)] if exhibit.system else []
     rows += [("source", exhibit.source)] if exhibit.source else []
     rows += [("remark", remark) for remark in description.remarks]
+    rows += [(label, text) for label, text in facts_rows(description.facts) if label not in _LISTED]
     rows += [("problem", problem) for problem in description.facts.problems]
     rows += [("not in it", missing) for missing in description.facts.not_captured]
     if exhibit.withdrawn is not None:

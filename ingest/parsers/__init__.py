@@ -40,7 +40,7 @@ A library beyond the base install is asked for through `library`.
 
 from __future__ import annotations
 
-from ingest.parsers.choice import GROUP, choose, read_facts, with_third_parties
+from ingest.parsers.choice import GROUP, choose, read_facts, recognise, with_third_parties
 from ingest.parsers.families import BUILT_IN
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Parser, Reading
 
@@ -53,5 +53,6 @@ __all__ = [
     "Reading",
     "choose",
     "read_facts",
+    "recognise",
     "with_third_parties",
 ]

@@ -50,9 +50,18 @@ def choose(head: bytes, name: str, parsers: Sequence[Parser] = BUILT_IN) -> Pars
 
     Its attribute `whole` says whether `read_facts` will read the item beyond `head`.
     """
+    return recognise(head, name, parsers)[0]
+
+
+def recognise(
+    head: bytes, name: str, parsers: Sequence[Parser] = BUILT_IN
+) -> tuple[Parser, Confidence]:
+    """The parser that `choose` gives, and how sure it is."""
     unpacked, name = _see_through(head, name)
     inner = head[:HEAD_SIZE] if unpacked is None else unpacked
-    return max(parsers, key=lambda parser: _confidence(parser, inner, name))
+    sure = [_confidence(parser, inner, name) for parser in parsers]
+    most = max(sure)
+    return parsers[sure.index(most)], most
 
 
 def read_facts(
@@ -80,7 +89,7 @@ def read_facts(
 
 def _confidence(parser: Parser, head: bytes, name: str) -> Confidence:
     try:
-        return parser.detect(head, name)
+        return Confidence(parser.detect(head, name))
     except Exception:  # noqa: BLE001 — whoever cannot say is not sure
         return Confidence.NONE
 

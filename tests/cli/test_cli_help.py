@@ -36,6 +36,7 @@ ANSWERS = {
     "incident show": "incident-show",
     "ingest": "ingest",
     "init": "init",
+    "inspect": "inspect",
     "log audit": "log-audit",
     "log checkpoint": "log-checkpoint",
     "log proof": "log-proof",

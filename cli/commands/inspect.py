@@ -1,0 +1,211 @@
+"""`evault inspect`: say what files are, cover and lack. No vault is needed, and none is touched."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.compose import parsers
+from cli.options import AsJson
+from cli.render import WIDTH, ProgressLine, count_text, folded, size_text
+from cli.session import Answer, UsageError, give
+from cli.summary import facts_rows
+from ingest.inspector import Inspected, inspect
+from ingest.parsers import Confidence, Reading
+from ingest.source import Found, Source, SourceUnreadableError
+from ingest.sources.files import SYMBOLIC_LINK, FileSource
+from ingest.sources.stream import StreamSource
+from vault.completeness import built_in_profile
+from verify.checklist import Condition, Profile
+from verify.facts import Facts
+from verify.report import printable
+from verify.strictjson import Object
+
+STDIN = "-"
+_LABEL = 9
+_SURE = {
+    Confidence.CERTAIN: "certain",
+    Confidence.LIKELY: "likely",
+    Confidence.WEAK: "a guess",
+    Confidence.NONE: "unknown",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("inspect")(inspect_)
+
+
+def inspect_(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Files and folders; - is standard input."),
+    ],
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="What standard input is called.")
+    ] = "standard input",
+    as_json: AsJson = False,
+) -> None:
+    """Say what files are, what they cover, give to the checklist and lack. Nothing is sealed.
+
+    What could not be read makes exit code 1.
+    """
+    profile, known = built_in_profile(), parsers()
+    progress = None
+    seen: list[Inspected] = []
+    try:
+        for source, found, total in _everything(words, name):
+            progress = progress or ProgressLine("reading", total)
+            seen.append(inspect(source, found, parsers=known))
+            progress.advance(found.size)
+    finally:
+        if progress:
+            progress.close()
+    if not seen:
+        raise UsageError(f"there is nothing in {', '.join(words)}")
+    unread = [each for each in seen if each.reading is None and not _is_link(each.found)]
+    lines = [_headline(seen)]
+    for each in seen:
+        lines += ["", *_told(each, profile)]
+    data: Object = {
+        "counts": {
+            "bytes": sum(each.found.size for each in seen),
+            "items": len(seen),
+            "recognised": sum(map(_is_recognised, seen)),
+            "unread": len(unread),
+        },
+        "items": [_item(each, profile) for each in seen],
+    }
+    give(Answer(lines, data, 1 if unread else 0), as_json=as_json)
+
+
+def _everything(words: Sequence[str], name: str) -> Iterator[tuple[Source, Found, int]]:
+    """Everything named, in order, with its source and how many bytes there are in all."""
+    if words.count(STDIN) > 1:
+        raise UsageError("standard input comes only once")
+    surveyed: list[tuple[Source, list[Found]]] = []
+    for word in words:
+        source: Source
+        if word == STDIN:
+            source = StreamSource(sys.stdin.buffer, name=name, path=STDIN)
+        else:
+            source = FileSource([Path(word)])
+        try:
+            surveyed.append((source, list(source.survey())))
+        except SourceUnreadableError as error:
+            raise UsageError(str(error).removesuffix("; nothing sealed")) from error
+    total = sum(found.size for _, several in surveyed for found in several)
+    met: set[str] = set()
+    for source, several in surveyed:
+        for found in several:
+            if found.path not in met:
+                met.add(found.path)
+                yield source, found, total
+
+
+def _is_link(found: Found) -> bool:
+    return found.obstacle is not None and found.obstacle[0] == SYMBOLIC_LINK
+
+
+def _is_recognised(each: Inspected) -> bool:
+    return each.reading is not None and each.confidence >= Confidence.CERTAIN
+
+
+def _headline(seen: Sequence[Inspected]) -> str:
+    size = size_text(sum(each.found.size for each in seen))
+    known = sum(map(_is_recognised, seen))
+    return f"{count_text(len(seen), 'file')}, {size}: {known} of a known format; nothing sealed"
+
+
+def _told(each: Inspected, profile: Profile) -> list[str]:
+    """What is said of one file, in at most `WIDTH` characters a line."""
+    lines = _folded("", each.found.name)
+    reading = each.reading
+    if reading is None:
+        link = _is_link(each.found)
+        return lines + _row("link" if link else "not read", each.obstacle or "unknown")
+    label = f"{reading.format_label} ({_SURE[each.confidence]})"
+    lines += _row("is", f"{label}: {reading.summary}" if reading.summary else label)
+    lines += _row("kinds", ", ".join(reading.kinds))
+    for label, text in facts_rows(reading.facts):
+        lines += _row(label, text)
+    gives = [_gift_text(gift) for gift in gifts(profile, reading)]
+    for number, text in enumerate(gives or ["nothing by itself"]):
+        lines += _row("gives" if number == 0 else "", text)
+    return lines
+
+
+def _row(label: str, text: str) -> list[str]:
+    return _folded(f"  {label:<{_LABEL}}", text)
+
+
+def _folded(label: str, text: str) -> list[str]:
+    """Folded between words; a word longer than a line is cut into lines."""
+    room = WIDTH - len(label)
+    words = printable(text).split(" ")
+    parts = [word[i : i + room] for word in words for i in range(0, len(word) or 1, room)]
+    return [line.rstrip() for line in folded(label, parts)]
+
+
+def _gift_text(gift: Object) -> str:
+    text = f"{gift['item']} {gift['title']}: {', '.join(gift['gives'])}"
+    return f"{text}; not {', '.join(gift['lacks'])}" if gift["lacks"] else text
+
+
+def _item(each: Inspected, profile: Profile) -> Object:
+    reading = each.reading
+    return {
+        "confidence": each.confidence.name.lower(),
+        "facts": None if reading is None else reading.facts.to_json(),
+        "format": None if reading is None else reading.format_label,
+        "gives": [] if reading is None else gifts(profile, reading),
+        "kinds": [] if reading is None else list(reading.kinds),
+        "name": each.found.name,
+        "path": each.found.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+        "problems": [each.obstacle] if reading is None else list(reading.facts.problems),
+        "size": each.found.size,
+        "summary": None if reading is None else reading.summary,
+    }
+
+
+# What one item gives to the checklist: what `verify.checklist` could find in it, by itself.
+
+
+def gifts(profile: Profile, reading: Reading) -> list[Object]:
+    """The items of a checklist that a reading speaks to, with the conditions it helps and not."""
+    given: list[Object] = []
+    for item in profile.evidence:
+        gives: list[str] = []
+        lacks: list[str] = []
+        for condition in item.conditions:
+            kinds = condition.parameters.get("kinds", ())
+            if set(kinds) & set(reading.kinds):
+                helps = _HELPS[condition.test](reading.facts)
+                (gives if helps else lacks).append(_words(condition))
+        if gives:
+            given.append({"gives": gives, "item": item.id, "lacks": lacks, "title": item.title})
+    return given
+
+
+def _words(condition: Condition) -> str:
+    return condition.id.replace("_", " ")
+
+
+_HELPS: dict[str, Callable[[Facts], bool]] = {
+    "calls_finished": lambda facts: not facts.unfinished_calls,
+    "detection_confirmed": lambda facts: any(each.at for each in facts.findings),
+    "detectors_reported": lambda facts: bool(facts.findings or facts.detectors),
+    "findings_timed": lambda facts: (
+        bool(facts.findings) and all(each.at for each in facts.findings)
+    ),
+    "kind_present": lambda _: True,
+    "models_confirmed": lambda facts: bool(facts.models_returned),
+    "runs_covered": lambda facts: bool(facts.runs),
+    "snapshots": lambda _: True,
+    "systems_covered": lambda facts: facts.first is not None,
+    "times_present": lambda facts: facts.clock == "zoned",
+}

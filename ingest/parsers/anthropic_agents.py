@@ -51,7 +51,7 @@ class ManagedAgentParser:
     whole = True
 
     def detect(self, head: bytes, name: str) -> Confidence:
-        """Certain where one of the first records is an event, or a call that has to do with them."""
+        """Certain where one of the first records is an event, or a call that deals with them."""
         del name
         if not _MARK.search(head) or shape_of(head, keys=_LIST) is None:
             return Confidence.NONE

@@ -1,4 +1,8 @@
-"""What the parsers of access logs share: recognising, datasets, decisions, the summary. No I/O."""
+"""What parsers of access logs share: many records in little time, datasets, the summary. No I/O.
+
+Logs hold millions of records in which times, principals and calls come again and again. `Requests`
+looks at each of these once; what it gives is what `Gathered` would.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,136 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from ingest.parsers.bounded import Distinct, counted
-from ingest.parsers.parser import Confidence
+from ingest.parsers.bounded import Distinct, counted, said
+from ingest.parsers.gathering import Damage, Gathered
+from ingest.parsers.parser import Confidence, Parser
 from ingest.parsers.records import RecordReader, shape_of
-from verify.facts import CAP, Facts
+from ingest.parsers.times import NANO, Time
+from verify.facts import CAP, PRECISIONS, Facts
+
+MOST_KNOWN = 10_000
+"""How many different calls, minutes or principals are remembered before they are added up."""
 
 _FIRST_RECORDS = 4
+_SECONDS = {f"{second:02d}Z": second * NANO for second in range(60)}
+_BITS = {second * NANO: 1 << second for second in range(60)}
+_TO_THE_MINUTE = len("2026-01-31T09:30:")
+_NEVER = 1 << 80
+
+
+class Actor:
+    """A principal, and when it acted, in nanoseconds since 1970."""
+
+    __slots__ = ("count", "first", "last", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.first = _NEVER
+        self.last = -_NEVER
+        self.count = 0
+
+
+class Requests(Gathered):
+    """Gathered, for logs of very many records. `facts` closes it."""
+
+    def __init__(self, *, gaps: bool = False) -> None:
+        super().__init__(gaps=gaps)
+        self._gaps = gaps
+        self._minutes: dict[str, int] = {}  # 2026-01-31T09:30: and its nanoseconds since 1970
+        self._spoken: dict[int, int] = {}  # a minute, and a bit for each second that has records
+        self._actors: dict[str, Actor] = {}
+        self._first = _NEVER
+        self._last = -_NEVER
+        self._raw_first = self._raw_last = ""
+        self._digits = 0
+
+    def actor(self, name: object) -> Actor | None:
+        """The principal of that name; until the next `add_up`."""
+        text = said(name)
+        if text is None:
+            return None
+        actor = self._actors.get(text)
+        if actor is None:
+            actor = self._actors[text] = Actor(text)
+            self.add("principals", text)
+        return actor
+
+    def happened(self, when: object, actor: Actor | None = None) -> None:
+        """A record has this time, and a principal acted then."""
+        text = when if isinstance(when, str) else ""
+        minute = self._minutes.get(text[:_TO_THE_MINUTE])
+        tail = text[_TO_THE_MINUTE:]
+        second = _SECONDS.get(tail)
+        more = 0
+        if second is None and minute is not None and (parts := _fraction(tail)) is not None:
+            second, more, digits = parts
+            self._digits = max(self._digits, digits)
+        if minute is None or second is None:
+            moment = self._slowly(when)
+            if moment is None:
+                return
+        else:
+            moment = minute + second + more
+            if self._gaps:
+                self._spoken[minute] = self._spoken.get(minute, 0) | _BITS[second]
+            # Of times that are equal the text decides, so that their order does not.
+            if moment >= self._last and (moment > self._last or text > self._raw_last):
+                self._last, self._raw_last = moment, text
+            if moment <= self._first and (moment < self._first or text < self._raw_first):
+                self._first, self._raw_first = moment, text
+        if actor is not None:
+            actor.count += 1
+            if moment < actor.first:  # noqa: PLR1730
+                actor.first = moment
+            if moment > actor.last:  # noqa: PLR1730
+                actor.last = moment
+
+    def _slowly(self, when: object) -> int | None:
+        time = self.time(when)
+        if time is None or not time.zoned:
+            return None
+        raw = time.raw
+        if raw == when and len(raw) > _TO_THE_MINUTE and raw[-1] == "Z" and raw[4] == "-":
+            if len(self._minutes) >= MOST_KNOWN:
+                self._minutes.clear()
+                self._end_silences()
+            self._minutes[raw[:_TO_THE_MINUTE]] = time.nanoseconds // NANO // 60 * 60 * NANO
+        return time.nanoseconds
+
+    def _end_silences(self) -> None:
+        if self._silences is not None:
+            for minute, seconds in self._spoken.items():
+                number = minute // NANO // 60
+                self._silences.add(number, (seconds & -seconds).bit_length() - 1)
+                self._silences.add(number, seconds.bit_length() - 1)
+        self._spoken.clear()
+
+    def add_up(self) -> None:
+        """Forget the actors, what they did being added up."""
+        for actor in self._actors.values():
+            if actor.count:
+                self._activities.add((actor.name,), (actor.first, actor.last, actor.count))
+        self._actors.clear()
+
+    def facts(self, parser: Parser, form: str | None = None, damage: Damage | None = None) -> Facts:
+        """The facts."""
+        self.add_up()
+        self._end_silences()
+        if self._raw_first:
+            precision = PRECISIONS[PRECISIONS.index("s") + (self._digits + 2) // 3]
+            for moment, raw in ((self._first, self._raw_first), (self._last, self._raw_last)):
+                self.clock.add(Time(moment, True, "text", precision, raw))
+        return super().facts(parser, form, damage)
+
+
+def _fraction(tail: str) -> tuple[int, int, int] | None:
+    """The second of `34.867116Z` and the rest, in nanoseconds, and how many digits the rest has."""
+    digits = tail[3:-1]
+    if tail[2:3] != "." or tail[-1:] != "Z" or not tail.isascii() or not 0 < len(digits) < 10:
+        return None
+    if not digits.isdecimal() or not tail[:2].isdecimal() or tail[0] > "5":
+        return None
+    return int(tail[:2]) * NANO, int(digits.ljust(9, "0")), len(digits)
 
 
 def recognised(

@@ -39,9 +39,16 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
-from ingest.parsers.access import Datasets, marked, recognised, summary
+from ingest.parsers.access import (
+    MOST_KNOWN,
+    Actor,
+    Datasets,
+    Requests,
+    marked,
+    recognised,
+    summary,
+)
 from ingest.parsers.bounded import clip
-from ingest.parsers.gathering import Gathered
 from ingest.parsers.parser import Confidence, Reading
 from ingest.parsers.records import RecordReader, parse_embedded
 from verify.facts import CAP, Permission
@@ -74,7 +81,6 @@ _REFUSAL = re.compile(
     r"not authorized to perform:? ([A-Za-z0-9-]{1,64}:[A-Za-z0-9*]{1,128})"
     r"(?: on resource:? ([^\s]{1,300}))?"
 )
-_CACHE = 10_000
 
 
 class CloudTrailParser:
@@ -121,12 +127,11 @@ def _is_event(value: object) -> bool:
     """
     if not isinstance(value, dict):
         return False
-    source = value.get("eventSource")
-    if isinstance(source, str) and source.startswith("aws:"):
+    both = "eventVersion" in value and "eventName" in value
+    if not both and sum(key in value for key in _EVENT_KEYS) < _ENOUGH_KEYS:
         return False
-    if "eventVersion" in value and "eventName" in value:
-        return True
-    return sum(key in value for key in _EVENT_KEYS) >= _ENOUGH_KEYS
+    source = value.get("eventSource")
+    return not isinstance(source, str) or source[:4] != "aws:"
 
 
 def _is_record(value: object) -> bool:
@@ -159,136 +164,170 @@ def _unwrapped(value: Any) -> Any:
     return inner if isinstance(inner, dict) else value
 
 
+class _Call:
+    """What is the same for all events of one principal, call and outcome."""
+
+    __slots__ = ("actor", "count", "decision", "name", "named", "nameless", "service", "special")
+
+    def __init__(self, service: str, name: str, actor: Actor | None, decision: str) -> None:
+        self.service = service
+        self.name = name
+        self.actor = actor
+        self.decision = decision
+        self.count = 0
+        self.nameless = False
+        self.named: Callable[[_Named, str, dict[str, Any]], None] | None = None
+        self.special: Callable[[_Call, dict[str, Any]], None] | None = None
+        """For what each event says on its own: the permission that it lacked, or gave."""
+
+
 class _Trail:
     """What the events taken so far add up to. Values of the wrong type are left out."""
 
     def __init__(self) -> None:
-        self._gathered = Gathered(gaps=True)
+        self._gathered = Requests(gaps=True)
         self._datasets = _Named()
-        self._data_events = False
-        self._refused: dict[str, bool] = {}  # error codes
-        self._calls: dict[tuple[str, str], str] = {}  # source and name: service:name
-        self._accounts: set[object] = set()
+        self._no_data_events = True
+        self._calls: dict[tuple[object, ...], _Call] = {}
 
     def take(self, event: dict[str, Any]) -> None:
         """Take one event."""
+        get = event.get
+        identity = get("userIdentity")
+        if isinstance(identity, dict):
+            who = identity.get("arn")
+            account = identity.get("accountId")
+            issuer = _issuer(context) if (context := identity.get("sessionContext")) else None
+            if not who or not isinstance(who, str):
+                who = identity.get("type"), identity.get("principalId"), identity.get("userName")
+        else:
+            who = account = issuer = None
+        key: tuple[object, ...] = (
+            get("eventSource"),
+            get("eventName"),
+            get("errorCode"),
+            get("recipientAccountId"),
+            who,
+            account,
+            issuer,
+        )
+        if self._no_data_events and (
+            get("managementEvent") is False or get("eventCategory") == "Data"
+        ):
+            self._no_data_events = False
+        try:
+            call = self._calls.get(key)
+        except TypeError:  # a list or an object where a text should be
+            key, call = (object(),), None
+        if call is None:
+            call = self._new(key, event)
+        call.count += 1
         gathered = self._gathered
-        gathered.record(event.get("eventID"))
-        moment = event.get("eventTime", event.get("@timestamp"))
-        time = gathered.time(moment)
-        if time is None and moment in (None, ""):
+        gathered.record(get("eventID"))
+        if moment := get("eventTime") or get("@timestamp"):
+            gathered.happened(moment, call.actor)
+        else:
             gathered.count_problem("event", "without a time")
-        principal = self._principal(event.get("userIdentity"))
-        if principal is not None:
-            gathered.activity(principal, time)
-        self._add_account(event.get("recipientAccountId"))
-        action = self._action(event)
-        self._decide(event, action, principal)
-        if resources := event.get("resources"):
+        if call.special is not None:
+            call.special(call, event)
+        if call.named is not None and isinstance(parameters := get("requestParameters"), dict):
+            call.named(self._datasets, call.name, parameters)
+        if resources := get("resources"):
             self._datasets.add_resources(resources)
-        if not self._data_events:
-            self._data_events = (
-                event.get("eventCategory") == "Data" or event.get("managementEvent") is False
-            )
+
+    def _new(self, key: tuple[object, ...], event: dict[str, Any]) -> _Call:
+        if len(self._calls) >= MOST_KNOWN:
+            self._add_up()
+        source, name, code = (
+            value if isinstance(value := event.get(each), str) else ""
+            for each in ("eventSource", "eventName", "errorCode")
+        )
+        refused = _REFUSED.search(code[:200])
+        decision = "denied" if refused else "failed" if code else "allowed"
+        service = source.removesuffix(".amazonaws.com")
+        identity = event.get("userIdentity")
+        actor = self._gathered.actor(self._principal(identity))
+        call = self._calls[key] = _Call(service, name, actor, decision)
+        call.nameless = actor is None and _acts(identity)
+        self._add_account(event.get("recipientAccountId"))
+        if source and name:
+            self._gathered.add("actions", f"{service}:{name}")
+            call.named = _NAMED_BY.get(service)
+            if service.startswith("bedrock"):
+                call.named = self._take_bedrock
+        if refused:
+            call.special = self._take_refusal
+        elif name == "ConsoleLogin":
+            call.special = self._take_login
+        elif decision == "allowed" and service == "iam" and name in _GRANTS:
+            call.special = self._take_grant
+        return call
 
     def _principal(self, identity: object) -> str | None:
         if not isinstance(identity, dict):
             return None
         self._add_account(identity.get("accountId"))
-        context = identity.get("sessionContext")
-        if isinstance(context, dict) and isinstance(issuer := context.get("sessionIssuer"), dict):
-            self._gathered.add("scopes", issuer.get("arn"))
+        self._gathered.add("scopes", _issuer(identity.get("sessionContext")))
         arn, kind = identity.get("arn"), identity.get("type")
         if isinstance(arn, str) and arn:
             return arn
         if isinstance(kind, str) and kind in _WITHOUT_ARN:
-            for key in ("principalId", "userName", "accountId"):
-                if isinstance(name := identity.get(key), str) and name:
+            for each in ("principalId", "userName", "accountId"):
+                if isinstance(name := identity.get(each), str) and name:
                     return f"{kind}:{name}"
-        elif kind is None or kind == "AWSService":
-            return None
-        self._gathered.count_problem("event", "without a principal's ARN")
         return None
 
-    def _action(self, event: dict[str, Any]) -> str | None:
-        source, call = event.get("eventSource"), event.get("eventName")
-        if not isinstance(source, str) or not isinstance(call, str):
-            return None
-        action = self._calls.get((source, call))
-        if action is None:
-            if len(self._calls) >= _CACHE:
-                self._calls.clear()
-            action = self._calls[source, call] = f"{source.removesuffix('.amazonaws.com')}:{call}"
-            self._gathered.add("actions", action)
-        parameters = event.get("requestParameters")
-        if isinstance(parameters, dict):
-            service = action[: -len(call) - 1]
-            if named := _NAMED_BY.get(service):
-                named(self._datasets, call, parameters)
-            elif service.startswith("bedrock"):
-                self._take_bedrock(parameters)
-        return action
+    def _add_account(self, value: object) -> None:
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = f"{value:012d}"[:24]  # a copy that took the id for a number
+        if isinstance(value, str) and value != "ANONYMOUS_PRINCIPAL":
+            self._gathered.add("accounts", value)
 
-    def _take_bedrock(self, parameters: dict[str, Any]) -> None:
+    def _take_bedrock(self, datasets: _Named, name: str, parameters: dict[str, Any]) -> None:
+        del name
         self._gathered.model(requested=parameters.get("modelId"))
         base = parameters.get("knowledgeBaseId")
         if isinstance(base, str) and base:
-            self._datasets.add(f"bedrock:knowledge-base/{base}")
+            datasets.add(f"bedrock:knowledge-base/{base}")
 
-    def _decide(self, event: dict[str, Any], action: str | None, principal: str | None) -> None:
-        code = event.get("errorCode")
-        if not isinstance(code, str) or not code:
-            if event.get("eventName") == "ConsoleLogin" and _login_failed(event):
-                self._gathered.decision("denied")
-                return
-            self._gathered.decision("allowed")
-            if action is not None and action.startswith("iam:") and event.get("readOnly") is False:
-                self._take_grant(event)
-            return
-        refused = self._refused.get(code)
-        if refused is None:
-            if len(self._refused) >= _CACHE:
-                self._refused.clear()
-            refused = self._refused[code] = bool(_REFUSED.search(code[:200]))
-        if not refused:
-            self._gathered.decision("failed")
-            return
-        self._gathered.decision("denied")
+    def _take_refusal(self, call: _Call, event: dict[str, Any]) -> None:
         message = event.get("errorMessage")
-        said = _REFUSAL.search(message[:2000]) if isinstance(message, str) else None
-        permission, resource = (said[1], said[2]) if said else (action, None)
-        if permission is not None:
-            self._gathered.keep(Permission(permission, principal, resource, "denied"))
+        refusal = _REFUSAL.search(message[:2000]) if isinstance(message, str) else None
+        permission = refusal[1] if refusal else f"{call.service}:{call.name}"
+        principal = call.actor.name if call.actor else None
+        self._gathered.keep(Permission(permission, principal, refusal and refusal[2], "denied"))
 
-    def _take_grant(self, event: dict[str, Any]) -> None:
-        keys = _GRANTS.get(str(event.get("eventName")))
+    def _take_login(self, call: _Call, event: dict[str, Any]) -> None:
+        answer = event.get("responseElements")
+        if isinstance(answer, dict) and answer.get("ConsoleLogin") == "Failure":
+            call.count -= 1
+            self._gathered.decision("denied")
+
+    def _take_grant(self, call: _Call, event: dict[str, Any]) -> None:
         parameters = event.get("requestParameters")
-        if keys is None or not isinstance(parameters, dict):
+        if not isinstance(parameters, dict):
             return
-        permission, holder = (parameters.get(key) for key in keys)
+        permission, holder = (parameters.get(each) for each in _GRANTS[call.name])
         if isinstance(permission, str) and isinstance(holder, str):
-            # userName, groupName, roleName: the ARN's own words for them
-            kind = keys[1].removesuffix("Name")
+            kind = _GRANTS[call.name][1].removesuffix("Name")  # user, group, role, as in ARNs
             self._gathered.keep(Permission(permission, f"{kind}/{holder}", None, "granted"))
 
-    def _add_account(self, value: object) -> None:
-        if isinstance(value, str):
-            if value in self._accounts or not value or value == "ANONYMOUS_PRINCIPAL":
-                return
-        elif isinstance(value, int) and not isinstance(value, bool):
-            value = f"{value:012d}"[:24]  # a copy that took the id for a number
-        else:
-            return
-        if len(self._accounts) >= _CACHE:
-            self._accounts.clear()
-        self._accounts.add(value)
-        self._gathered.add("accounts", value)
+    def _add_up(self) -> None:
+        """Forget the calls, what they came to being added up."""
+        for call in self._calls.values():
+            if call.count:
+                self._gathered.decision(call.decision, call.count)
+            if call.nameless and call.count:
+                self._gathered.count_problem("event", "without a principal's ARN", call.count)
+        self._calls.clear()
+        self._gathered.add_up()
 
     def reading(self, parser: CloudTrailParser, reader: RecordReader, name: str) -> Reading:
         """What all this says of the item; `name` is the file's."""
+        self._add_up()
         gathered = self._gathered
         gathered.add("platforms", "aws")
-        if gathered.records and not self._data_events:
+        if gathered.records and self._no_data_events:
             # Without data events a trail is silent about objects, whatever was read.
             gathered.add("not_captured", NO_DATA_EVENTS)
         facts = self._datasets.into(gathered.facts(parser, damage=reader))
@@ -297,9 +336,14 @@ class _Trail:
         return Reading(facts, parser.kinds, "CloudTrail", summary(facts, "event"))
 
 
-def _login_failed(event: dict[str, Any]) -> bool:
-    answer = event.get("responseElements")
-    return isinstance(answer, dict) and answer.get("ConsoleLogin") == "Failure"
+def _acts(identity: object) -> bool:
+    """Whether it is the identity of somebody, and not of AWS itself."""
+    return isinstance(identity, dict) and identity.get("type") not in (None, "AWSService")
+
+
+def _issuer(context: object) -> object:
+    issuer = context.get("sessionIssuer") if isinstance(context, dict) else None
+    return issuer.get("arn") if isinstance(issuer, dict) else None
 
 
 def _account_problem(name: str, accounts: tuple[str, ...]) -> str | None:
@@ -327,6 +371,10 @@ _GRANTS = {
 
 class _Named(Datasets):
     """Buckets, keys, secrets, parameters and databases, as the module text spells them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._arns: set[str] = set()
 
     def add_bucket(self, bucket: object, key: object = None) -> None:
         """Add a bucket and the key in it, if there is one."""
@@ -360,7 +408,11 @@ class _Named(Datasets):
     def add_resources(self, resources: object) -> None:
         """Add what an event's `resources` list."""
         for resource in resources if isinstance(resources, list) else ():
-            if isinstance(resource, dict) and isinstance(arn := resource.get("ARN"), str):
+            arn = resource.get("ARN") if isinstance(resource, dict) else None
+            if isinstance(arn, str) and arn not in self._arns:
+                if len(self._arns) >= MOST_KNOWN:
+                    self._arns.clear()
+                self._arns.add(arn)
                 self.add_arn(arn)
 
     def add_arn(self, arn: str) -> None:

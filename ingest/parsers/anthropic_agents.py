@@ -182,6 +182,7 @@ class _Tally:
         """Take an event; sent ones have no id and no time, and come again in the stream."""
         if not isinstance(event, dict) or not isinstance(kind := event.get("type"), str):
             return
+        self.talk.begin()
         time = self.gathered.time(event.get("processed_at"))
         self._agent = said(event.get("agent_name")) or self._agent
         self.gathered.add("runs", event.get("session_thread_id"))

@@ -194,6 +194,7 @@ class _Tally:
         if type(tokens) is int and 0 <= tokens < 1 << 53 and len(self._tokens) < 1 << 20:
             name = identity or f"#{len(self._tokens)}"
             self._tokens[name] = max(tokens, self._tokens.get(name, 0))
+        self.talk.begin()
         self.talk.message(message, time)
         content = message.get("content")
         for block in content if isinstance(content, list) else ():

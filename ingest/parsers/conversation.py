@@ -1,11 +1,14 @@
 """Messages to and from models, as OpenAI and Anthropic write them: their tool calls. No I/O.
 
-A request repeats the whole conversation before it, a stream repeats itself as a whole when it ends,
-and logs write one message in several lines. So each call and each result counts once, by its id.
+A request repeats the whole conversation before it, a stream repeats itself as a whole when it
+ends, and logs write one message in several lines. So each call and each result counts once, by its
+id. But ids are not unique: agents give one to several calls. What comes twice within one telling (a
+request, a line, a list) is two calls, and the second of one telling is the second of another.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ingest.parsers.bounded import said
@@ -57,6 +60,7 @@ class Conversation:
         self._gathered = gathered
         self._calls = Once()
         self._results = Once()
+        self._told: Counter[str] = Counter()
         self.scope = ""
         self.spoken = False
         """Whether any message has content."""
@@ -64,17 +68,21 @@ class Conversation:
         self.results = 0
         self.approvals = 0
 
+    def begin(self) -> None:
+        """From here on things are told anew: what was told before may come again."""
+        self._told.clear()
+
     def call(self, tool: object, identity: object = None, time: Time | None = None) -> None:
         """A tool was called."""
         key = self._key(identity)
-        if key is None or self._calls.new(key):
+        if key is None or self._is_new(self._calls, "call", key):
             self.calls += 1
             self._gathered.call(tool, key, time)
 
     def result(self, identity: object = None, tool: object = None) -> None:
         """A call was answered."""
         key = self._key(identity)
-        if key is None or self._results.new(key):
+        if key is None or self._is_new(self._results, "result", key):
             self.results += 1
             self._gathered.result(key, tool)
 
@@ -148,6 +156,11 @@ class Conversation:
         self.call(tool, item.get("id"), time)
         if item.get("status") in ("completed", "failed", "incomplete") or item.get("output"):
             self.result(item.get("id"), tool)
+
+    def _is_new(self, known: Once, what: str, key: str) -> bool:
+        told = f"{what} {key}"
+        self._told[told] += 1
+        return known.new(key, self._told[told])
 
     def _key(self, identity: object) -> str | None:
         name = said(identity)

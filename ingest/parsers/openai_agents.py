@@ -235,6 +235,7 @@ class _State:
     def take(self, state: dict[str, Any]) -> None:
         """Take a state."""
         gathered = self.gathered
+        self.talk.begin()
         gathered.record()
         gathered.keep(Config("agent", _agent(state, "current_agent") or ""))
         gathered.keep(Config("state", "RunState", state["$schemaVersion"]))
@@ -246,10 +247,12 @@ class _State:
         self.talk.spoken |= isinstance(asked, str) and bool(asked)
         for item in _list(asked):
             self.talk.item(item)
+        self.talk.begin()
         for response in _list(_member(state, "model_responses")):
             for item in _list(response.get("output") if isinstance(response, dict) else None):
                 self._raw(item)
         for name in ("session_items", "generated_items"):
+            self.talk.begin()
             for item in _list(_member(state, name)):
                 self._item(item)
         step = _member(state, "current_step")
@@ -269,7 +272,6 @@ class _State:
         if not isinstance(item, dict) or not isinstance(raw := _member(item, "raw_item"), dict):
             return
         if item.get("type") == "tool_approval_item":
-            self._raw(raw)
             subject = _member(item, "tool_name") or raw.get("name")
             self.talk.approval(subject, "requested", _call_id(raw), requester=_agent(item, "agent"))
         else:

@@ -245,6 +245,7 @@ class Payloads:
         if api is None or not isinstance(value, dict):
             return False
         self.apis.add(api)
+        self.talk.begin()
         if "messages" in value or "input" in value:
             self._request(value)
         elif api == CHAT:

@@ -3,12 +3,14 @@
 | module | |
 |---|---|
 | `parser` | the interface, `Parser`, and what it gives, `Reading` |
-| `choice` | the door: gzip, the surest parser, what if it fails, parsers of other packages |
+| `choice` | the door: the parsers of this package and of others |
+| `reading` | the surest parser reads; gzip, and what if a parser fails |
 | `families` | which parsers there are |
 | `gathering` | `Gathered`, in which a parser collects facts: capped, and the same in any order |
 | `times`, `severity`, `models` | the clocks, scales and names of the world |
 | `records` | JSON records out of a stream, of any shape, however damaged |
 | `bounded` | texts and lists that stay small |
+| `archives`, `merging` | zip and tar read through; the facts of many as those of one |
 | `library` | what to do where an optional library is absent |
 | `generic` | what can be said of any file |
 | all others | one family of formats each |

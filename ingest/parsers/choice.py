@@ -1,40 +1,29 @@
-"""Choosing the parser of an item by its content, and reading the item with it. Refuses nothing.
+"""Choosing the parser of an item by its content, among those of this package and of others.
 
-Gzip is seen through here, so that no parser knows of it: facts, and the byte offsets in them, are
-those of the unpacked bytes, and `format_label` and `problems` say that there was gzip. A gzip file
-inside a gzip file is unknown binary.
-
-A parser of somebody else's goes through the same door as those of this package. Whatever one
-raises costs its facts, never the evidence.
+A parser of somebody else's goes through the same door as those of this package.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from pathlib import PurePath
 from typing import BinaryIO
 
-from ingest.parsers.bounded import clip, within_limit
+from ingest.parsers import archives, generic, reading
 from ingest.parsers.families import BUILT_IN, KNOWN
-from ingest.parsers.gunzip import Unpacked, is_gzip, unpack_head
-from ingest.parsers.parser import HEAD_SIZE, Confidence, Parser, Reading
-from verify.errors import EvidenceError, MalformedError
-from verify.facts import CAP, Facts
-from verify.statement import check_kind
+from ingest.parsers.parser import Confidence, Parser, Reading
+from ingest.parsers.reading import FAILED
+
+__all__ = ["FAILED", "GROUP", "choose", "read_facts", "recognise", "with_third_parties"]
 
 GROUP = "evault.parsers"
 """The entry point group in which another package names its parsers, an instance of each."""
-
-FAILED = "the parser failed"
 
 
 def with_third_parties(others: Iterable[Parser]) -> tuple[Parser, ...]:
     """The parsers of this package and others, in order of preference; `others` by their names.
 
     A known format is read by this package's own parser where both are equally sure, and others
-    come before the generic ones. A parser whose name is taken is left out.
+    come before archives and the generic ones. A parser whose name is taken is left out.
     """
     taken = {parser.name for parser in BUILT_IN}
     added: list[Parser] = []
@@ -42,7 +31,8 @@ def with_third_parties(others: Iterable[Parser]) -> tuple[Parser, ...]:
         if parser.name not in taken:
             taken.add(parser.name)
             added.append(parser)
-    return (*KNOWN, *added, *BUILT_IN[len(KNOWN) :])
+    plain = (*KNOWN, *added, *generic.PARSERS)
+    return (*KNOWN, *added, *archives.over(plain), *generic.PARSERS)
 
 
 def choose(head: bytes, name: str, parsers: Sequence[Parser] = BUILT_IN) -> Parser:
@@ -57,11 +47,7 @@ def recognise(
     head: bytes, name: str, parsers: Sequence[Parser] = BUILT_IN
 ) -> tuple[Parser, Confidence]:
     """The parser that `choose` gives, and how sure it is."""
-    unpacked, name = _see_through(head, name)
-    inner = head[:HEAD_SIZE] if unpacked is None else unpacked
-    sure = [_confidence(parser, inner, name) for parser in parsers]
-    most = max(sure)
-    return parsers[sure.index(most)], most
+    return reading.recognise(head, name, parsers)
 
 
 def read_facts(
@@ -73,55 +59,4 @@ def read_facts(
     if there are fewer). Where the chosen parser wants no more than the head, the stream is not
     touched. Raises only what reading the stream raises.
     """
-    parser = choose(head, name, parsers)
-    unpacked, name = _see_through(head, name)
-    if unpacked is None:
-        return _read(parser, stream if parser.whole else io.BytesIO(head), name)
-    gzip = Unpacked(stream)
-    source = io.BufferedReader(gzip, HEAD_SIZE) if parser.whole else io.BytesIO(unpacked)
-    reading = _read(parser, source, name)
-    problems = (*gzip.problems, *reading.facts.problems)
-    if reading.facts.bad_offsets:
-        problems = (*problems, "gzip: the offsets of bad records count unpacked bytes")
-    facts = replace(reading.facts, problems=problems[:CAP])
-    return replace(reading, facts=facts, format_label=f"{reading.format_label}, gzip")
-
-
-def _confidence(parser: Parser, head: bytes, name: str) -> Confidence:
-    try:
-        return Confidence(parser.detect(head, name))
-    except Exception:  # noqa: BLE001 — whoever cannot say is not sure
-        return Confidence.NONE
-
-
-def _read(parser: Parser, stream: BinaryIO, name: str) -> Reading:
-    try:
-        return _sound(parser.read(stream, name))
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # noqa: BLE001 — evidence is kept whatever its parser does
-        detail = str(error) if isinstance(error, EvidenceError) else type(error).__name__
-        facts = Facts(
-            clip(parser.name),
-            parser.version,
-            "unknown",
-            problems=(clip(f"{FAILED}: {detail}"),),
-        )
-        return Reading(facts, ("other",), f"unread ({clip(parser.name)} failed)", "not read")
-
-
-def _sound(reading: Reading) -> Reading:
-    """The reading with facts that a verifier will read back as they are. Raises if it has none."""
-    facts = within_limit(reading.facts)
-    if Facts.from_json(facts.to_json(), where="facts") != facts:
-        raise MalformedError("its facts are not read back as they were")
-    kinds = tuple(check_kind(kind) for kind in reading.kinds)
-    return Reading(facts, kinds, clip(reading.format_label), clip(reading.summary))
-
-
-def _see_through(head: bytes, name: str) -> tuple[bytes | None, str]:
-    """The first unpacked bytes and the name without '.gz'; None, and the name as it is."""
-    unpacked = unpack_head(head, HEAD_SIZE) if is_gzip(head) else None
-    if unpacked is None:
-        return None, name
-    return unpacked, name[: -len(".gz")] if PurePath(name).suffix.lower() == ".gz" else name
+    return reading.read_with(parsers, stream, head=head, name=name)

@@ -5,7 +5,7 @@ Nothing registers itself on import.
 
 from __future__ import annotations
 
-from ingest.parsers import agentdojo, cloudtrail, generic
+from ingest.parsers import agentdojo, archives, cloudtrail, generic
 from ingest.parsers.parser import Parser
 
 KNOWN: tuple[Parser, ...] = (
@@ -14,5 +14,9 @@ KNOWN: tuple[Parser, ...] = (
 )
 """Parsers of known formats, families in alphabetical order."""
 
-BUILT_IN: tuple[Parser, ...] = (*KNOWN, *generic.PARSERS)
+BUILT_IN: tuple[Parser, ...] = (
+    *KNOWN,
+    *archives.over((*KNOWN, *generic.PARSERS)),
+    *generic.PARSERS,
+)
 """Every parser of this package; among equally sure ones the earlier reads."""

@@ -74,6 +74,11 @@ class Unpacked(io.RawIOBase):
         self._ended = False
         self.problems: list[str] = []
 
+    @property
+    def given(self) -> int:
+        """How many bytes were unpacked so far."""
+        return self._given
+
     def readable(self) -> bool:
         """True."""
         return True

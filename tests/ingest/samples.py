@@ -6,6 +6,9 @@ documents the samples (SOURCE.md, LICENSE) is never one.
 
 from __future__ import annotations
 
+import io
+import tarfile
+import zipfile
 from pathlib import Path
 
 DATA = Path(__file__).parents[1] / "data"
@@ -17,6 +20,32 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     "cloudtrail": ("cloudtrail/*",),
 }
 
+MEMBERS = {
+    "d/run.json": (DATA / "agentdojo" / "baseline.json").read_bytes(),
+    "d/words.txt": b"first\nsecond\n",
+}
+
+
+def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """The members as a zip, the same bytes each time."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name), data, method)
+    return packed.getvalue()
+
+
+def tarred(members: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
+    """The members as a tar, the same bytes each time."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=form) as archive:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return packed.getvalue()
+
+
 MADE: dict[str, dict[str, bytes]] = {
     "empty": {"nothing": b""},
     "json": {
@@ -24,9 +53,11 @@ MADE: dict[str, dict[str, bytes]] = {
         "list": b'[{"a": {"b": null}}, 2]\n',
     },
     "text": {"lines": b"first\nsecond \xc3\xa9\n\nlast without end"},
+    "tar": {"members": tarred(MEMBERS)},
+    "zip": {"members": zipped(MEMBERS)},
     "binary": {"bytes": bytes(range(256)) * 4},
 }
-"""Samples of what has no format, and so no source."""
+"""Samples of what has no format of its own, and so no source."""
 
 
 def paths_of(parser: str) -> list[Path]:

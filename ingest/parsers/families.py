@@ -5,12 +5,31 @@ Nothing registers itself on import.
 
 from __future__ import annotations
 
-from ingest.parsers import agentdojo, archives, cloudtrail, generic
+from ingest.parsers import (
+    agentdojo,
+    anthropic_agents,
+    archives,
+    claude_code,
+    cloudtrail,
+    generic,
+    http_cassettes,
+    mcp_messages,
+    openai_agents,
+    provider_messages,
+    trajectories,
+)
 from ingest.parsers.parser import Parser
 
 KNOWN: tuple[Parser, ...] = (
     *agentdojo.PARSERS,
+    *anthropic_agents.PARSERS,
+    *claude_code.PARSERS,
     *cloudtrail.PARSERS,
+    *http_cassettes.PARSERS,
+    *mcp_messages.PARSERS,
+    *openai_agents.PARSERS,
+    *provider_messages.PARSERS,
+    *trajectories.PARSERS,
 )
 """Parsers of known formats, families in alphabetical order."""
 

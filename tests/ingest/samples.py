@@ -17,7 +17,18 @@ CUT = 64 << 10
 
 PATTERNS: dict[str, tuple[str, ...]] = {
     "agentdojo": ("agentdojo/*",),
+    "anthropic-managed-agent-events": ("anthropic-managed-agent-events/*",),
+    "atif": ("atif/*",),
+    "claude-code": ("claude-code/*",),
     "cloudtrail": ("cloudtrail/*",),
+    "fast-agent": ("fast-agent/*",),
+    "mcp-jsonrpc": ("mcp-jsonrpc/*",),
+    "openai-agents-runstate": ("openai-agents-runstate/*",),
+    "openai-agents-trace": ("openai-agents-trace/*",),
+    "provider-messages": ("provider-messages/*",),
+    "swe-agent": ("swe-agent/*",),
+    "tau-bench": ("tau-bench/*",),
+    "vcr-cassette": ("vcr-cassette/*",),
 }
 
 MEMBERS = {

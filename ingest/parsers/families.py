@@ -13,9 +13,15 @@ from ingest.parsers import (
     cloudtrail,
     generic,
     http_cassettes,
+    langfuse,
+    langsmith,
     mcp_messages,
     openai_agents,
+    otel_cloudwatch,
+    otlp_json,
+    otlp_protobuf,
     provider_messages,
+    span_dumps,
     trajectories,
 )
 from ingest.parsers.parser import Parser
@@ -26,9 +32,15 @@ KNOWN: tuple[Parser, ...] = (
     *claude_code.PARSERS,
     *cloudtrail.PARSERS,
     *http_cassettes.PARSERS,
+    *langfuse.PARSERS,
+    *langsmith.PARSERS,
     *mcp_messages.PARSERS,
     *openai_agents.PARSERS,
+    *otel_cloudwatch.PARSERS,
+    *otlp_json.PARSERS,
+    *otlp_protobuf.PARSERS,
     *provider_messages.PARSERS,
+    *span_dumps.PARSERS,
     *trajectories.PARSERS,
 )
 """Parsers of known formats, families in alphabetical order."""

@@ -19,6 +19,7 @@ import typer
 from typer.main import get_command
 
 from cli.commands import (
+    capture,
     checklist,
     custody,
     demo,
@@ -90,8 +91,8 @@ def main(
 
 
 for module in (
-    init, incident, inspect, ingest, evidence, checklist, custody, hold, retention, verify, sweep,
-    export, log, store, demo,
+    init, incident, inspect, ingest, capture, evidence, checklist, custody, hold, retention, verify,
+    sweep, export, log, store, demo,
 ):  # fmt: skip
     module.register(app)
 use_plain_help(app)
@@ -108,7 +109,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
 
 def execute(arguments: list[str]) -> int:
     """Run one command; returns its exit code."""
-    as_json = "--json" in arguments
+    # What stands behind "--" is a command's own.
+    as_json = "--json" in arguments[: [*arguments, "--"].index("--")]
     try:
         code = _program()(arguments, prog_name="evault", standalone_mode=False)
     except _Complaint as error:

@@ -117,7 +117,7 @@ class _Collection(Generic[K]):
             remarks=remarks,
             facts=reading.facts,
         )
-        kinds = self.kinds or reading.kinds
+        kinds = found.kinds or self.kinds or reading.kinds
         self.sink.claim(kept, kinds=kinds, description=description)
         self.collected.taken.append(Taken(description, kinds, kept.size))
 

@@ -30,6 +30,8 @@ class Found:
     modified_at: datetime | None
     obstacle: tuple[str, str] | None = None
     """Why it cannot be taken, as reason and detail; None if it can."""
+    kinds: tuple[str, ...] = ()
+    """What it is evidence of, where the source knows that better than any parser."""
 
 
 class Reader(Protocol):

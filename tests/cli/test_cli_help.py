@@ -14,6 +14,7 @@ import cli
 from cli.main import app
 
 ANSWERS = {
+    "capture": "capture",
     "checklist": "checklist",
     "custody": "custody",
     "evidence classify": "evidence-correct",

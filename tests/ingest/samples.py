@@ -44,6 +44,22 @@ MEMBERS = {
 }
 
 
+COMMAND = b"""{
+ "argv": ["kubectl", "get", "events"],
+ "ended_at": "2026-01-31T09:30:02Z",
+ "evault_command": 1,
+ "exit_code": 0,
+ "folder": "/home/ada",
+ "program": {"path": "/usr/bin/kubectl", "sha256": "%s", "size": 7},
+ "query": {"from": "2026-01-31T09:00:00Z", "source": "k8s", "system": "agent", "to": "2026-01-31T09:30:00Z"},
+ "signal": null,
+ "started_at": "2026-01-31T09:30:01Z",
+ "stderr": {"sha256": "%s", "size": 0},
+ "stdout": {"sha256": "%s", "size": 0}
+}
+""" % (b"0" * 64, b"1" * 64, b"1" * 64)  # noqa: E501
+
+
 def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """The members as a zip, the same bytes each time."""
     packed = io.BytesIO()
@@ -65,6 +81,7 @@ def tarred(members: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
 
 
 MADE: dict[str, dict[str, bytes]] = {
+    "command": {"run": COMMAND},
     "empty": {"nothing": b""},
     "json": {
         "lines": b'{"a": 1}\n{"b": [2, "\xc3\xa9"]}\n' * 9,

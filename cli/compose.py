@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from cli.config import CONFIG, RECORD_DAYS, HomeConfig, S3Config, read_config
 from cli.settings import Settings
 from ingest.parsers import GROUP, Parser, with_third_parties
+from ingest.source import Source
 from vault import layout
 from vault.adapters.database import Database, PostgresDatabase, SqliteDatabase, parse_url
 from vault.adapters.directory import DirectoryStore
@@ -298,6 +299,18 @@ def s3_adapter(name: str = "s3") -> ModuleType:
         raise UnavailableError(
             f"a store in S3 needs {error.name}; run: pip install 'evidence-vault[s3]'"
         ) from error
+
+
+def bucket_source(url: str, endpoint_url: str | None) -> Source:
+    """Evidence in a bucket, as `ingest.sources.s3` reads it. Raises `SourceUnreadableError`."""
+    try:
+        module = importlib.import_module("ingest.sources.s3")
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            f"reading a bucket needs {error.name}; run: pip install 'evidence-vault[s3]'"
+        ) from error
+    source: Source = module.S3Source(url, endpoint_url=endpoint_url)
+    return source
 
 
 def open_vault(settings: Settings) -> Vault:

@@ -168,7 +168,7 @@ def group_rows(sealed: Sequence[Sealed]) -> list[tuple[str, str, str, str]]:
             continue
         name = f"{folder.rpartition('/')[2]}/" if folder else "(top)"
         rows.append((exhibit_ranges([each.exhibit for each in group]), name, label, _merged(group)))
-        rows += [_single(each) for each in group if each.taken.description.remarks]
+        rows += [_single(each) for each in group if _notable(each)]
     return rows
 
 
@@ -193,8 +193,13 @@ def look_at(sealed: Sequence[Sealed]) -> list[str]:
         names = exhibit_ranges([each.exhibit for each in damaged])
         notes.append(f"{names}: {count_text(count, 'record')} could not be read.")
     for each in sealed:
-        notes += [f"{each.exhibit}: {remark}." for remark in each.taken.description.remarks]
+        notes += [f"{each.exhibit}: {remark}." for remark in _notable(each)]
     return notes
+
+
+def _notable(each: Sealed) -> list[str]:
+    """Remarks that say that something happened; a bucket's say what the object is."""
+    return [text for text in each.taken.description.remarks if not text.startswith("s3 ")]
 
 
 def _log_notes(logs: Sequence[Sealed]) -> list[str]:

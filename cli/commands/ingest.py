@@ -9,7 +9,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.options import AsJson
+from cli.compose import bucket_source
+from cli.options import AsJson, EndpointOption
 from cli.sealing import Wanted, answer_of, check_open, seal
 from cli.session import (
     UsageError,
@@ -21,10 +22,12 @@ from cli.session import (
 )
 from ingest.source import Found, Source, SourceUnreadableError
 from ingest.sources.files import FileSource
+from ingest.sources.git import GitSource
 from ingest.sources.joined import JoinedSource
 from ingest.sources.stream import StreamSource
 from verify.statement import Kind, check_kind
 
+S3 = "s3://"
 STDIN = "-"
 
 
@@ -36,13 +39,13 @@ def register(app: typer.Typer) -> None:
 def ingest(
     context: typer.Context,
     words: Annotated[
-        list[str],
+        Optional[list[str]],  # noqa: UP045
         typer.Argument(
             metavar="[INCIDENT] PATH...",
-            help="Files and folders; - is standard input. The incident may be left out while "
-            "only one is open.",
+            help="Files and folders, s3://bucket/prefix, or - for standard input. The incident "
+            "may be left out while only one is open.",
         ),
-    ],
+    ] = None,
     kind: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(
@@ -57,8 +60,9 @@ def ingest(
         typer.Option("--source", metavar="NAME", help="Where it came from."),
     ] = None,
     method: Annotated[
-        str, typer.Option("--method", metavar="TEXT", help="How it was obtained.")
-    ] = "files read by evault",
+        Optional[str],  # noqa: UP045
+        typer.Option("--method", metavar="TEXT", help="How it was obtained."),
+    ] = None,
     system: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--system", metavar="NAME", help="The affected system it speaks of."),
@@ -66,6 +70,19 @@ def ingest(
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="What standard input is called.")
     ] = "standard input",
+    git: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--git", metavar="REPO", help="Seal a revision of a git repository: see --rev."
+        ),
+    ] = None,
+    revision: Annotated[
+        str,
+        typer.Option(
+            "--rev", metavar="REV", help="The revision whose commit, tree and history are sealed."
+        ),
+    ] = "HEAD",
+    endpoint: EndpointOption = None,
     again: Annotated[
         bool, typer.Option("--again", help="Seal also what was sealed before, unchanged.")
     ] = False,
@@ -86,21 +103,23 @@ def ingest(
     Folders are walked in a fixed order; symbolic links are recorded, never followed. What could
     not be read is sealed as not captured, and makes exit code 1.
     """
-    given, rest = split_incident(words)
-    if not rest:
+    given, rest = split_incident(words or [])
+    if not rest and git is None:
         raise UsageError("name at least one file or folder to seal")
     kinds = tuple(check_kind(each.replace("-", "_")) for each in dict.fromkeys(kind or ()))
     with vault_of(context) as vault:
         incident = incident_or_only(vault, given, as_json=as_json)
         check_open(vault, incident, deposit)
-        where = _source_of(rest, name)
+        sources = _sources_of(rest, name, endpoint)
+        sources += [GitSource(git, revision)] if git is not None else []
+        where = JoinedSource(sources)
         found = _survey(where, rest)
         wanted = Wanted(
             host=settings_of(context).host,
             kinds=kinds,
             system=system,
             source=source,
-            method=method,
+            method=method or _method(rest, git),
             again=again,
             pack=pack,
             deposit=deposit,
@@ -109,15 +128,31 @@ def ingest(
         give(answer_of(vault, incident, outcome, system), as_json=as_json)
 
 
-def _source_of(words: Sequence[str], name: str) -> Source:
-    """Files and folders in one source, and standard input where it is named."""
+def _method(words: Sequence[str], git: Path | None) -> str:
+    """How it was obtained, where nobody said."""
+    told = [
+        ("git objects", git is not None),
+        ("objects of a bucket", any(word.startswith(S3) for word in words)),
+        ("standard input", STDIN in words),
+        ("files", any(word != STDIN and not word.startswith(S3) for word in words)),
+    ]
+    return f"{' and '.join(what for what, there in told if there)} read by evault"
+
+
+def _sources_of(words: Sequence[str], name: str, endpoint: str | None) -> list[Source]:
+    """Files and folders in one source, then buckets, then standard input."""
     if words.count(STDIN) > 1:
         raise UsageError("standard input comes only once")
-    paths = [Path(word) for word in words if word != STDIN]
+    buckets = [word for word in words if word.startswith(S3)]
+    paths = [Path(word) for word in words if word != STDIN and word not in buckets]
     sources: list[Source] = [FileSource(paths)] if paths else []
+    try:
+        sources += [bucket_source(word, endpoint) for word in buckets]
+    except SourceUnreadableError as error:
+        raise UsageError(str(error)) from error
     if STDIN in words:
         sources.append(StreamSource(sys.stdin.buffer, name=name, path=STDIN))
-    return JoinedSource(sources)
+    return sources
 
 
 def _survey(source: Source, words: Sequence[str]) -> list[Found]:

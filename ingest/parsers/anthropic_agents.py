@@ -26,8 +26,9 @@ from typing import Any, BinaryIO
 from ingest.parsers.bounded import counted, said
 from ingest.parsers.conversation import Conversation, Once
 from ingest.parsers.gathering import Gathered
-from ingest.parsers.parser import Confidence, Reading
-from ingest.parsers.records import RecordReader, shape_of
+from ingest.parsers.parser import HEAD_SIZE, Confidence, Reading
+from ingest.parsers.records import RecordReader, Shape, read_fully, shape_of
+from ingest.parsers.textlines import Replayed
 from ingest.parsers.times import Time
 from verify.facts import Config, Permission
 
@@ -36,6 +37,7 @@ _FIRST_RECORDS = 4
 _METHOD = re.compile(r"(?:[a-z]+\.)*sessions\.[a-z_.]+", re.ASCII)
 _EVENT = re.compile(r"(?:agent|session|span|user|system)\.[a-z_]+", re.ASCII)
 _MARK = re.compile(rb'"(?:[a-z]+\.)*sessions\.[a-z_.]+"|"(?:agent|session|span|user)\.[a-z_]+"')
+_CAPTURE = re.compile(rb'(?:\xef\xbb\xbf)?\s*\[\s*"')
 _MOST_OPEN = 10_000
 _DECISIONS = {"allow": "allowed", "ask": "asked", "deny": "denied"}
 _STATES = {"allow": "approved", "deny": "rejected"}
@@ -55,7 +57,7 @@ class ManagedAgentParser:
         del name
         if not _MARK.search(head) or shape_of(head, keys=_LIST) is None:
             return Confidence.NONE
-        reader = RecordReader.of_any_shape(io.BytesIO(head), keys=_LIST, resumes_at=_is_event)
+        reader = _reader(io.BytesIO(head))
         first = [value for _, value in islice(reader, _FIRST_RECORDS)]
         if any(_is_call(value) or _is_event(value) for value in first):
             return Confidence.CERTAIN
@@ -64,7 +66,7 @@ class ManagedAgentParser:
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every record; what is neither call nor event is a bad one."""
         del name
-        reader = RecordReader.of_any_shape(stream, keys=_LIST, resumes_at=_is_event)
+        reader = _reader(stream)
         tally = _Tally()
         for offset, value in reader:
             if _is_event(value):
@@ -79,6 +81,15 @@ class ManagedAgentParser:
             else:
                 reader.note_bad(offset, "no event of an agent")
         return tally.reading(self, reader)
+
+
+def _reader(stream: BinaryIO) -> RecordReader:
+    """A reader of records; a capture's line is a list, so that one line looks like a whole file."""
+    head = read_fully(stream, HEAD_SIZE)
+    source = Replayed(head, stream)
+    if _CAPTURE.match(head):
+        return RecordReader(source, shape=Shape.LINES)
+    return RecordReader.of_any_shape(source, keys=_LIST, resumes_at=_is_event)
 
 
 def _is_call(value: object) -> bool:

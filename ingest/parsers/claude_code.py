@@ -39,7 +39,9 @@ SESSION, STREAM = "claude-code", "claude-agent-sdk"
 LABELS = {SESSION: "Claude Code session", STREAM: "Claude Agent SDK stream"}
 
 _FIRST_RECORDS = 8
-_MARKS = tuple(re.compile(rb'"' + key + rb'"\s*:') for key in (b"type", b"uuid", b"sessionId"))
+_MARKS = tuple(
+    re.compile(rb'"' + key + rb'"\s*:') for key in (b"parentUuid", b"isSidechain", b"sessionId")
+)
 _LINE_KEYS = frozenset(("sessionId", "parentUuid", "leafUuid", "messageId", "permissionMode"))
 _EVENT_TYPES = frozenset(
     (
@@ -74,7 +76,8 @@ class ClaudeCodeParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where one of the first records is a line; likely where the first is too long."""
         del name
-        if b'"type"' not in head or shape_of(head) is None:
+        marked = b'"type"' in head or b'"sessionId"' in head
+        if not marked or shape_of(head) is None:
             return Confidence.NONE
         reader = RecordReader.of_any_shape(io.BytesIO(head))
         first = [value for _, value in islice(reader, _FIRST_RECORDS)]
@@ -119,7 +122,8 @@ def _is_line(value: object) -> bool:
 
 
 def _is_event(value: object) -> bool:
-    return isinstance(value, dict) and value.get("type") in _EVENT_TYPES
+    kind = value.get("type") if isinstance(value, dict) else None
+    return isinstance(kind, str) and kind in _EVENT_TYPES
 
 
 def _is_sure(value: object) -> bool:

@@ -236,7 +236,7 @@ class Traffic:
                 self.gathered.count_problem("connection", "that ended unexpectedly")
             return
         if not is_message(entry.message):
-            self.gathered.count_problem("message", "that is none of the protocol")
+            self.gathered.count_problem("message", "outside the protocol")
             return
         message = entry.message
         identity, method = said(message.get("id")), message.get("method")

@@ -97,6 +97,13 @@ class Requests(Gathered):
             if moment > actor.last:  # noqa: PLR1730
                 actor.last = moment
 
+    def acted(self, actor: Actor | None, time: Time | None) -> None:
+        """A principal acted, at a time that was taken already."""
+        if actor is not None and time is not None and time.zoned:
+            actor.count += 1
+            actor.first = min(actor.first, time.nanoseconds)
+            actor.last = max(actor.last, time.nanoseconds)
+
     def _slowly(self, when: object) -> int | None:
         time = self.time(when)
         if time is None or not time.zoned:

@@ -15,7 +15,7 @@ from pathlib import Path
 from verify.audit import BundleRecord, audit
 from verify.bundle import TRUST, Bundle, open_bundle
 from verify.errors import EvidenceError, MalformedError
-from verify.recompute import recompute_report
+from verify.recompute import ReadFacts, recompute_facts, recompute_report
 from verify.report import Report, failed_to_open, printable, render
 from verify.seen import join, read_seen
 from verify.trust import parse_trust
@@ -64,8 +64,9 @@ def audit_bundle(
     seen_files: Sequence[Path] = (),
     head: int | None = None,
     checklist: bool = False,
+    facts: ReadFacts | None = None,
 ) -> Report:
-    """Audit the bundle at a path.
+    """Audit the bundle at a path. `facts`, a reader of them, asks for their recomputation.
 
     Without a trust file the bundle's own copy is used, and the verdict is at most inconclusive.
     Raises `OSError` or `EvidenceError` where the question itself cannot be answered: a file that
@@ -90,7 +91,9 @@ def audit_bundle(
         seen = join([read_seen(each, trust) for each in seen_files]) if seen_files else None
         record = BundleRecord(bundle)
         report = audit(record, trust, trusted=given is not None, seen=seen, head=head)
-        return recompute_report(report, bundle, trust) if checklist else report
+        if checklist:
+            report = recompute_report(report, bundle, trust)
+        return recompute_facts(report, bundle, trust, facts) if facts else report
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -104,6 +104,14 @@ class Bundle:
             self._digests.setdefault(path, sha256_hex(data))
         return data
 
+    @contextmanager
+    def opened(self, path: str) -> Iterator[BinaryIO]:
+        """A file to be read in order; what is wrong with it raises `MalformedError`."""
+        if path not in self.files:
+            raise MalformedError(f"{path} is absent")
+        with _readable(path), self._container.open(self._base + path) as file:
+            yield file
+
     def digest(self, path: str) -> str:
         """SHA-256 of a file, computed once. Raises `MalformedError`."""
         known = self.known_digest(path)

@@ -33,6 +33,7 @@ class Step(StrEnum):
     EVIDENCE = "evidence"
     PAGES = "pages"
     CHECKLIST = "checklist"
+    FACTS = "facts"
     SEEN = "seen"
     WITNESS = "witness"
     TIME = "time"

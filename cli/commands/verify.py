@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, BinaryIO, Optional, cast
 
 import typer
 
-from cli.compose import TRUST, Vault, load_trust
+from cli.compose import TRUST, Vault, load_trust, parsers
 from cli.options import AsJson
 from cli.session import (
     Answer,
@@ -20,9 +20,13 @@ from cli.session import (
     split_incident,
     vault_of,
 )
+from ingest.parsers import HEAD_SIZE, read_facts
+from ingest.parsers.records import Replayed, read_fully
 from vault.record import StoreRecord
 from verify.__main__ import audit_bundle
 from verify.audit import audit
+from verify.facts import Facts
+from verify.recompute import ReadFacts
 from verify.report import Report, Verdict, render
 from verify.seen import join, read_seen
 from verify.statement import DEPTHS
@@ -71,6 +75,12 @@ def verify(
             "bytes reads every exhibit again (the default elsewhere).",
         ),
     ] = None,
+    facts: Annotated[
+        bool,
+        typer.Option(
+            "--facts", help="Read a bundle's evidence anew: do the signed facts come out again?"
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check that nothing was altered. Exit code 0 passed, 1 failed, 2 inconclusive."""
@@ -80,6 +90,8 @@ def verify(
     is_bundle = given is None and bool(rest) and not rest[0].startswith("EV-")
     if is_bundle:
         _check_bundle(rest, depth)
+    elif facts:
+        raise UsageError("--facts is for bundles; make one with: evault export")
     home = settings_of(context).home
     own = home / TRUST
     trust_file = trust or (own if own.is_file() else None)
@@ -88,7 +100,11 @@ def verify(
     try:
         if is_bundle:
             report = audit_bundle(
-                Path(rest[0]), trust_file=trust_file, seen_files=seen or [], head=head
+                Path(rest[0]),
+                trust_file=trust_file,
+                seen_files=seen or [],
+                head=head,
+                facts=_facts_reader() if facts else None,
             )
         else:
             with vault_of(context) as vault:
@@ -106,6 +122,18 @@ def verify(
     if trust is None and trust_file is not None:
         shown.append("  Judged by this vault's own trust file; a stranger needs it from you.")
     give(Answer(shown, report.to_json(), report.exit_code), as_json=as_json)
+
+
+def _facts_reader() -> ReadFacts:
+    """What reads facts here: the parsers of this installation."""
+    known = parsers()
+
+    def read(stream: BinaryIO, name: str) -> Facts:
+        head = read_fully(stream, HEAD_SIZE)
+        whole = cast("BinaryIO", Replayed(head, stream))
+        return read_facts(whole, head=head, name=name, parsers=known).facts
+
+    return read
 
 
 def _check_bundle(words: list[str], depth: str | None) -> None:

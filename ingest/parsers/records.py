@@ -245,9 +245,7 @@ class RecordReader:
         """A reader whose shape is what the first `HEAD_SIZE` bytes suggest."""
         head = read_fully(stream, HEAD_SIZE)
         shape = shape_of(head, keys=keys) or Shape.SEQUENCE
-        return cls(
-            _Replayed(head, stream), shape=shape, keys=keys, keep=keep, resumes_at=resumes_at
-        )
+        return cls(Replayed(head, stream), shape=shape, keys=keys, keep=keep, resumes_at=resumes_at)
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         if self._shape is Shape.LINES:
@@ -566,7 +564,7 @@ class _DamageError(Exception):
         self.skip = skip
 
 
-class _Replayed:
+class Replayed:
     """A stream from its start, although its head was read already."""
 
     def __init__(self, head: bytes, stream: ByteSource) -> None:

@@ -11,6 +11,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from made_git import BUNDLE, COMMIT, PACK, loose
+
 DATA = Path(__file__).parents[1] / "data"
 CUT = 64 << 10
 """Samples are read up to here, so that each damaged copy costs little."""
@@ -19,15 +21,26 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     "agentdojo": ("agentdojo/*",),
     "anthropic-managed-agent-events": ("anthropic-managed-agent-events/*",),
     "atif": ("atif/*",),
+    "bedrock-guardrail": ("bedrock-guardrail/*",),
     "claude-code": ("claude-code/*",),
     "cloudtrail": ("cloudtrail/*", "cloudtrail-zoneless/*"),
     "cloudtrail-digest": ("cloudtrail-digest/*",),
     "fast-agent": ("fast-agent/*",),
+    "garak": ("garak/*",),
     "gcp-audit": ("gcp-audit/*",),
+    "git": ("git-objects/*.bin", "git-objects/*.txt"),
+    "github-actions": ("github-actions/*",),
+    "github-webhook": ("github-webhooks/*",),
+    "guardduty": ("guardduty/*",),
+    "jira": ("jira/*",),
     "k8s-audit": ("k8s-audit/*",),
+    "kubernetes": ("argocd/*", "k8s-manifests/*", "k8s-rollout/*"),
     "langfuse": ("langfuse/*",),
     "langsmith": ("langsmith/*",),
+    "llm-config": ("llm-config/*",),
+    "macie": ("macie/*",),
     "mcp-jsonrpc": ("mcp-jsonrpc/*",),
+    "nemo-guardrails": ("nemo-guardrails/*",),
     "openai-agents-runstate": ("openai-agents-runstate/*",),
     "openai-agents-trace": ("openai-agents-trace/*",),
     "openinference": ("openinference/*",),
@@ -35,10 +48,16 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     "otel-genai-spans": ("otel-genai-spans/*",),
     "otlp-json": ("otlp-json/*",),
     "otlp-protobuf": ("otlp-protobuf/*",),
+    "pagerduty": ("pagerduty/*",),
+    "presidio": ("presidio/*",),
     "provider-messages": ("provider-messages/*",),
     "s3-access": ("s3-access/*",),
+    "sarif": ("sarif/*",),
+    "securityhub-asff": ("securityhub-asff/*",),
+    "servicenow": ("servicenow/*",),
     "swe-agent": ("swe-agent/*",),
     "tau-bench": ("tau-bench/*",),
+    "terraform-state": ("terraform-state/*",),
     "vcr-cassette": ("vcr-cassette/*",),
 }
 
@@ -84,9 +103,18 @@ def tarred(members: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
     return packed.getvalue()
 
 
+def bundle() -> bytes:
+    """The bundle of the worked example, packed so that all of it is below `CUT`."""
+    worked = DATA.parent / "golden" / "worked-example" / "bundle.zip"
+    with zipfile.ZipFile(worked) as archive:
+        return zipped({name: archive.read(name) for name in archive.namelist()})
+
+
 MADE: dict[str, dict[str, bytes]] = {
     "command": {"run": COMMAND},
     "empty": {"nothing": b""},
+    "evault-bundle": {"bundle.zip": bundle()},
+    "git": {"bundle": BUNDLE, "loose": loose("commit", COMMIT), "pack": PACK},
     "json": {
         "lines": b'{"a": 1}\n{"b": [2, "\xc3\xa9"]}\n' * 9,
         "list": b'[{"a": {"b": null}}, 2]\n',

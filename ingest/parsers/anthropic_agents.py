@@ -126,7 +126,7 @@ class _Tally:
         self.configured = False
         self.permitted = False
         self._agent: str | None = None
-        self._seen = Once()
+        self._seen = Once(self.gathered)
         self._tools: dict[str, str] = {}  # calls that a person was asked about, and their tools
         self._answers: dict[str, tuple[str, Time | None]] = {}
 

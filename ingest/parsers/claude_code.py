@@ -28,7 +28,7 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from ingest.parsers.bounded import counted, said
-from ingest.parsers.conversation import Conversation, Once
+from ingest.parsers.conversation import MOST_KNOWN, Conversation, Once
 from ingest.parsers.gathering import Gathered
 from ingest.parsers.parser import Confidence, Reading
 from ingest.parsers.records import RecordReader, shape_of
@@ -151,7 +151,8 @@ class _Tally:
         self.events = 0
         self.sidechain = 0
         self.spawned = 0
-        self._messages = Once()
+        self._configured: tuple[object, ...] = ()
+        self._messages = Once(self.gathered)
         self._tokens: dict[str, int] = {}
         self._tools: dict[str, str] = {}
         self._asked: dict[str, tuple[str, str | None]] = {}
@@ -170,8 +171,7 @@ class _Tally:
         gathered.record(line.get("uuid"))
         time = gathered.time(line.get("timestamp"))
         gathered.add("sessions", line.get("sessionId"))
-        self._configs(line.get("version"), line.get("cwd"), line.get("permissionMode"))
-        gathered.keep(Config("branch", said(line.get("gitBranch")) or ""))
+        self._configs(*map(line.get, ("version", "cwd", "permissionMode", "gitBranch")))
         if said(line.get("uuid")):
             if "timestamp" not in line:
                 gathered.count_problem("line", "without a time")
@@ -184,10 +184,18 @@ class _Tally:
             if refused and line.get("toolDenialKind", "user-rejected") == "user-rejected":
                 self._refused(message, time)
 
-    def _configs(self, version: object, directory: object, mode: object) -> None:
-        self.note_version(version)
-        self.gathered.keep(Config("directory", said(directory) or ""))
-        self.gathered.keep(Config("permission mode", said(mode) or ""))
+    def _configs(
+        self, version: object, directory: object, mode: object, branch: object = None
+    ) -> None:
+        configs = version, directory, mode, branch
+        if configs != self._configured:  # nearly every line has those of the line before
+            self._configured = configs
+            self.note_version(version)
+            self.gathered.keep(
+                Config("branch", said(branch) or ""),
+                Config("directory", said(directory) or ""),
+                Config("permission mode", said(mode) or ""),
+            )
 
     def _message(self, message: dict[str, Any], time: Time | None) -> None:
         identity, model = said(message.get("id")), message.get("model")
@@ -195,7 +203,7 @@ class _Tally:
             self.gathered.model(returned=model)
         usage = message.get("usage")
         tokens = usage.get("output_tokens") if isinstance(usage, dict) else None
-        if type(tokens) is int and 0 <= tokens < 1 << 53 and len(self._tokens) < 1 << 20:
+        if type(tokens) is int and 0 <= tokens < 1 << 53 and len(self._tokens) < MOST_KNOWN:
             name = identity or f"#{len(self._tokens)}"
             self._tokens[name] = max(tokens, self._tokens.get(name, 0))
         self.talk.begin()
@@ -299,7 +307,7 @@ class _Tally:
             counted(self.lines or self.events, "line" if self.lines else "event"),
             counted(self.talk.calls, "tool call"),
         ]
-        if self._tokens:
+        if 0 < len(self._tokens) < MOST_KNOWN:
             parts.append(counted(sum(self._tokens.values()), "output token"))
         if self.sidechain:
             parts.append(f"{self.sidechain:,} of subagents")

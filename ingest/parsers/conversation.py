@@ -34,9 +34,10 @@ _SPEAKERS = ("system", "developer", "user", "assistant", "model")
 
 
 class Once:
-    """Which texts came before; once there are too many, every further one is taken for new."""
+    """Which texts came before; when there are too many, every further one is taken for new."""
 
-    def __init__(self, most: int = MOST_KNOWN) -> None:
+    def __init__(self, gathered: Gathered, most: int = MOST_KNOWN) -> None:
+        self._gathered = gathered
         self._most = most
         self._seen: set[bytes] = set()
 
@@ -47,6 +48,8 @@ class Once:
             return False
         if len(self._seen) < self._most:
             self._seen.add(digest)
+        else:
+            self._gathered.problem(f"only the first {self._most:,} ids were told apart")
         return True
 
 
@@ -58,8 +61,8 @@ class Conversation:
 
     def __init__(self, gathered: Gathered) -> None:
         self._gathered = gathered
-        self._calls = Once()
-        self._results = Once()
+        self._calls = Once(gathered)
+        self._results = Once(gathered)
         self._told: Counter[str] = Counter()
         self.scope = ""
         self.spoken = False

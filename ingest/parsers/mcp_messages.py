@@ -218,8 +218,8 @@ class Traffic:
         self.copies = 0
         self.read = False
         self.parts: set[str] = set()
-        self._new = Once()
-        self._used = Once()
+        self._new = Once(self.gathered)
+        self._used = Once(self.gathered)
         self._connections: dict[str, int] = {}
         self._open: dict[tuple[str, str], str] = {}  # requests that wait, and their methods
         self._asked: dict[tuple[str, str], str] = {}  # questions that wait, and their words

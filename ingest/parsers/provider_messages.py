@@ -212,8 +212,8 @@ class Payloads:
         self.answers = 0
         self.events = 0
         self.filtered = 0
-        self._known = Once()
-        self._finished = Once()
+        self._known = Once(self.gathered)
+        self._finished = Once(self.gathered)
 
     def take_record(self, value: object, offset: int, damage: RecordReader | LineReader) -> None:
         """Take a record; what is no payload, and holds none, is a bad one."""

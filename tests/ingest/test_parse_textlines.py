@@ -7,6 +7,8 @@ import io
 import pytest
 
 from ingest.parsers.conversation import Once
+from ingest.parsers.gathering import Gathered
+from ingest.parsers.mcp_messages import McpParser
 from ingest.parsers.records import CHUNK_SIZE
 from ingest.parsers.textlines import EVENTS, LineReader, Replayed, event_data
 
@@ -61,7 +63,8 @@ def test_a_stream_is_read_from_its_start_again() -> None:
 
 
 def test_once_remembers_only_so_much() -> None:
-    once = Once(most=2)
+    gathered = Gathered()
+    once = Once(gathered, most=2)
     assert [once.new(text) for text in ("a", "b", "a", "c", "c", "b")] == [
         True,
         True,
@@ -70,3 +73,5 @@ def test_once_remembers_only_so_much() -> None:
         True,
         False,
     ]
+    facts = gathered.facts(McpParser())
+    assert facts.problems == ("only the first 2 ids were told apart",)

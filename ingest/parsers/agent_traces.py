@@ -148,33 +148,22 @@ class Tally:
             if role == "tool":
                 self._event_of_tool(name, more)
             elif isinstance(name, str):
-                self._event(name, time or span.start, more, more, span.trace, span.scope)
+                record = LogRecord(
+                    span.trace, span.identity, time or span.start, name, more, more, span.scope
+                )
+                self._event(name, record)
 
     def log(self, record: LogRecord) -> None:
         """Take a log record."""
         self.logs += 1
         self.gathered.record()
         self.gathered.add("traces", record.trace)
-        attributes, name, body = record.attributes, record.name, record.body
-        if attributes.keys() & COMMON:
-            self._common(attributes, record.time)
-        if isinstance(name, str) and name:
-            self._event(name, record.time, attributes, body, record.trace, record.scope)
-            if name != record.scope and not name.startswith("gen_ai."):
-                self.gathered.add("actions", name)
-        if isinstance(body, dict) and ("input" in body or "output" in body):
-            self._conversation(record, body)
-
-    def _conversation(self, record: LogRecord, body: Attributes) -> None:
-        """Take a body in which ADOT gathers the messages of one span."""
-        encoded = is_encoded(record.attributes, record.scope)
-        sent = read_messages(body.get("input"), encoded=encoded)
-        answered = read_messages(body.get("output"), encoded=encoded)
-        if sent.content or answered.content:
-            self.agentic = True
-            self.gathered.add("runs", record.trace)
-        self._history(sent, record.trace)
-        self._answer(answered, record.trace, record.time)
+        if record.attributes.keys() & COMMON:
+            self._common(record.attributes, record.time)
+        name = record.name
+        self._event(name if isinstance(name, str) else "", record)
+        if name != record.scope and not str(name).startswith("gen_ai."):
+            self.gathered.add("actions", name)
 
     def finding(
         self, detector: object, label: object, score: object = None, time: Time | None = None
@@ -239,9 +228,11 @@ class Tally:
         returned = [attributes[key] for key in RETURNED if key in attributes]
         if response := parsed(attributes.get("gcp.vertex.agent.llm_response")):
             returned.append(response.get("model_version"))
-        if not requested and not returned and (name := said(attributes.get("llm.model_name"))):
-            answered = role == "model" and returned_model(attributes.get("output.value")) == name
-            (returned if answered else requested).append(name)
+        if role == "model" and not returned and "output.value" in attributes:
+            returned.append(returned_model(attributes["output.value"]))
+        name = attributes.get("llm.model_name")
+        if not requested and name is not None and name not in returned:
+            requested.append(name)
         for name in requested[:1]:
             self.gathered.model(requested=name)
             self._requested = True
@@ -279,6 +270,9 @@ class Tally:
                 self.gathered.keep(Config("tool", tool))
 
     def _tool(self, span: Span) -> None:
+        name = _first(span.attributes, TOOL_NAMES)
+        if name is None and isinstance(span.name, str) and span.name.startswith("handoff to "):
+            return  # of the OpenAI Agents SDK: the model's answer shows the tool it called
         self._tool_spans += 1
         self._run(span, "tool")
 
@@ -290,13 +284,11 @@ class Tally:
         attributes = span.attributes
         self._arguments = self._arguments or any_says(attributes, ARGUMENTS)
         self._results = self._results or any_says(attributes, RESULTS)
-        name = next((attributes[key] for key in TOOL_NAMES if key in attributes), span.name)
-        identity = next((attributes[key] for key in CALL_IDS if key in attributes), None)
         self.calls.span(
-            name,
+            _first(attributes, TOOL_NAMES) or span.name,
             trace=span.trace,
             span=span.identity,
-            identity=identity,
+            identity=_first(attributes, CALL_IDS),
             ended=span.ended,
             time=span.start or span.end,
             side=side,
@@ -347,64 +339,68 @@ class Tally:
         *,
         with_id_only: bool = False,
     ) -> None:
-        """Take what a model answered. A wrapping span repeats it: hence `with_id_only`."""
+        """Take what a model answered. A wrapping span repeats it later: hence `with_id_only`."""
         if found.content:
             self._mark(trace, _SAID)
         for identity, name in found.calls:
-            if not with_id_only or said(identity):
+            if not with_id_only:
                 self.calls.asked(name, trace=trace, identity=identity, time=time)
+            elif said(identity):
+                self.calls.asked(name, trace=trace, identity=identity)
         for identity, _ in found.results:
             self._results = True
             self.calls.answered(identity, trace=trace)
 
     # Events, on spans or as log records.
 
-    def _event(
-        self,
-        name: str,
-        time: Time | None,
-        attributes: Attributes,
-        body: object,
-        trace: str | None,
-        scope: object,
-    ) -> None:
+    def _event(self, name: str, record: LogRecord) -> None:
+        attributes, body, trace = record.attributes, record.body, record.trace
         if name == "gen_ai.client.inference.operation.details":
             self.agentic = True
             self._models(attributes, "model")
             self._mark(trace, _MODEL)
             self._history(read_messages(attributes.get("gen_ai.input.messages")), trace)
-            self._answer(read_messages(attributes.get("gen_ai.output.messages")), trace, time)
+            answered = read_messages(attributes.get("gen_ai.output.messages"))
+            self._answer(answered, trace, record.time)
         elif name == "gen_ai.evaluation.result":
-            self._evaluations(attributes, time)
+            self._evaluations(attributes, record.time)
         elif name in MESSAGE_EVENTS:
-            self._message(name, time, attributes, body, trace, scope)
+            self._message(name, record)
         elif name in _CONTENT_EVENTS and any_says(attributes, CONTENT):
             self._mark(trace, _SAID)
+        elif isinstance(body, dict) and ("input" in body or "output" in body):
+            self._conversation(record, body)
 
-    def _message(
-        self,
-        name: str,
-        time: Time | None,
-        attributes: Attributes,
-        body: object,
-        trace: str | None,
-        scope: object,
-    ) -> None:
+    def _message(self, name: str, record: LogRecord) -> None:
+        """Take an event that is one message."""
+        attributes, body = record.attributes, record.body
         self.agentic = True
         self._models(attributes, "model")
-        self.gathered.add("runs", trace)
+        self.gathered.add("runs", record.trace)
         if says(attributes.get("gen_ai.event.content")):
             body = attributes["gen_ai.event.content"]
-        found = read_messages(body, encoded=is_encoded(attributes, scope))
+        found = read_messages(body, encoded=is_encoded(attributes, record.scope))
         if name == "gen_ai.choice":
-            self._answer(found, trace, time)
+            self._answer(found, record.trace, record.time)
             return
         if name == "gen_ai.tool.message":
             body = parse_embedded(body) if isinstance(body, str) else body
             identity = body.get("id") if isinstance(body, dict) else None
             if identity is not None:
                 found.results.append((identity, None))
-        self._history(found, trace)
+        self._history(found, record.trace)
+
+    def _conversation(self, record: LogRecord, body: Attributes) -> None:
+        """Take a body in which ADOT gathers the messages of one span, its calls under `output`."""
+        encoded = is_encoded(record.attributes, record.scope)
+        sent = read_messages(body.get("input"), encoded=encoded)
+        answered = read_messages(body.get("output"), encoded=encoded)
+        if sent.content or answered.content:
+            self.agentic = True
+            self.gathered.add("runs", record.trace)
+        sent.calls.clear()
+        self._history(sent, record.trace)
+        self._answer(answered, record.trace, record.time, with_id_only=True)
 
     def _event_of_tool(self, name: object, attributes: Attributes) -> None:
         """Strands writes a tool's arguments and result as events of its span."""
@@ -509,3 +505,8 @@ class Tally:
         elif lacking:
             parts[-1] += "; prompts not captured"
         return ", ".join(parts)
+
+
+def _first(attributes: Attributes, keys: Iterable[str]) -> object:
+    """The first of these attributes that says something."""
+    return next((value for key in keys if said(value := attributes.get(key))), None)

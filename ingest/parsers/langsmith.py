@@ -139,6 +139,12 @@ class _Batch:
             ),
             again=again,
         )
+        if kind == "tool":
+            # Whose call it ran may be known from its answer only, so it names no span.
+            for holder in (_member(run, "inputs"), *_answers(get("outputs"))):
+                if called := said(holder.get("tool_call_id")):
+                    tally.calls.repeated(get("name"), trace=trace, identity=called)
+                    tally.calls.answered(called, trace=trace)
         below = get("child_runs")
         for child in below if isinstance(below, list) and depth < _DEEPEST else ():
             if _is_run(child):
@@ -171,9 +177,6 @@ def _attributes(
         attributes["gen_ai.tool.name"] = run.get("name")
         attributes["gen_ai.tool.call.arguments"] = inputs
         attributes["gen_ai.tool.call.result"] = outputs
-        for holder in (inputs, outputs, _member(outputs, "output")):
-            if isinstance(holder, dict) and said(holder.get("tool_call_id")):
-                attributes["gen_ai.tool.call.id"] = holder["tool_call_id"]
     elif kind == "llm" or (not kind and answered):
         if not again:
             asked = inputs.get("model") or metadata.get("ls_model_name")
@@ -185,6 +188,11 @@ def _attributes(
     else:
         attributes["input.value"], attributes["output.value"] = inputs, outputs
     return attributes
+
+
+def _answers(outputs: object) -> Iterator[dict[str, Any]]:
+    if isinstance(outputs, dict):
+        yield from (outputs, _member(outputs, "output"))
 
 
 def _member(value: object, key: str) -> dict[str, Any]:

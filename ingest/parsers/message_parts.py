@@ -26,7 +26,7 @@ _RESULTS = frozenset(
 _DEEPEST = 8
 _MEMBERS = (
     "message", "parts", "content", "contents", "output", "tool.result", "choices", "generations",
-    "kwargs",
+    "kwargs", "messages", "inputs", "outputs",
 )  # fmt: skip
 
 Reference = tuple[object, object]
@@ -46,7 +46,8 @@ class Messages:
 def read_messages(value: object, *, encoded: bool = False) -> Messages:
     """Read a message, a list of them, or their JSON text.
 
-    `encoded` says that contents which are texts hold their blocks as JSON, as Strands writes them.
+    `encoded` says that a content which is a text holds blocks or messages as JSON, as Strands and
+    LangChain write them.
     """
     found = Messages()
     if isinstance(value, str):
@@ -103,8 +104,8 @@ def _tool_calls(message: dict[str, Any], found: Messages) -> None:
 
 def _content(value: object, found: Messages, encoded: bool, depth: int) -> None:
     if isinstance(value, str):
-        blocks = parse_embedded(value) if encoded and value.startswith("[") else None
-        if isinstance(blocks, list):
+        blocks = parse_embedded(value) if encoded and value.startswith(("[", "{")) else None
+        if isinstance(blocks, (list, dict)):
             _content(blocks, found, False, depth)
         elif says(value):
             found.content = True
@@ -115,7 +116,7 @@ def _content(value: object, found: Messages, encoded: bool, depth: int) -> None:
         for each in value:
             if isinstance(each, (dict, list)):
                 _content(each, found, encoded, depth + 1)
-            elif says(each):
+            elif isinstance(each, str) and says(each):
                 found.content = True
 
 

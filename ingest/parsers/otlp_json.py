@@ -48,14 +48,17 @@ class OtlpJsonParser:
     whole = True
 
     def detect(self, head: bytes, name: str) -> Confidence:
-        """Certain where a resource with its scopes can be read; they are often longer than that."""
+        """Certain where a resource with its scopes can be read, likely where only parts can be."""
         del name
-        if not _MARK.search(head) or shape_of(head, keys=_KEYS) is None:
+        shape = shape_of(head, keys=_KEYS) if _MARK.search(head) else None
+        if shape is None:
             return Confidence.NONE
         first = [value for _, value in islice(_reader(io.BytesIO(head)), _FIRST_RECORDS)]
         if any(_is_export(value) or _is_resource(value) for value in first):
             return Confidence.CERTAIN
-        return Confidence.NONE if first else Confidence.LIKELY
+        # A resource is often longer than the head, or damaged there.
+        partial = not first or (shape is Shape.KEYED and any(map(_is_part, first)))
+        return Confidence.LIKELY if partial else Confidence.NONE
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every span and log record."""

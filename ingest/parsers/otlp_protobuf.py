@@ -142,25 +142,24 @@ class _Walk:
     def _message(self, end: int | None, first: Any, second: Any) -> Iterator[bool]:
         """Walk through a message whose fields 1 and 2 are messages, and skip all others."""
         wire = self._wire
-        while (end is None or wire.position < end) and not wire.at_end:
+        last = wire.position + _LARGEST if end is None else end
+        while wire.position < last and not wire.at_end:
+            wire.ahead(_LONGEST_START)
+            begin = wire.position
             key = wire.varint()
             if not 8 <= key <= _MOST_KEY or (end is None and key != _FIRST):
                 raise WireError
-            if key not in (_FIRST, _SECOND):
-                wire.skip_field(key & 7)
-                if end is not None and wire.position > end:
-                    raise WireError
+            take = first if key == _FIRST else second if key == _SECOND else None
+            if take is None:
+                wire.skip_field(key & 7, last)
                 continue
             offset = wire.position
-            inner = wire.varint()
-            inner += wire.position
-            if inner > (_LARGEST if end is None else end):
+            size = wire.varint()
+            if wire.position + size > last:
+                # A record may start right here, in what another length cut short.
+                wire.back(wire.position - begin)
                 raise WireError
-            take = first if key == _FIRST else second
-            if take is None:
-                wire.skip(inner - wire.position)
-            else:
-                yield from take(offset, inner)
+            yield from take(offset, wire.position + size)
         if end is not None and wire.position < end:
             raise WireEnd
 
@@ -215,6 +214,10 @@ class _Walk:
                 self._take(data)
             except WireError:
                 self.damage.note_bad(offset, _NO_RECORD)
+                if _RECORD.search(data, 1):
+                    # Its length swallowed the start of others: it is no longer to be trusted.
+                    self._wire.back(len(data))
+                    raise
             else:
                 yield True
 

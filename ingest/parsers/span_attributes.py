@@ -245,6 +245,9 @@ _EVALUATION = re.compile(
     r"(?:\.(?:evaluation|annotation))?\.(name|label|score)",
     re.ASCII,
 )
+_ENCODING = re.compile(
+    r"strands\.|(?:opentelemetry|openinference)\.instrumentation\.langchain", re.ASCII
+)
 _SMALL = 4096
 _TOOLS = re.compile("tool|unction")
 _ANSWERS = ("llm.output_messages.", "gen_ai.completion.")
@@ -266,6 +269,9 @@ def role_of(attributes: Attributes) -> Role | None:
         return _TRACELOOP[kind]
     if "llm.request.type" in attributes:
         return "embedding" if attributes["llm.request.type"] == "embedding" else "model"
+    kind = attributes.get("aws.genai.span_kind")
+    if isinstance(kind, str) and kind in _OPEN_INFERENCE:
+        return _OPEN_INFERENCE[kind]
     for key, role in _HINTS:
         if key in attributes:
             return role
@@ -343,8 +349,8 @@ def evaluations_of(attributes: Attributes) -> list[tuple[object, object, object]
 
 
 def is_encoded(attributes: Attributes, scope: object) -> bool:
-    """Whether contents hold their blocks as JSON texts: so only Strands writes them."""
-    return (isinstance(scope, str) and scope.startswith("strands.")) or (
+    """Whether contents hold messages as JSON texts: so only some libraries write them."""
+    return (isinstance(scope, str) and _ENCODING.match(scope) is not None) or (
         attributes.get("gen_ai.system") == "strands-agents"
     )
 

@@ -3,8 +3,8 @@
     {"trace_id", "span_id", "parent_span_id", "name", "start_time", "end_time", "attributes": {…},
      "scope": {"name"}, "status": {"code"}, "span_events": [{"event_name", "timestamp", …}]}
 
-This is what test suites and evaluation tools keep of a run: a list of such objects, or one on each
-line. Times are nanoseconds as whole numbers, or texts. No I/O.
+This is what test suites and evaluation tools keep of a run: a list of such objects, also under
+`spans`, or one on each line. Times are nanoseconds as whole numbers, or texts. No I/O.
 
 OpenInference writes lists as one attribute for each value (`llm.output_messages.0.message.role`)
 and has spans of its own for guardrails, evaluators and retrievers. `tool.parameters` is a schema by
@@ -26,7 +26,8 @@ from ingest.parsers.span_attributes import Event, Span, hexadecimal
 
 _MARK = re.compile(rb'"(trace_id|span_id|parent_span_id|start_time|attributes)"\s*:')
 _ENOUGH_MARKS = 4
-_OPEN_INFERENCE = b'"openinference.span.kind"'
+_KEYS = ("spans",)
+_OPEN_INFERENCE = re.compile(rb'"openinference\.(?:span\.kind|instrumentation[.\w]*)"')
 _FIRST_RECORDS = 4
 _ERRORS = ("ERROR", "StatusCode.ERROR", "STATUS_CODE_ERROR", 2)
 
@@ -43,18 +44,22 @@ class SpanDumpParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where one of the first records is such a span."""
         del name
-        return Confidence.NONE if _OPEN_INFERENCE in head else _detect(head)
+        return Confidence.NONE if _OPEN_INFERENCE.search(head) else _detect(head)
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every span; what is none is a bad record."""
         del name
-        reader = RecordReader.of_any_shape(stream, resumes_at=_is_span)
+        reader = RecordReader.of_any_shape(
+            stream, keys=_KEYS, keep=("session_id",), resumes_at=_is_span
+        )
         tally = Tally()
         for offset, value in reader:
             if _is_span(value):
                 _take(value, tally)
             else:
                 reader.note_bad(offset, "not a span")
+        for document in reader.documents:
+            tally.gathered.add("sessions", document.get("session_id"))
         return tally.reading(self, self._label, reader)
 
 
@@ -65,16 +70,16 @@ class OpenInferenceParser(SpanDumpParser):
     _label = "OpenInference spans"
 
     def detect(self, head: bytes, name: str) -> Confidence:
-        """Certain where one of the first records is a span, and some span says its kind."""
+        """Certain where one of the first records is a span, and some span is of OpenInference."""
         del name
-        return _detect(head) if _OPEN_INFERENCE in head else Confidence.NONE
+        return _detect(head) if _OPEN_INFERENCE.search(head) else Confidence.NONE
 
 
 def _detect(head: bytes) -> Confidence:
     marks = {match[1] for match in _MARK.finditer(head)}
-    if len(marks) < _ENOUGH_MARKS or shape_of(head) is None:
+    if len(marks) < _ENOUGH_MARKS or shape_of(head, keys=_KEYS) is None:
         return Confidence.NONE
-    reader = RecordReader.of_any_shape(io.BytesIO(head), resumes_at=_is_span)
+    reader = RecordReader.of_any_shape(io.BytesIO(head), keys=_KEYS, resumes_at=_is_span)
     first = [value for _, value in islice(reader, _FIRST_RECORDS)]
     if any(map(_is_span, first)):
         return Confidence.CERTAIN
@@ -118,11 +123,16 @@ def _take(value: dict[str, Any], tally: Tally) -> None:
 def _events(events: object, tally: Tally) -> Iterator[Event]:
     for event in events if isinstance(events, list) else ():
         if isinstance(event, dict):
-            attributes = event.get("attributes")
+            parts = (event.get("attributes"), event.get("body"))
             yield (
                 event.get("event_name", event.get("name")),
                 tally.gathered.time(event.get("timestamp")),
-                attributes if isinstance(attributes, dict) else {},
+                {
+                    key: value
+                    for part in parts
+                    if isinstance(part, dict)
+                    for key, value in part.items()
+                },
             )
 
 

@@ -142,6 +142,11 @@ class Wire:
             raise WireEnd
         return data
 
+    def back(self, size: int) -> None:
+        """Move back over what was taken last."""
+        assert size <= self._at
+        self._at -= size
+
     def skip(self, size: int) -> None:
         """Move on. Raises `WireEnd`."""
         while size > 0:
@@ -163,16 +168,14 @@ class Wire:
         self._at += length
         return value
 
-    def skip_field(self, kind: int) -> None:
-        """Move past the value of a field of this wire type. Raises `WireError` and `WireEnd`."""
+    def skip_field(self, kind: int, end: int) -> None:
+        """Move past the value of a field that ends by `end`. Raises `WireError` and `WireEnd`."""
+        size = self.varint() if kind in (VARINT, BYTES) else _SIZES.get(kind, -1)
         if kind == VARINT:
-            self.varint()
-        elif kind == BYTES:
-            self.skip(self.varint())
-        elif kind in _SIZES:
-            self.skip(_SIZES[kind])
-        else:
+            size = 0
+        if size < 0 or self.position + size > end:
             raise WireError
+        self.skip(size)
 
 
 class WireDamage:

@@ -9,6 +9,7 @@ from ingest.parsers import (
     agentdojo,
     anthropic_agents,
     archives,
+    auditd,
     aws_findings,
     bedrock_guardrail,
     claude_code,
@@ -30,12 +31,15 @@ from ingest.parsers import (
     langsmith,
     llm_config,
     mcp_messages,
+    microsoft,
     nemo_guardrails,
+    ocsf,
     openai_agents,
     otel_cloudwatch,
     otlp_json,
     otlp_protobuf,
     pagerduty,
+    postgresql,
     presidio,
     provider_messages,
     s3_access,
@@ -44,12 +48,14 @@ from ingest.parsers import (
     span_dumps,
     terraform_state,
     trajectories,
+    web_access,
 )
 from ingest.parsers.parser import Parser
 
 KNOWN: tuple[Parser, ...] = (
     *agentdojo.PARSERS,
     *anthropic_agents.PARSERS,
+    *auditd.PARSERS,
     *aws_findings.PARSERS,
     *bedrock_guardrail.PARSERS,
     *claude_code.PARSERS,
@@ -70,12 +76,15 @@ KNOWN: tuple[Parser, ...] = (
     *langsmith.PARSERS,
     *llm_config.PARSERS,
     *mcp_messages.PARSERS,
+    *microsoft.PARSERS,
     *nemo_guardrails.PARSERS,
+    *ocsf.PARSERS,
     *openai_agents.PARSERS,
     *otel_cloudwatch.PARSERS,
     *otlp_json.PARSERS,
     *otlp_protobuf.PARSERS,
     *pagerduty.PARSERS,
+    *postgresql.PARSERS,
     *presidio.PARSERS,
     *provider_messages.PARSERS,
     *s3_access.PARSERS,
@@ -84,6 +93,7 @@ KNOWN: tuple[Parser, ...] = (
     *span_dumps.PARSERS,
     *terraform_state.PARSERS,
     *trajectories.PARSERS,
+    *web_access.PARSERS,
 )
 """Parsers of known formats, families in alphabetical order."""
 

@@ -21,10 +21,13 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     "agentdojo": ("agentdojo/*",),
     "anthropic-managed-agent-events": ("anthropic-managed-agent-events/*",),
     "atif": ("atif/*",),
+    "auditd": ("auditd/*",),
+    "azure-activity": ("azure-activity/*",),
     "bedrock-guardrail": ("bedrock-guardrail/*",),
     "claude-code": ("claude-code/*",),
     "cloudtrail": ("cloudtrail/*", "cloudtrail-zoneless/*"),
     "cloudtrail-digest": ("cloudtrail-digest/*",),
+    "entra-signin": ("entra-signin/*",),
     "fast-agent": ("fast-agent/*",),
     "garak": ("garak/*",),
     "gcp-audit": ("gcp-audit/*",),
@@ -41,6 +44,8 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     "macie": ("macie/*",),
     "mcp-jsonrpc": ("mcp-jsonrpc/*",),
     "nemo-guardrails": ("nemo-guardrails/*",),
+    "o365-audit": ("o365-audit/*",),
+    "ocsf": ("ocsf/*",),
     "openai-agents-runstate": ("openai-agents-runstate/*",),
     "openai-agents-trace": ("openai-agents-trace/*",),
     "openinference": ("openinference/*",),
@@ -49,6 +54,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     "otlp-json": ("otlp-json/*",),
     "otlp-protobuf": ("otlp-protobuf/*",),
     "pagerduty": ("pagerduty/*",),
+    "postgresql": ("pgaudit/*",),
     "presidio": ("presidio/*",),
     "provider-messages": ("provider-messages/*",),
     "s3-access": ("s3-access/*",),
@@ -59,6 +65,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     "tau-bench": ("tau-bench/*",),
     "terraform-state": ("terraform-state/*",),
     "vcr-cassette": ("vcr-cassette/*",),
+    "web-access": ("web-access/*",),
 }
 
 MEMBERS = {

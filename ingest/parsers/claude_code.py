@@ -42,6 +42,7 @@ _FIRST_RECORDS = 8
 _MARKS = tuple(
     re.compile(rb'"' + key + rb'"\s*:') for key in (b"parentUuid", b"isSidechain", b"sessionId")
 )
+_ANY = (b'"sessionId"', b'"leafUuid"', b'"session_id"', b'"parent_tool_use_id"', b'"control_')
 _LINE_KEYS = frozenset(("sessionId", "parentUuid", "leafUuid", "messageId", "permissionMode"))
 _EVENT_TYPES = frozenset(
     (
@@ -76,8 +77,7 @@ class ClaudeCodeParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where one of the first records is a line; likely where the first is too long."""
         del name
-        marked = b'"type"' in head or b'"sessionId"' in head
-        if not marked or shape_of(head) is None:
+        if not any(mark in head for mark in _ANY) or shape_of(head) is None:
             return Confidence.NONE
         reader = RecordReader.of_any_shape(io.BytesIO(head))
         first = [value for _, value in islice(reader, _FIRST_RECORDS)]

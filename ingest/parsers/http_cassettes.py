@@ -62,7 +62,7 @@ class CassetteParser:
         del name
         if _YAML.match(head) and _FIRST_YAML.search(head):
             return Confidence.CERTAIN
-        if shape_of(head, keys=_LIST) is not Shape.KEYED:
+        if b'"interactions"' not in head or shape_of(head, keys=_LIST) is not Shape.KEYED:
             return Confidence.NONE
         reader = RecordReader(io.BytesIO(head), shape=Shape.KEYED, keys=_LIST)
         first = [value for _, value in islice(reader, 1)]

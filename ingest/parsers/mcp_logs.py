@@ -32,6 +32,7 @@ _OF_MCP = re.compile(
     r"|disconnected)|Initializing server|Attempting to connect to MCP server"
     r"|Connected to MCP server"
 )
+_ANY = re.compile(rb"Message from (?:client|server):|(?:MCP|Initializing) server|\] Server ")
 _CUT_ANSWER = re.compile(
     r'\s*\{\s*"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*(\d{1,18}|"[^"\\]{1,200}")\s*,'
     r'\s*"(?:result|error)"',
@@ -56,6 +57,8 @@ class Entry:
 
 def is_log(head: bytes) -> int:
     """How surely a text is such a log: 2 if it starts as one, 1 if it has several messages."""
+    if not _ANY.search(head):
+        return 0
     messages = 0
     first: bool | None = None
     for line in head.decode("utf-8", "replace").removeprefix("\ufeff").split("\n")[:2000]:

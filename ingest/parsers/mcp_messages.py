@@ -61,6 +61,8 @@ class McpParser:
         del name
         if log := is_log(head):
             return Confidence.CERTAIN if log > 1 else Confidence.LIKELY
+        if not EVENTS.match(head) and not _may_be(head):
+            return Confidence.NONE
         values = [value for value in _first_values(head) if value is not None]
         messages = [each for value in values for each in _messages(value)]
         if any(_is_sure(each) for each in messages):
@@ -110,6 +112,13 @@ class McpParser:
                 traffic.take_part(part, message)
             else:
                 damage.note_bad(offset, "no message")
+
+
+def _may_be(head: bytes) -> bool:
+    """Whether the bytes have the words of a message, or all the keys of a part."""
+    return _MARK.search(head) is not None or any(
+        all(f'"{key}"'.encode() in head for key in needed) for _, needed, _ in _PARTS
+    )
 
 
 def _first_values(head: bytes) -> list[Any]:

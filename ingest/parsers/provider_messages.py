@@ -67,6 +67,15 @@ _RESPONSES_ONLY = frozenset(
 _MARKS = tuple(re.compile(rb'"' + key + rb'"\s*:\s*' + after) for key, after in (
     (b"model", rb'"'), (b"role", rb'"'),
 ))  # fmt: skip
+_ANY = (
+    b'"chat.completion',
+    b'"content_block',
+    b'"input"',
+    b'"message_',
+    b'"messages"',
+    b'"response',
+    b'"stop_reason"',
+)
 _LISTS = ("messages", "input", "output", "choices", "content")
 _ANTHROPIC_EVENTS = {
     "message_start": "message",
@@ -99,7 +108,7 @@ class ProviderParser:
             events = (parse_embedded(text) for _, text in event_data(LineReader(io.BytesIO(head))))
             found = any(api_of(value) for value in islice(events, _FIRST_RECORDS))
             return Confidence.CERTAIN if found else Confidence.NONE
-        if shape_of(head) is None:
+        if not any(mark in head for mark in _ANY) or shape_of(head) is None:
             return Confidence.NONE
         reader = RecordReader.of_any_shape(io.BytesIO(head))
         first = [value for _, value in islice(reader, _FIRST_RECORDS)]

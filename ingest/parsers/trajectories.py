@@ -61,14 +61,13 @@ class _RunParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where the first record is a run; likely where it goes on beyond the head."""
         del name
-        if shape_of(head) is None:
+        if not all(re.search(mark, head) for mark in self.marks) or shape_of(head) is None:
             return Confidence.NONE
         reader = RecordReader.of_any_shape(io.BytesIO(head))
         first = [value for _, value in islice(reader, 1)]
         if any(map(self.is_run, first)):
             return Confidence.CERTAIN
-        likely = not first and all(re.search(mark, head) for mark in self.marks)
-        return Confidence.LIKELY if likely else Confidence.NONE
+        return Confidence.NONE if first else Confidence.LIKELY
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every run; what is none is a bad record."""
@@ -108,7 +107,7 @@ class TauBenchParser(_RunParser):
 
     name = "tau-bench"
     label = "tau-bench runs"
-    marks = (rb'"task_id"\s*:', rb'"traj"\s*:\s*\[|"reward_info"\s*:')
+    marks = (rb'"task_id"\s*:', rb'"reward"\s*:', rb'"traj"\s*:\s*\[|"reward_info"\s*:')
 
     def is_run(self, value: object) -> bool:
         """A task, a trial, and the messages."""

@@ -49,7 +49,7 @@ class ManagedAgentParser:
 
     name = "anthropic-managed-agent-events"
     version = 1
-    kinds = ("prompt", "tool_trace", "approval", "model_config", "permission_grant")
+    kinds = ("prompt", "tool_trace", "approval", "model_config", "permission_grant", "other")
     whole = True
 
     def detect(self, head: bytes, name: str) -> Confidence:
@@ -252,7 +252,7 @@ class _Tally:
         self.gathered.add("not_captured", "returned model")
         shown = (
             ("prompt", self.talk.spoken),
-            ("tool_trace", bool(self.talk.calls) or not self.configured),
+            ("tool_trace", bool(self.talk.calls)),
             ("approval", bool(self.talk.approvals)),
             ("model_config", self.configured),
             ("permission_grant", self.permitted),
@@ -263,7 +263,7 @@ class _Tally:
             parts.append(f"{self.asked:,} held for approval, {rejected:,} rejected")
         return Reading(
             self.gathered.facts(parser, damage=damage),
-            tuple(kind for kind, there in shown if there),
+            tuple(kind for kind, there in shown if there) or ("other",),
             "Anthropic managed agent events",
             ", ".join(parts),
         )

@@ -71,7 +71,7 @@ class ClaudeCodeParser:
 
     name = SESSION
     version = 1
-    kinds = ("prompt", "tool_trace", "approval")
+    kinds = ("prompt", "tool_trace", "approval", "other")
     whole = True
 
     def detect(self, head: bytes, name: str) -> Confidence:
@@ -299,7 +299,7 @@ class _Tally:
             add("not_captured", "messages of subagents")
         facts = self.gathered.facts(parser, form, damage)
         shown = (
-            ("prompt", self.talk.spoken or not self.talk.calls),
+            ("prompt", self.talk.spoken),
             ("tool_trace", bool(self.talk.calls)),
             ("approval", bool(self.talk.approvals)),
         )
@@ -311,7 +311,7 @@ class _Tally:
             parts.append(counted(sum(self._tokens.values()), "output token"))
         if self.sidechain:
             parts.append(f"{self.sidechain:,} of subagents")
-        kinds = tuple(kind for kind, there in shown if there)
+        kinds = tuple(kind for kind, there in shown if there) or ("other",)
         return Reading(facts, kinds, LABELS[form], ", ".join(parts))
 
 

@@ -181,7 +181,7 @@ class RunStateParser:
 
     name = "openai-agents-runstate"
     version = 1
-    kinds = ("prompt", "tool_trace", "approval", "guardrail_alert")
+    kinds = ("prompt", "tool_trace", "approval", "guardrail_alert", "other")
     whole = True
 
     def detect(self, head: bytes, name: str) -> Confidence:
@@ -329,7 +329,7 @@ class _State:
         self.gathered.add("not_captured", "times", "requested model", "returned model")
         shown = (
             ("prompt", self.talk.spoken),
-            ("tool_trace", bool(self.talk.calls) or not self.talk.spoken),
+            ("tool_trace", bool(self.talk.calls)),
             ("approval", bool(self.talk.approvals)),
             ("guardrail_alert", bool(self.tripped)),
         )
@@ -339,7 +339,7 @@ class _State:
         ]
         return Reading(
             self.gathered.facts(parser, damage=damage),
-            tuple(kind for kind, there in shown if there),
+            tuple(kind for kind, there in shown if there) or ("other",),
             "OpenAI Agents RunState",
             ", ".join(parts),
         )

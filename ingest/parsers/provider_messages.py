@@ -1,8 +1,9 @@
 """What goes to model providers and comes back: OpenAI Chat Completions and Responses, Anthropic.
 
 Read are requests, responses and streams, as JSON, one a line, one after another, or as server-sent
-events; also inside a member `request`, `response` or `arguments`, as clients log them. A stream's
-parts make one answer: its model, its tool calls and its results are counted once, by their ids.
+events; also inside a member `request`, `response`, `arguments` or `body`, as clients log them. A
+stream's parts make one answer: its model, its tool calls and its results are counted once, by their
+ids.
 
 - `models`: `requested` counts requests; `returned` counts answers, by the provider's own word. A
   fingerprint of OpenAI's backend is a `model` in `configs`, with the fingerprint as its version.
@@ -47,7 +48,7 @@ LABELS = {
 }
 KINDS = ("prompt", "tool_trace", "guardrail_alert", "approval", "other")
 
-_WRAPPERS = ("request", "response", "arguments")
+_WRAPPERS = ("request", "response", "arguments", "body")
 _WRAPPER_TIMES = ("captured_at", "timestamp")
 _FIRST_RECORDS = 4
 _RESPONSES_ONLY = frozenset(
@@ -205,7 +206,10 @@ def unwrapped(value: object) -> Iterator[object]:
     if isinstance(value, dict) and api_of(value) is None:
         for key in _WRAPPERS:
             inner = value.get(key)
-            yield parse_embedded(inner) if isinstance(inner, str) else inner
+            inner = parse_embedded(inner) if isinstance(inner, str) else inner
+            if isinstance(inner, dict) and api_of(inner) is None and "body" in inner:
+                inner = inner["body"]
+            yield inner
     else:
         yield value
 
@@ -409,7 +413,7 @@ class FastAgentParser:
 
     name = "fast-agent"
     version = 1
-    kinds = ("prompt", "tool_trace", "model_config")
+    kinds = ("prompt", "tool_trace", "model_config", "other")
     whole = True
 
     def detect(self, head: bytes, name: str) -> Confidence:
@@ -439,14 +443,15 @@ class FastAgentParser:
             else:
                 _take_fast_agent_message(gathered, talk, value)
         kinds |= {"tool_trace"} if talk.calls else set()
-        kinds |= {"prompt"} if talk.spoken or not kinds else set()
+        kinds |= {"prompt"} if talk.spoken else set()
         if gathered.clock.quality == "none":
             gathered.add("not_captured", "times")
         gathered.add("not_captured", "returned model")
         facts = gathered.facts(self, damage=reader)
         calls = f", {counted(talk.calls, 'tool call')}" if talk.calls else ""
         told = f"{counted(gathered.records, 'record')}{calls}"
-        return Reading(facts, tuple(k for k in self.kinds if k in kinds), "fast-agent", told)
+        shown = tuple(kind for kind in self.kinds if kind in kinds) or ("other",)
+        return Reading(facts, shown, "fast-agent", told)
 
 
 def _is_fast_agents(value: object) -> bool:

@@ -45,7 +45,7 @@ class _RunParser:
 
     name: ClassVar[str]
     version = 1
-    kinds: tuple[str, ...] = ("prompt", "tool_trace")
+    kinds: tuple[str, ...] = ("prompt", "tool_trace", "other")
     whole = True
     label: ClassVar[str]
     marks: ClassVar[tuple[bytes, ...]]
@@ -92,11 +92,11 @@ class _RunParser:
             add("not_captured", "requested model")
             facts = runs.gathered.facts(self, damage=reader)
         shown = (
-            ("prompt", runs.talk.spoken or not runs.talk.calls),
+            ("prompt", runs.talk.spoken),
             ("tool_trace", bool(runs.talk.calls)),
             ("config_snapshot", runs.configured),
         )
-        kinds = tuple(kind for kind, there in shown if there)
+        kinds = tuple(kind for kind, there in shown if there) or ("other",)
         told = f"{counted(runs.runs, 'run')}, {counted(runs.steps, 'step')}, "
         told += counted(runs.talk.calls, "tool call")
         return Reading(facts, kinds, self.label, told)
@@ -130,7 +130,7 @@ class SweAgentParser(_RunParser):
 
     name = "swe-agent"
     label = "SWE-agent trajectory"
-    kinds = ("prompt", "tool_trace", "config_snapshot")
+    kinds = ("prompt", "tool_trace", "config_snapshot", "other")
     marks = (rb'"trajectory"\s*:\s*\[', rb'"action"\s*:', rb'"observation"\s*:')
 
     def is_run(self, value: object) -> bool:

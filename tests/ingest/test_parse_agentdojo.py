@@ -116,7 +116,9 @@ def test_a_time_with_a_zone_is_one() -> None:
     )
 
 
-@pytest.mark.parametrize("stamp", ["soon", True, "0001-01-01T00:00:00+23:59", "9999-12-31 25:00:00"])
+@pytest.mark.parametrize(
+    "stamp", ["soon", True, "0001-01-01T00:00:00+23:59", "9999-12-31 25:00:00"]
+)
 def test_a_time_that_is_none_is_a_problem(stamp: object) -> None:
     facts = read(changed("attacked.json", evaluation_timestamp=stamp)).facts
     assert (facts.clock, facts.first) == ("none", None)

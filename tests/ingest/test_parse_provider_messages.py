@@ -322,9 +322,13 @@ def test_a_client_may_wrap_request_and_answer() -> None:
         "request": request,
         "response": json.dumps(answered({"role": "assistant", "content": "!"})),
     }
-    facts = read(pair, {"request": 7, "response": None}).facts
-    assert (facts.records, facts.bad_records) == (1, 1)
-    assert facts.models_requested == ("gpt-4o",)
+    batch = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": request}
+    answer = answered({"role": "assistant", "content": "!"}, number=2)
+    done = {"custom_id": "a", "response": {"status_code": 200, "body": answer}}
+    facts = read(pair, {"request": 7, "response": None}, batch, done).facts
+    assert (facts.records, facts.bad_records) == (3, 1)
+    assert facts.models[0] == Model("gpt-4o", 2, 0, "floating")
+    assert facts.models[1].returned == 2
     assert facts.models_returned == ("gpt-4o-mini-2024-07-18",)
     assert facts.last == "2025-01-31T09:30:00Z"
 

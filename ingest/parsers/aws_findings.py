@@ -63,12 +63,13 @@ class _FindingsParser:
     label = ""
     kinds: tuple[str, ...] = ()
     whole = True
-    marks = re.compile(rb"")
+    marks: tuple[bytes, ...] = ()
+    """One of these stands in each finding, however its keys begin."""
 
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where one of the first records is a finding; likely where none can be read."""
         del name
-        if not self.marks.search(head) or shape_of(head, keys=_KEYS) is None:
+        if not any(mark in head for mark in self.marks) or shape_of(head, keys=_KEYS) is None:
             return Confidence.NONE
         first = first_records(head, keys=_KEYS)
         if any(self.is_finding(each) for value in first for each in _unwrapped(value)):
@@ -124,7 +125,7 @@ class MacieParser(_FindingsParser):
     name = "macie"
     label = "Amazon Macie"
     kinds = ("dlp_finding", "guardrail_alert", "other")
-    marks = re.compile(rb"[cC]lassificationDetails|[rR]esourcesAffected|[pP]olicyDetails")
+    marks = (b"esourcesAffected",)
 
     def is_finding(self, value: Any) -> bool:
         """A type of Macie's, and what it affects."""
@@ -182,7 +183,7 @@ class GuardDutyParser(_FindingsParser):
     name = "guardduty"
     label = "Amazon GuardDuty"
     kinds = ("guardrail_alert", "other")
-    marks = re.compile(rb"[gG]uard[dD]uty|[dD]etectorId")
+    marks = (b"etectorId", b'"guardduty"')
 
     def is_finding(self, value: Any) -> bool:
         """A type, a service that is GuardDuty or has its detector, and a resource."""
@@ -229,7 +230,7 @@ class AsffParser(_FindingsParser):
     name = "securityhub-asff"
     label = "AWS Security Hub (ASFF)"
     kinds = ("guardrail_alert", "dlp_finding", "validation", "other")
-    marks = re.compile(rb'"ProductArn"')
+    marks = (b'"ProductArn"',)
 
     def is_finding(self, value: Any) -> bool:
         """A product, an account and an id."""

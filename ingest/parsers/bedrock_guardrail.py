@@ -55,7 +55,7 @@ _MARKS = re.compile(
 )
 _CASSETTE = re.compile(rb"^(?:\xef\xbb\xbf)?interactions:", re.M)
 _BEDROCK = re.compile(rb"uri: ['\"]?https://bedrock[a-z0-9.-]*\.amazonaws\.com", re.I)
-_GUARDRAIL = re.compile(rb"guardrail", re.I)
+_WORDS = (b"uardrail", b"GUARDRAIL")
 _ENCODED = re.compile(
     b"|".join(
         base64.b64encode(bytes(shift) + b"guardrail")[-(-shift * 4 // 3) : (shift + 9) * 4 // 3]
@@ -81,11 +81,11 @@ class BedrockGuardrailParser:
         """Certain where one of the first records is such an answer, or a cassette records one."""
         del name
         if is_event_stream(head):
-            return Confidence.CERTAIN if _GUARDRAIL.search(head) else Confidence.NONE
-        if _CASSETTE.search(head):
-            speaks = _GUARDRAIL.search(head) or _ENCODED.search(b"".join(head.split()))
+            return Confidence.CERTAIN if _speaks(head) else Confidence.NONE
+        if b"interactions:" in head and _CASSETTE.search(head):
+            speaks = _speaks(head) or _ENCODED.search(b"".join(head.split()))
             return Confidence.CERTAIN if speaks and _BEDROCK.search(head) else Confidence.NONE
-        if not _MARKS.search(head) or shape_of(head) is None:
+        if not _speaks(head) or not _MARKS.search(head) or shape_of(head) is None:
             return Confidence.NONE
         first = first_records(head)
         if any(_is_report(value) for value in first):
@@ -117,6 +117,10 @@ class BedrockGuardrailParser:
         else:
             return unread(self, self.name, "Bedrock guardrail", ("guardrail_alert",))
         return seen.reading(self, damage)
+
+
+def _speaks(head: bytes) -> bool:
+    return any(spelling in head for spelling in _WORDS)
 
 
 def _is_report(value: Any) -> bool:

@@ -22,7 +22,7 @@ from verify.facts import Config, Permission
 
 _ON = re.compile(rb"^(?:\xef\xbb\xbf)?['\"]?on['\"]?:(?=[ \t\r\n])", re.M)
 _JOBS = re.compile(rb"^jobs:[ \t]*(?:#[^\n]*)?\r?$", re.M)
-_OURS = re.compile(rb"^\s+(?:-\s+)?(?:runs-on|uses|steps):", re.M)
+_OURS = re.compile(rb"^[ \t]+(?:-[ \t]+)?(?:runs-on|uses|steps):", re.M)
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _LEVELS = {"read": "granted", "write": "granted", "none": "denied"}
 
@@ -38,7 +38,12 @@ class GitHubActionsParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where triggers and jobs stand at the top level, and a job has steps."""
         del name
-        if not _ON.search(head) or not _OURS.search(head) or shape_of(head) is not None:
+        if (
+            b"jobs:" not in head
+            or not _ON.search(head)
+            or not _OURS.search(head)
+            or shape_of(head) is not None
+        ):
             return Confidence.NONE
         return Confidence.CERTAIN if _JOBS.search(head) else Confidence.NONE
 

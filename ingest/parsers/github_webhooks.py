@@ -42,7 +42,7 @@ from verify.facts import (
 
 _MARKS = re.compile(rb'"(?:sender|node_id|ghsa_id)"\s*:')
 _HOSTS = re.compile(rb"https?://(?:api\.)?github\.com/|/api/v3/|ghsa_id")
-_SEVERITY = re.compile(r"(?:sev|severity|priority|prio|p)[\s:/_-]*(.+)", re.I)
+_SEVERITY = re.compile(r"(?:severity|sev|priority|prio|p)[\s:/_-]*(.+)", re.I)
 _BARE = frozenset(("critical", "blocker", "high", "medium", "low"))
 _REVIEWS = {
     "approved": "approved",
@@ -95,6 +95,8 @@ class GitHubWebhookParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where one of the first records is a payload."""
         del name
+        if b"github" not in head and b"/api/v3/" not in head and b"ghsa_id" not in head:
+            return Confidence.NONE
         if not _MARKS.search(head) or not _HOSTS.search(head) or shape_of(head) is None:
             return Confidence.NONE
         first = first_records(head)

@@ -67,7 +67,7 @@ class KubernetesParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where an object says its version and kind at the top level."""
         del name
-        if _AUDIT.encode() in head:
+        if b"apiVersion" not in head or _AUDIT.encode() in head:
             return Confidence.NONE
         if shape_of(head, keys=_KEYS) is None:
             found = _YAML.search(head)

@@ -35,23 +35,24 @@ from verify.facts import Config, Permission
 DRAFT = "DRAFT"
 _BEDROCK = re.compile(rb'"agentId"\s*:')
 _BEDROCK_MORE = re.compile(rb'"(?:foundationModel|agentResourceRoleArn|agentStatus)"\s*:')
-_ENGINE = re.compile(rb"^\s+(?:-\s+)?engine:", re.M)
+_ENGINE = re.compile(rb"^[ \t]+(?:-[ \t]+)?engine:", re.M)
 _NEMO = re.compile(
     rb"^(?:\xef\xbb\xbf)?(models|rails|prompts|instructions|sample_conversation):", re.M
 )
+_NEMO_KEYS = (b"models:", b"rails:", b"prompts:", b"instructions:", b"sample_conversation:")
 _RAILS = re.compile(
-    rb"^\s+(?:input|output|dialog|retrieval|execution|config|tool_input|tool_output):", re.M
+    rb"^[ \t]+(?:input|output|dialog|retrieval|execution|config|tool_input|tool_output):", re.M
 )
-_TASK = re.compile(rb"^\s*-?\s*task:", re.M)
+_TASK = re.compile(rb"^[ \t]*-?[ \t]*task:", re.M)
 _SWE = re.compile(rb"^(?:\xef\xbb\xbf)?agent:[ \t]*\r?$", re.M)
 _SWE_MORE = re.compile(
-    rb"^\s+(?:system_template|instance_template|history_processors|bundles):", re.M
+    rb"^[ \t]+(?:system_template|instance_template|history_processors|bundles):", re.M
 )
 _COLANG = re.compile(rb"^define (?:user|bot|flow|subflow|parallel flow)\b[^\n]*$", re.M)
 _DEFINE = re.compile(r"define (user|bot|flow|subflow|parallel flow)\b\s*(.*)", re.ASCII)
 _COLANG_FIRST = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?:\s*(?:#[^\n]*)?\n)*(?:define (?:user|bot|flow|subflow|parallel flow)\b"
-    rb'|"""|execute |import )'
+    rb"(?:\xef\xbb\xbf)?(?:[ \t]*(?:#[^\n]*)?\r?\n){0,1000}"
+    rb'(?:define (?:user|bot|flow|subflow|parallel flow)\b|"""|execute |import )'
 )
 _ACCOUNT = re.compile(r"arn:aws[a-z-]*:[a-z-]+:[a-z0-9-]*:(\d{12}):", re.ASCII)
 _TEMPLATES = re.compile(r"\w*(?:template|prompt)", re.ASCII)
@@ -121,10 +122,12 @@ def _form(head: bytes) -> str | None:
     if shape_of(head) is not None:
         found = _BEDROCK.search(head) and _BEDROCK_MORE.search(head)
         return "bedrock-agent" if found and b'"agent"' in head else None
-    if _COLANG_FIRST.match(head) and _COLANG.search(head):
+    if b"define " in head and _COLANG_FIRST.match(head) and _COLANG.search(head):
         return "colang"
-    if _SWE.search(head) and _SWE_MORE.search(head):
+    if b"agent:" in head and _SWE.search(head) and _SWE_MORE.search(head):
         return "swe-agent-config"
+    if not any(key in head for key in _NEMO_KEYS):
+        return None
     keys = {match[1] for match in _NEMO.finditer(head)}
     named = (
         len(keys) > 1

@@ -28,6 +28,7 @@ _PRINTED = re.compile(
     rb"|'triggered_(?:input|output)_rail':"
 )
 _PRINTED_LINE = re.compile(_PRINTED.pattern.decode())
+_MARKS = (b"activated_rails", b"ActivatedRail(", b"ExecutedAction(", b"GenerationLog(", b"_rail':")
 _TOKEN = re.compile(
     r"""(?P<text>"[^"\\]*(?:\\.[^"\\]*)*"|'[^'\\]*(?:\\.[^'\\]*)*')"""
     r"|(?P<open>[A-Za-z_]\w*\()|(?P<close>\))|(?P<key>[A-Za-z_]\w*)=(?!=)"
@@ -51,6 +52,8 @@ class NemoGuardrailsParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where a log is printed, or one of the first records holds one."""
         del name
+        if not any(mark in head for mark in _MARKS):
+            return Confidence.NONE
         if shape_of(head) is None:
             return Confidence.CERTAIN if _PRINTED.search(head) else Confidence.NONE
         if b'"activated_rails"' not in head:

@@ -22,11 +22,8 @@ from ingest.parsers.times import Time
 from verify.facts import Ticket
 
 _KEYS = ("incidents", "messages", "log_entries")
-_MARKS = re.compile(
-    rb'"(?:incident_number|escalation_policy|last_status_change_at|incident_key|log_entries'
-    rb'|resource_type|alert_counts)"\s*:|_log_entry"'
-)
-_OURS = re.compile(rb'pagerduty|"(?:incident_number|incident_key|escalation_policy)"\s*:')
+_MARKS = (b'"incident_number"', b'"incident_key"', b'"escalation_policy"', b"pagerduty")
+_MORE = (b'"incident', b'_log_entry"', b'"resource_type"')
 _ACKNOWLEDGED = (("acknowledgements", "acknowledger"), ("acknowledgers", "object"))
 """Where an incident lists who acknowledged it: in the REST API, in webhooks of version 2."""
 
@@ -44,7 +41,7 @@ class PagerDutyParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where one of the first records is an incident, an event or a log entry."""
         del name
-        if not _MARKS.search(head) or not _OURS.search(head):
+        if not all(any(mark in head for mark in marks) for marks in (_MARKS, _MORE)):
             return Confidence.NONE
         if shape_of(head, keys=_KEYS) is None:
             return Confidence.NONE

@@ -56,7 +56,7 @@ class AuditdParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where lines begin with type, time and serial of an audit record."""
         del name
-        return recognised(head, _LINE.match)
+        return recognised(head, _LINE.match) if b"msg=audit(" in head else Confidence.NONE
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every line."""

@@ -2,7 +2,7 @@
 
 Read are `{"Records": […]}`, bare lists, NDJSON (also of Logstash, which names the time
 `@timestamp`), and the answers of LookupEvents (`{"Events": […]}` or NDJSON), which wrap each record
-as a text in `CloudTrailEvent`; EventBridge's `detail` too.
+as a text in `CloudTrailEvent`; EventBridge's `detail` and CloudWatch Logs' `message` too.
 
 What the facts mean here:
 
@@ -55,7 +55,7 @@ from verify.facts import CAP, Permission
 
 NO_DATA_EVENTS = "S3 object reads (no data events)"
 
-_KEYS = ("Records", "Events")
+_KEYS = ("Records", "Events", "logEvents", "events")
 _EVENT_KEYS = (
     "eventVersion",
     "eventName",
@@ -102,13 +102,16 @@ class CloudTrailParser:
         trail = _Trail()
         take = trail.take
         for offset, value in reader:
-            if _is_event(value):
-                take(value)
+            # Nearly all are events as delivered; `take` refuses what only looks like one.
+            if (
+                isinstance(value, dict)
+                and "eventVersion" in value
+                and "eventName" in value
+                and take(value)
+            ):
                 continue
             for event in _events(value):
-                if _is_event(event):
-                    take(event)
-                else:
+                if not _is_event(event) or not take(event):
                     reader.note_bad(offset, "not a CloudTrail event")
         return trail.reading(self, reader, name)
 
@@ -130,14 +133,19 @@ def _is_event(value: object) -> bool:
     both = "eventVersion" in value and "eventName" in value
     if not both and sum(key in value for key in _EVENT_KEYS) < _ENOUGH_KEYS:
         return False
-    source = value.get("eventSource")
-    return not isinstance(source, str) or source[:4] != "aws:"
+    return not _is_borrowed(value.get("eventSource"))
+
+
+def _is_borrowed(source: object) -> bool:
+    return isinstance(source, str) and source.startswith("aws:")
 
 
 def _is_record(value: object) -> bool:
     """Whether damage is over here: an event or its wrapping, which cannot lie inside an event."""
-    wrapped = isinstance(value, dict) and ("CloudTrailEvent" in value or "detail-type" in value)
-    return wrapped or _is_event(value)
+    if not isinstance(value, dict):
+        return False
+    of_logs = "message" in value and "timestamp" in value
+    return "CloudTrailEvent" in value or "detail-type" in value or of_logs or _is_event(value)
 
 
 def _events(value: Any) -> Iterator[Any]:
@@ -157,6 +165,8 @@ def _unwrapped(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     inner = value.get("CloudTrailEvent")
+    if inner is None and not _is_event(value):
+        inner = value.get("message")
     if isinstance(inner, str):
         return parse_embedded(inner)
     if inner is None and isinstance(value.get("detail"), dict):
@@ -190,8 +200,8 @@ class _Trail:
         self._no_data_events = True
         self._calls: dict[tuple[object, ...], _Call] = {}
 
-    def take(self, event: dict[str, Any]) -> None:
-        """Take one event."""
+    def take(self, event: dict[str, Any]) -> bool:
+        """Take one event; False if it is none, but has borrowed its shape."""
         get = event.get
         identity = get("userIdentity")
         if isinstance(identity, dict):
@@ -220,6 +230,8 @@ class _Trail:
         except TypeError:  # a list or an object where a text should be
             key, call = (object(),), None
         if call is None:
+            if _is_borrowed(get("eventSource")):
+                return False
             call = self._new(key, event)
         call.count += 1
         gathered = self._gathered
@@ -234,6 +246,7 @@ class _Trail:
             call.named(self._datasets, call.name, parameters)
         if resources := get("resources"):
             self._datasets.add_resources(resources)
+        return True
 
     def _new(self, key: tuple[object, ...], event: dict[str, Any]) -> _Call:
         if len(self._calls) >= MOST_KNOWN:

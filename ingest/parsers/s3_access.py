@@ -59,7 +59,7 @@ class S3AccessParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where lines begin with owner, bucket, time, address, requester and operation."""
         del name
-        return recognised(head, _BEGINNING.match)
+        return recognised(head, _BEGINNING.match) if b"] " in head else Confidence.NONE
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every line."""

@@ -41,7 +41,7 @@ class WebAccessParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where lines have time, request and status in their places."""
         del name
-        return recognised(head, _Line.of)
+        return recognised(head, _Line.of) if b'] "' in head else Confidence.NONE
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every line."""

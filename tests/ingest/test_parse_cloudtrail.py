@@ -135,7 +135,16 @@ def test_every_wrapping_gives_the_same_facts() -> None:
         {"version": "0", "detail-type": "AWS API Call via CloudTrail", "detail": each}
         for each in events
     ]
+    logs = [
+        {"id": f"{number}", "timestamp": 1, "message": json.dumps(each)}
+        for number, each in enumerate(events)
+    ]
     forms = {
+        "CloudWatch subscription": json.dumps(
+            {"messageType": "DATA_MESSAGE", "owner": "1", "logEvents": logs}
+        ).encode(),
+        "CloudWatch filter": json.dumps({"events": logs, "searchedLogStreams": []}).encode(),
+        "CloudWatch lines": "\n".join(map(json.dumps, logs)).encode(),
         "pretty": json.dumps({"Records": events}, indent=2).encode(),
         "behind other members": json.dumps({"a": [{}], "Records": events, "b": 1}).encode(),
         "list": json.dumps(events).encode(),

@@ -105,7 +105,8 @@ def ingest(
     """
     given, rest = split_incident(words or [])
     if not rest and git is None:
-        raise UsageError("name at least one file or folder to seal")
+        missing = "" if given else "Missing argument '[INCIDENT] PATH...': "
+        raise UsageError(f"{missing}name at least one file or folder; see evault ingest --help")
     kinds = tuple(check_kind(each.replace("-", "_")) for each in dict.fromkeys(kind or ()))
     with vault_of(context) as vault:
         incident = incident_or_only(vault, given, as_json=as_json)

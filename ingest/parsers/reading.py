@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import PurePath
 from typing import BinaryIO
 
@@ -31,11 +32,21 @@ def recognise(head: bytes, name: str, parsers: Sequence[Parser]) -> tuple[Parser
 
     `head` is the first `HEAD_SIZE` bytes, or all; among equally sure parsers the earlier reads.
     """
+    return _recognised(head, name, tuple(parsers))
+
+
+@lru_cache(maxsize=2)  # the same item is asked about when it is chosen, and when it is read
+def _recognised(head: bytes, name: str, parsers: tuple[Parser, ...]) -> tuple[Parser, Confidence]:
     unpacked, name = _see_through(head, name)
     inner = head[:HEAD_SIZE] if unpacked is None else unpacked
-    sure = [_confidence(parser, inner, name) for parser in parsers]
-    most = max(sure)
-    return parsers[sure.index(most)], most
+    best, most = parsers[-1], Confidence.NONE
+    for parser in parsers:
+        sure = _confidence(parser, inner, name)
+        if sure > most:
+            best, most = parser, sure
+        if sure is Confidence.CERTAIN:
+            break  # none can be surer, and among equally sure ones the earlier reads
+    return best, most
 
 
 def read_with(

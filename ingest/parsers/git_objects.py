@@ -255,7 +255,7 @@ class _Seen:
             absent.discard(identifier)
             self.take(kind, identifier, content, among_others=True)
         if reader.unresolved:
-            what = "that differ from others that are not at hand: no id computed"
+            what = "built from others that are not at hand: no id computed"
             self.gathered.count_problem("object", what, reader.unresolved)
         if reader.checksum is not None:
             result = "passed" if reader.checksum else "failed"

@@ -180,7 +180,7 @@ class PackReader:
         content = None
         if base is not None and total <= HELD:
             content = _applied(base[1], b"".join(parts))
-        if base is None or content is None or not self._input.allowance.spend(len(content)):
+        if base is None or content is None or not self._input.building.spend(len(content)):
             self.unresolved += 1
             return "", "", b""
         kind = base[0]
@@ -214,7 +214,8 @@ class _Input:
         self._stream = stream
         self._buffer = b""
         self._hashers = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
-        self.allowance = Allowance()
+        self.unpacking = Allowance()
+        self.building = Allowance()
         self.position = 0
 
     def exactly(self, size: int) -> bytes:
@@ -239,7 +240,7 @@ class _Input:
             while left and not inflater.eof:
                 piece = inflater.decompress(left, _PIECE)
                 left = inflater.unconsumed_tail
-                if not self.allowance.spend(len(piece)):
+                if not self.unpacking.spend(len(piece)):
                     raise _StopError(TOO_MUCH)
                 yield piece
             unused = inflater.unused_data
@@ -258,7 +259,8 @@ class _Input:
 
     def _used(self, data: bytes) -> None:
         self.position += len(data)
-        self.allowance.read(len(data))
+        self.unpacking.read(len(data))
+        self.building.read(len(data))
         for hasher in self._hashers.values():
             hasher.update(data)
 

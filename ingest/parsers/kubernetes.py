@@ -189,7 +189,12 @@ class _Cluster:
         """What a role allows: each verb on each resource."""
         self._kinds.add("permission_grant")
         for rule in objects(rules):
-            groups = list(texts(rule.get("apiGroups"))) or [""]
+            named = rule.get("apiGroups")
+            groups = (
+                [each for each in named if isinstance(each, str)]
+                if isinstance(named, list)
+                else [""]
+            )
             resources = [
                 f"{group}/{resource}" if group else resource
                 for group in groups

@@ -78,6 +78,8 @@ MOST_ERRORS = 50
 """How many kinds of errors are told apart."""
 
 _CONTENT_EVENTS = ("gen_ai.content.prompt", "gen_ai.content.completion")
+_MOST_DIGITS = 20
+_MOST_NANOSECONDS = 10**19
 _MODEL, _SAID = 1, 2  # what a trace has shown: a model was called, content is there
 
 
@@ -90,6 +92,7 @@ class Tally:
         self.calls = ToolCalls()
         self.spans = 0
         self.logs = 0
+        self._ends: tuple[int, int] | None = None
         self.agentic = False
         self.alerts = 0
         self.content = False
@@ -105,6 +108,19 @@ class Tally:
         self._errors: Counter[str] = Counter()
 
     # What is taken.
+
+    def moment(self, value: object) -> int | None:
+        """Take nanoseconds as a time of the item; only the first and the last are looked at."""
+        if isinstance(value, str) and value.isdecimal() and len(value) < _MOST_DIGITS:
+            value = int(value)
+        if type(value) is not int or not 0 < value < _MOST_NANOSECONDS:
+            time = self.gathered.time(value, "ns")
+            return time.nanoseconds if time else None
+        if self._ends is None:
+            self._ends = (value, value)
+        elif not self._ends[0] <= value <= self._ends[1]:
+            self._ends = (min(value, self._ends[0]), max(value, self._ends[1]))
+        return value
 
     def resource(self, attributes: Attributes) -> None:
         """Take what emitted the spans or records that follow."""
@@ -128,7 +144,7 @@ class Tally:
         gathered = self.gathered
         if not again:
             self.spans += 1
-            gathered.record(f"{span.trace}/{span.identity}" if span.identity else None)
+            gathered.record()
             gathered.span(span.trace, span.identity, span.parent)
         if span.ended:
             if self._open:
@@ -140,7 +156,7 @@ class Tally:
         if span.failed or "error.type" in attributes:
             self._error(error_type(span))
         if attributes.keys() & COMMON:
-            self._common(attributes, span.start or span.end)
+            self._common(attributes, span.began)
         role = role_of(attributes)
         if role is not None:
             self._agentic(span, role)
@@ -148,10 +164,8 @@ class Tally:
             if role == "tool":
                 self._event_of_tool(name, more)
             elif isinstance(name, str):
-                record = LogRecord(
-                    span.trace, span.identity, time or span.start, name, more, more, span.scope
-                )
-                self._event(name, record)
+                moment = time or span.start
+                self._event(name, LogRecord(span.trace, moment, name, more, more, span.scope))
 
     def log(self, record: LogRecord) -> None:
         """Take a log record."""
@@ -159,7 +173,7 @@ class Tally:
         self.gathered.record()
         self.gathered.add("traces", record.trace)
         if record.attributes.keys() & COMMON:
-            self._common(record.attributes, record.time)
+            self._common(record.attributes, record.at)
         name = record.name
         self._event(name if isinstance(name, str) else "", record)
         if name != record.scope and not str(name).startswith("gen_ai."):
@@ -183,6 +197,8 @@ class Tally:
     ) -> Reading:
         """What all came to."""
         gathered = self.gathered
+        for end in self._ends or ():
+            gathered.time(end, "ns")
         calls, _ = self.calls.hand_over(gathered)
         for kind, count in self._errors.items():
             what = f"ended in an error: {kind}" if kind else "ended in an error"
@@ -191,6 +207,9 @@ class Tally:
             gathered.count_problem(self._noun, "without an end", len(self._open))
         gathered.add("not_captured", *self._not_captured(calls))
         facts = gathered.facts(parser, form, damage)
+        if repeated := self.spans - facts.spans:
+            gathered.count_problem("duplicate record", "", repeated)
+            facts = gathered.facts(parser, form, damage)
         kinds = (
             *(("prompt",) if self.content else ()),
             *(("tool_trace",) if self.agentic or calls else ()),
@@ -221,7 +240,7 @@ class Tally:
             gathered.add("datasets", *documents_of(attributes))
         elif role == "guardrail":
             self._guardrail(span)
-        self._evaluations(attributes, span.end or span.start)
+        self._evaluations(attributes, span.finished)
 
     def _models(self, attributes: Attributes, role: Role) -> None:
         requested = [attributes[key] for key in REQUESTED if key in attributes]
@@ -290,12 +309,12 @@ class Tally:
             span=span.identity,
             identity=_first(attributes, CALL_IDS),
             ended=span.ended,
-            time=span.start or span.end,
+            time=span.began,
             side=side,
         )
 
     def _spoken(self, span: Span, *, with_id_only: bool) -> None:
-        attributes, trace, time = span.attributes, span.trace, span.end or span.start
+        attributes, trace, time = span.attributes, span.trace, span.finished
         encoded = is_encoded(attributes, span.scope)
         for key in ("gen_ai.input.messages", "gen_ai.system_instructions"):
             if key in attributes:
@@ -361,9 +380,9 @@ class Tally:
             self._mark(trace, _MODEL)
             self._history(read_messages(attributes.get("gen_ai.input.messages")), trace)
             answered = read_messages(attributes.get("gen_ai.output.messages"))
-            self._answer(answered, trace, record.time)
+            self._answer(answered, trace, record.at)
         elif name == "gen_ai.evaluation.result":
-            self._evaluations(attributes, record.time)
+            self._evaluations(attributes, record.at)
         elif name in MESSAGE_EVENTS:
             self._message(name, record)
         elif name in _CONTENT_EVENTS and any_says(attributes, CONTENT):
@@ -381,7 +400,7 @@ class Tally:
             body = attributes["gen_ai.event.content"]
         found = read_messages(body, encoded=is_encoded(attributes, record.scope))
         if name == "gen_ai.choice":
-            self._answer(found, record.trace, record.time)
+            self._answer(found, record.trace, record.at)
             return
         if name == "gen_ai.tool.message":
             body = parse_embedded(body) if isinstance(body, str) else body
@@ -400,7 +419,7 @@ class Tally:
             self.gathered.add("runs", record.trace)
         sent.calls.clear()
         self._history(sent, record.trace)
-        self._answer(answered, record.trace, record.time, with_id_only=True)
+        self._answer(answered, record.trace, record.at, with_id_only=True)
 
     def _event_of_tool(self, name: object, attributes: Attributes) -> None:
         """Strands writes a tool's arguments and result as events of its span."""
@@ -443,7 +462,7 @@ class Tally:
             self.gathered.finding(
                 detector,
                 label,
-                time=span.end or span.start,
+                time=span.finished,
                 disposition=disposition,
                 severity=get("gen_ai.security.risk.severity"),
             )

@@ -121,7 +121,6 @@ def _take(value: dict[str, Any], tally: Tally) -> None:
         tally.log(
             LogRecord(
                 trace,
-                span,
                 time(event, "ns"),
                 value.get("eventName", attributes.get("event.name")),
                 attributes,
@@ -166,7 +165,7 @@ def _take_line(value: dict[str, Any], line: dict[str, Any], tally: Tally) -> Non
     """Take a line of the application itself."""
     time = tally.gathered.time(line.get("timestamp", value.get("timestamp")))
     tally.gathered.add("sessions", line.get("sessionId"))
-    tally.log(LogRecord(None, None, time, None, {}, None))
+    tally.log(LogRecord(None, time, None, {}, None))
 
 
 PARSERS = (CloudWatchParser(),)

@@ -36,6 +36,9 @@ _MARK = re.compile(rb'"resource(?:Spans|Logs|Metrics)"\s*:\s*\[')
 _ERROR = (2, "2", "STATUS_CODE_ERROR")
 _SERVER = (2, "2", "SPAN_KIND_SERVER")
 _FIRST_RECORDS = 4
+_LISTS = ("spans", "logRecords")
+_NOT_SET = (None, 0, "0", "")
+_PLAIN = frozenset(("stringValue", "boolValue", "doubleValue", "bytesValue"))
 _NOT_OTLP = "not of OTLP"
 
 
@@ -88,6 +91,7 @@ class _Export:
     def __init__(self) -> None:
         self.tally = Tally()
         self.metrics = 0
+        self._last_resource: object = None
 
     @property
     def label(self) -> str:
@@ -103,85 +107,95 @@ class _Export:
         """Take a value; how many parts of it were not what they should be."""
         if not isinstance(value, dict):
             return 1
+        bad = 0
         if _is_export(value):
-            parts = [each for key in _KEYS for each in _list(value.get(key))]
-            return sum(map(self.take, parts))
+            for key in _KEYS:
+                if key in value:
+                    for each in _list(value[key]):
+                        bad += self.take(each)
+            return bad
         if _is_resource(value):
-            if attributes := attributes_of(_member(value, "resource")):
-                self.tally.resource(attributes)
-            return sum(
-                self._scope(each, key)
-                for key in _SCOPES
-                if key in value
-                for each in _list(value[key])
-            )
-        if any(isinstance(value.get(key), list) for key in _SCOPES.values()):
-            return self._scope(value, None)
+            self._resource(value.get("resource"))
+            for key, lists in _SCOPES.items():
+                if key in value:
+                    for scope in _list(value[key]):
+                        bad += self._scope(scope, lists)
+            return bad
+        if any(isinstance(value.get(lists), list) for lists in _LISTS):
+            return sum(self._scope(value, lists) for lists in _LISTS if lists in value)
         if _is_span(value):
             return self._span(value, None)
         return self._log(value, None) if _is_log(value) else 1
 
-    def _scope(self, value: object, key: str | None) -> int:
+    def _resource(self, resource: object) -> None:
+        if resource != self._last_resource:  # of most requests it is the same
+            self._last_resource = resource
+            self.tally.resource(attributes_of(resource))
+
+    def _scope(self, value: object, lists: str) -> int:
         """Take the spans or records that one library wrote."""
         if not isinstance(value, dict):
             return 1
-        scope = _member(value, "scope") or _member(value, "instrumentationLibrary")
-        name = scope.get("name")
+        scope = value.get("scope", value.get("instrumentationLibrary"))
+        name = scope.get("name") if isinstance(scope, dict) else None
+        entries = _list(value.get(lists))
+        if lists == "metrics":
+            self.metrics += len(entries)
+            return 0
+        take = self._span if lists == "spans" else self._log
         bad = 0
-        for lists in (_SCOPES[key],) if key else _SCOPES.values():
-            entries = _list(value.get(lists))
-            if lists == "metrics":
-                self.metrics += len(entries)
-                continue
-            take = self._span if lists == "spans" else self._log
-            bad += sum(take(each, name) for each in entries)
+        for entry in entries:
+            bad += take(entry, name)
         return bad
 
     def _span(self, value: object, scope: object) -> int:
         if not isinstance(value, dict) or "spanId" not in value:
             return 1
-        time = self.tally.gathered.time
-        start, end = value.get("startTimeUnixNano"), value.get("endTimeUnixNano")
+        get, moment = value.get, self.tally.moment
+        end, status = get("endTimeUnixNano"), get("status")
         self.tally.span(
             Span(
-                hexadecimal(value.get("traceId")),
+                hexadecimal(get("traceId")),
                 hexadecimal(value["spanId"]),
-                hexadecimal(value.get("parentSpanId")),
-                value.get("name"),
-                time(start, "ns"),
-                time(end, "ns"),
-                end not in (None, 0, "0", ""),
+                hexadecimal(get("parentSpanId")),
+                get("name"),
+                moment(get("startTimeUnixNano")),
+                moment(end),
+                end not in _NOT_SET,
                 attributes_of(value),
-                _member(value, "status").get("code") in _ERROR,
-                value.get("kind") in _SERVER,
+                isinstance(status, dict) and status.get("code") in _ERROR,
+                get("kind") in _SERVER,
                 scope,
-                [*self._events(value)] if value.get("events") else (),
+                [*self._events(value)] if get("events") else (),
             )
         )
         self._count_dropped("span", value)
         return 0
 
     def _events(self, span: dict[str, Any]) -> Iterator[Event]:
-        time = self.tally.gathered.time
         for event in _list(span.get("events")):
             if isinstance(event, dict):
-                yield event.get("name"), time(event.get("timeUnixNano"), "ns"), attributes_of(event)
+                moment = self.tally.moment(event.get("timeUnixNano"))
+                yield event.get("name"), moment, attributes_of(event)
 
     def _log(self, value: object, scope: object) -> int:
         if not isinstance(value, dict):
             return 1
+        get = value.get
         attributes = attributes_of(value)
-        event, observed = value.get("timeUnixNano"), value.get("observedTimeUnixNano")
+        event, body, name = get("timeUnixNano"), get("body"), get("eventName")
+        name = name or attributes.get("event.name")
+        # Most bodies are lines of a log; those of an agent's events are maps.
+        mapped = isinstance(body, dict) and ("kvlistValue" in body or name is not None)
         # A record that says when it happened is not also dated by when somebody saw it.
-        moment = event if event not in (None, 0, "0", "") else observed
+        moment = event if event not in _NOT_SET else get("observedTimeUnixNano")
         self.tally.log(
             LogRecord(
-                hexadecimal(value.get("traceId")),
-                hexadecimal(value.get("spanId")),
-                self.tally.gathered.time(moment, "ns"),
-                value.get("eventName") or attributes.get("event.name"),
+                hexadecimal(get("traceId")),
+                self.tally.moment(moment),
+                name,
                 attributes,
-                _any_value(value.get("body")),
+                _any_value(body) if mapped else None,
                 scope,
             )
         )
@@ -202,8 +216,11 @@ def attributes_of(value: object) -> Attributes:
 def _pairs(entries: object) -> Attributes:
     found: Attributes = {}
     for entry in _list(entries):
-        if isinstance(entry, dict) and isinstance(key := entry.get("key"), str):
-            found[key] = _any_value(entry.get("value"))
+        try:
+            key, value = entry["key"], entry["value"]
+            found[key] = value["stringValue"] if "stringValue" in value else _any_value(value)
+        except (KeyError, TypeError):
+            continue  # no attribute
     return found
 
 
@@ -212,14 +229,15 @@ def _any_value(value: object) -> Any:
     if not isinstance(value, dict):
         return None
     for kind, inner in value.items():
-        if kind in ("stringValue", "boolValue", "doubleValue", "bytesValue"):
+        if kind in _PLAIN:
             return inner
         if kind == "intValue":
             return _integer(inner)
+        values = inner.get("values") if isinstance(inner, dict) else None
         if kind == "arrayValue":
-            return [_any_value(each) for each in _list(_member(value, kind).get("values"))]
+            return [_any_value(each) for each in _list(values)]
         if kind == "kvlistValue":
-            return _pairs(_member(value, kind).get("values"))
+            return _pairs(values)
     return None
 
 
@@ -233,11 +251,19 @@ def _integer(value: object) -> object:
 
 
 def _is_export(value: object) -> bool:
-    return isinstance(value, dict) and any(isinstance(value.get(key), list) for key in _KEYS)
+    if isinstance(value, dict):
+        for key in _KEYS:
+            if key in value and isinstance(value[key], list):
+                return True
+    return False
 
 
 def _is_resource(value: object) -> bool:
-    return isinstance(value, dict) and any(isinstance(value.get(key), list) for key in _SCOPES)
+    if isinstance(value, dict):
+        for key in _SCOPES:
+            if key in value and isinstance(value[key], list):
+                return True
+    return False
 
 
 def _is_span(value: dict[str, Any]) -> bool:
@@ -255,16 +281,11 @@ def _is_part(value: Any) -> bool:
         return False
     if _is_export(value) or _is_resource(value) or _is_span(value) or _is_log(value):
         return True
-    return any(isinstance(value.get(key), list) for key in ("spans", "logRecords"))
+    return any(isinstance(value.get(key), list) for key in _LISTS)
 
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _member(value: object, key: str) -> dict[str, Any]:
-    inner = value.get(key) if isinstance(value, dict) else None
-    return inner if isinstance(inner, dict) else {}
 
 
 PARSERS = (OtlpJsonParser(),)

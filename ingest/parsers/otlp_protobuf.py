@@ -30,7 +30,6 @@ from ingest.parsers.records import (
 )
 from ingest.parsers.reopened import Reopened
 from ingest.parsers.span_attributes import Attributes, Event, LogRecord, Span
-from ingest.parsers.times import Time
 from ingest.parsers.wire import (
     Wire,
     WireDamage,
@@ -314,7 +313,7 @@ class _Walk:
     def _take_log(self, data: bytes) -> None:
         attributes: Attributes = {}
         event = observed = dropped = 0
-        trace = span = ""
+        trace = ""
         body = name = None
         for key, start, end in fields_of(data):
             if key == 0x09:
@@ -329,8 +328,6 @@ class _Walk:
                 dropped = start
             elif key == 0x4A and end - start in (0, 16):
                 trace = data[start:end].hex()
-            elif key == 0x52 and end - start in (0, 8):
-                span = data[start:end].hex()
             elif key == 0x62:
                 name = text(data, start, end)
             elif key >> 3 in _LOG_FIELDS and key not in _LOG_OTHERS:
@@ -338,7 +335,6 @@ class _Walk:
         self.tally.log(
             LogRecord(
                 _id(trace),
-                _id(span),
                 self._time(event or observed),
                 name or attributes.get("event.name"),
                 attributes,
@@ -348,8 +344,8 @@ class _Walk:
         )
         self._count_dropped("log record", dropped)
 
-    def _time(self, nanoseconds: int) -> Time | None:
-        return self.tally.gathered.time(nanoseconds, "ns")
+    def _time(self, nanoseconds: int) -> int | None:
+        return self.tally.moment(nanoseconds)
 
     def _count_dropped(self, noun: str, dropped: int) -> None:
         if dropped:
@@ -361,7 +357,7 @@ _SPAN_IDS = {0x0A: (16,), 0x12: (8,), 0x22: (0, 8)}
 _SPAN_FIELDS = frozenset((*range(1, 17),))
 _SPAN_OTHERS = frozenset((0x1A, 0x6A, 0x70, 0x85))
 _LOG_FIELDS = frozenset((*range(1, 13),))
-_LOG_OTHERS = frozenset((0x10, 0x1A, 0x45))
+_LOG_OTHERS = frozenset((0x10, 0x1A, 0x45, 0x52))
 
 
 def _id(identity: str) -> str | None:

@@ -16,10 +16,10 @@ from typing import Any, Literal
 from ingest.parsers.bounded import said
 from ingest.parsers.message_parts import Messages, read_messages, says
 from ingest.parsers.records import parse_embedded
-from ingest.parsers.times import Time
+from ingest.parsers.times import Time, read_time
 
 Attributes = dict[str, Any]
-Event = tuple[object, Time | None, Attributes]
+Event = tuple[object, Time | int | None, Attributes]
 Role = Literal[
     "model", "embedding", "tool", "mcp", "agent", "retrieval", "guardrail", "evaluation"
 ]  # fmt: skip
@@ -27,14 +27,14 @@ Role = Literal[
 
 @dataclass(slots=True)
 class Span:
-    """A span, whatever it came from."""
+    """A span, whatever it came from. Most times are never looked at, so they may be nanoseconds."""
 
     trace: str | None
     identity: str | None
     parent: object
     name: object
-    start: Time | None
-    end: Time | None
+    start: Time | int | None
+    end: Time | int | None
     ended: bool
     attributes: Attributes
     failed: bool = False
@@ -44,19 +44,38 @@ class Span:
     """The name of what wrote it."""
     events: Sequence[Event] = ()
 
+    @property
+    def began(self) -> Time | None:
+        """When it started; when it ended, if only that is known."""
+        return time_of(self.start or self.end)
+
+    @property
+    def finished(self) -> Time | None:
+        """When it ended; when it started, if only that is known."""
+        return time_of(self.end or self.start)
+
 
 @dataclass(slots=True)
 class LogRecord:
     """A log record or event, whatever it came from."""
 
     trace: str | None
-    span: str | None
-    time: Time | None
+    time: Time | int | None
     name: object
     """The event's name, if it is one."""
     attributes: Attributes
     body: object
     scope: object = None
+
+    @property
+    def at(self) -> Time | None:
+        """When it happened."""
+        return time_of(self.time)
+
+
+def time_of(value: Time | int | None) -> Time | None:
+    """A time, which may be nanoseconds since 1970."""
+    return read_time(value, "ns") if isinstance(value, int) else value
 
 
 def hexadecimal(value: object) -> str | None:
@@ -240,6 +259,7 @@ _DOCUMENT = re.compile(
 _OFFER = re.compile(
     r"llm\.(?:tools\.\d{1,6}\.tool\.json_schema|request\.functions\.\d{1,6}\.name)", re.ASCII
 )
+_EVALUATIONS = ("evaluation", "annotation", "trace.", "session.")
 _EVALUATION = re.compile(
     r"((?:(?:trace|session)\.)?(?:evaluations|annotations)\.\d{1,6}|evaluation|annotation)"
     r"(?:\.(?:evaluation|annotation))?\.(name|label|score)",
@@ -343,7 +363,7 @@ def evaluations_of(attributes: Attributes) -> list[tuple[object, object, object]
             "score": attributes.get("gen_ai.evaluation.score.value"),
         }
     for key, value in attributes.items():
-        if match := _EVALUATION.fullmatch(key):
+        if key.startswith(_EVALUATIONS) and (match := _EVALUATION.fullmatch(key)):
             results[match[1]][match[2]] = value
     return [(each.get("name"), each.get("label"), each.get("score")) for each in results.values()]
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import facts
 import record
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -59,6 +60,7 @@ LINKS = int(os.environ.get("EVAULT_BENCH_LINKS", "100000"))
 PARTS = {
     "embedded": lambda: (ingest_large(), ingest_small(), verify_chain()),
     "record": record.measure,
+    "facts": facts.measure,
 }
 
 

@@ -153,7 +153,7 @@ def init(
             lines = [
                 *_made_lines(home, kept, known),
                 *_trial_lines(kept, trial, report),
-                *_owner_lines(database, database_owner),
+                *_index_lines(kept, database_owner),
                 *_next_lines(home, kept, known),
             ]
         give(Answer(lines, _json(made, home, known, trial, report)), as_json=as_json)
@@ -216,8 +216,6 @@ def _made_lines(home: Path, kept: HomeConfig, known: Trust) -> list[str]:
     if kept.store:
         at = f" at {kept.store.endpoint_url}" if kept.store.endpoint_url else ""
         lines += paragraph("Its record is in ", kept.store.words.replace(",", f"{at},", 1))
-    if kept.database:
-        lines.append(f"Its index is in {kept.database}")
     return lines
 
 
@@ -234,13 +232,13 @@ def _trial_lines(
     return lines + [f"  {line}" for line in left_lines(trial)]
 
 
-def _owner_lines(database: str | None, owner: str | None) -> list[str]:
-    if database is None:
+def _index_lines(kept: HomeConfig, owner: str | None) -> list[str]:
+    if kept.database is None:
         return []
+    told = "its user may add log entries and checkpoints there, not alter or remove any"
     if owner is None:
         told = "its user owns the tables, and could alter log entries; --database-owner avoids that"
-        return paragraph("  ", told)
-    return ["  its user may add log entries and checkpoints there, not alter or remove any"]
+    return [f"Its index is in {kept.database}", *paragraph("  ", told)]
 
 
 def _next_lines(home: Path, kept: HomeConfig, known: Trust) -> list[str]:

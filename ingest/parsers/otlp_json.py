@@ -218,9 +218,11 @@ def _pairs(entries: object) -> Attributes:
     for entry in _list(entries):
         try:
             key, value = entry["key"], entry["value"]
-            found[key] = value["stringValue"] if "stringValue" in value else _any_value(value)
+            plain = value["stringValue"] if "stringValue" in value else _any_value(value)
         except (KeyError, TypeError):
             continue  # no attribute
+        if isinstance(key, str):
+            found[key] = plain
     return found
 
 

@@ -226,6 +226,8 @@ def test_a_value_of_any_type_anywhere_raises_nothing(value: object) -> None:
         entry = {"key": key, "value": value}
         operation = attribute("gen_ai.operation.name", "chat")
         facts_of(span(1, attributes=[operation, entry, value]), value)
+        odd = {"key": value, "value": {"stringValue": "x"}}
+        facts_of(span(1, attributes=[operation, odd, {"key": "k", "value": value}]))
     for key in ("resource", "scopeSpans"):
         request = traces(span(1))
         request["resourceSpans"][0][key] = value

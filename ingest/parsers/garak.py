@@ -38,9 +38,10 @@ class GarakParser:
         if not _MARK.search(head) or not _OURS.search(head) or shape_of(head) is None:
             return Confidence.NONE
         first = first_records(head)
-        if first and all(map(_is_entry, first)):
+        known = [value for value in first if _is_entry(value) and value["entry_type"] in _ENTRIES]
+        if first and len(known) == len(first):
             return Confidence.CERTAIN
-        return Confidence.NONE if first and not any(map(_is_entry, first)) else Confidence.LIKELY
+        return Confidence.LIKELY if known or not first else Confidence.NONE
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every entry; what is none counts as a bad record."""
@@ -66,7 +67,7 @@ class GarakParser:
 
 
 def _is_entry(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("entry_type") in _ENTRIES
+    return isinstance(value, dict) and isinstance(value.get("entry_type"), str)
 
 
 class _Report:

@@ -39,7 +39,10 @@ from verify.facts import CAP, Config, Verdict
 CONTENT_LIMIT = 16 << 20
 """The longest raw object that is read."""
 
-MOST_ENTRIES = 200_000
+HEADER_LIMIT = 4 << 20
+"""The longest header of a bundle."""
+
+MOST_ENTRIES = 100_000
 """How many entries a listing may have for its tree to be built."""
 
 _HEX = rb"(?:[0-9a-f]{40}|[0-9a-f]{64})"
@@ -488,7 +491,7 @@ class _BundleHeader:
     def read(self) -> list[tuple[str, str]]:
         """The refs, by name, with the ids they stand for."""
         data = b""
-        while b"\n\n" not in data and len(data) < CONTENT_LIMIT:
+        while b"\n\n" not in data and len(data) < HEADER_LIMIT:
             more = read_fully(self._stream, max(HEAD_SIZE, len(data)))
             if not more:
                 break

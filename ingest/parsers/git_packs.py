@@ -25,7 +25,8 @@ HELD = 4 << 20
 """The longest object that is kept to read it, or to build others from it."""
 
 HELD_TOTAL = 64 << 20
-"""How many bytes of objects are kept at a time."""
+MOST_HELD = 100_000
+"""How many bytes of objects, and how many objects, are kept at a time."""
 
 BUDGET = 1 << 30
 RATIO = 20
@@ -277,7 +278,7 @@ class _Held:
         self._objects[place] = (identifier, kind, content)
         self._places[identifier] = place
         self._size += len(content)
-        while self._size > HELD_TOTAL:
+        while self._size > HELD_TOTAL or len(self._objects) > MOST_HELD:
             oldest = next(iter(self._objects))
             gone, _, old = self._objects.pop(oldest)
             self._size -= len(old)

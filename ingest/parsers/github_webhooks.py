@@ -352,14 +352,16 @@ class _Events:
 
 
 _Take = Callable[[_Events, dict[str, Any]], Time | None]
+# A job may carry the deployment that it makes, and a deployment the run that made it.
 _CHECKS = ("check_run", "workflow_job", "check_suite", "workflow_run")
 _OBJECTS: tuple[tuple[tuple[str, ...], str, _Take], ...] = (
     (("review", "pull_request"), "pull_request_review", _Events.review),
     (("deployment_status", "deployment"), "deployment_status", _Events.deployment),
     (("requestor", "workflow_run"), "deployment_review", _Events.deployment_review),
     (("approver", "workflow_run"), "deployment_review", _Events.deployment_review),
+    *(((key,), key, _Events.check) for key in _CHECKS[:-1]),
     (("deployment",), "deployment", _Events.deployment),
-    *(((key,), key, _Events.check) for key in _CHECKS),
+    (("workflow_run",), "workflow_run", _Events.check),
     (("rule", "repository"), "branch_protection_rule", _Events.rule),
     (("alert", "repository"), "alert", _Events.alert),
     (("comment", "issue"), "issue_comment", _Events.issue),

@@ -207,6 +207,9 @@ class _Seen:
             self._action_group(group)
         for base in objects(value.get("knowledge_bases", value.get("knowledgeBases"))):
             self._knowledge_base(base)
+        for other in objects(value.get("collaborators")):
+            if _is_agent(other):
+                self.take_bedrock(other)
 
     def _guardrail(self, guardrail: Any) -> None:
         name = word(reach(guardrail, "guardrailId") or reach(guardrail, "guardrailIdentifier"))

@@ -23,7 +23,8 @@ from verify.facts import Config, Permission
 
 _KEYS = ("resources", "modules")
 _KEPT = ("version", "terraform_version", "serial", "lineage")
-_MARKS = tuple(re.compile(rb'"' + key + rb'"\s*:') for key in (b"version", b"serial", b"lineage"))
+_MARKS = (b'"version"', b'"serial"')
+_MORE = (b'"lineage"', b'"terraform_version"')
 _ENCRYPTED = re.compile(rb'"encrypted_data"\s*:\s*"')
 _ACCOUNT = re.compile(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:(\d{12}):", re.ASCII)
 _PROVIDER = re.compile(r'provider(?:\.|\["(?:[^"]*/)?)([A-Za-z0-9_-]+)', re.ASCII)
@@ -41,7 +42,7 @@ class TerraformStateParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where a state's own keys stand at the top level, with resources or modules."""
         del name
-        if not all(mark.search(head) for mark in _MARKS):
+        if not all(mark in head for mark in _MARKS) or not any(mark in head for mark in _MORE):
             return Confidence.NONE
         if shape_of(head, keys=_KEYS) is Shape.KEYED:
             return Confidence.CERTAIN

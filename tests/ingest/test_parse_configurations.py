@@ -159,6 +159,9 @@ def test_the_state_itself_is_kept_where_there_is_no_room_for_all() -> None:
 
 
 def test_a_state_without_lineage_cannot_be_compared() -> None:
+    without = state()
+    del without["lineage"]
+    assert read(without).facts.parser == "terraform-state"
     facts = read(state(lineage="")).facts
     assert facts.problems == ("no lineage: it cannot be compared with other states",)
 
@@ -225,6 +228,9 @@ def test_an_agent_alone_and_at_draft() -> None:
     assert reading.facts.models == (Model("us.anthropic.claude-x", 1, 0, "floating"),)
     assert reading.facts.problems == ("agent version DRAFT: it can change without a new version",)
     assert reading.kinds == ("model_config", "config_snapshot")
+    other = {"agent": {"agentId": "A2", "version": "3", "foundationModel": "m"}}
+    facts = read({"agent": agent, "collaborators": [other, 7]}).facts
+    assert Config("agent", "A2", "3") in facts.configs
 
 
 # NeMo Guardrails and SWE-agent.

@@ -295,6 +295,12 @@ def test_objects_are_as_long_as_they_say() -> None:
 
 
 def test_what_is_held_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, most in (("HELD_TOTAL", len(COMMIT) + 10), ("MOST_HELD", 2)):
+        with monkeypatch.context() as limits:
+            limits.setattr(git_packs, name, most)
+            facts = check(PACK).facts
+        assert facts.records == 5
+        assert "built from others" in facts.problems[0]
     monkeypatch.setattr(git_packs, "HELD_TOTAL", len(COMMIT) + 10)
     facts = check(PACK).facts
     assert facts.problems == ("1 object built from others that are not at hand: no id computed",)

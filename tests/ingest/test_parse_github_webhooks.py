@@ -366,6 +366,20 @@ def test_other_alerts_commits_and_statuses() -> None:
     assert facts_of({"zen": "x", "hook_id": 1, "hook": {}} | base).actions == ("event",)
 
 
+def test_a_job_may_carry_a_deployment_and_a_deployment_its_run() -> None:
+    base = {
+        key: payload("deployment__payload")[key] for key in ("repository", "sender", "deployment")
+    }
+    job = {"name": "deploy", "conclusion": "success", "completed_at": "2019-05-15T15:21:12Z"}
+    assert facts_of({"action": "completed", "workflow_job": job} | base).actions == (
+        "workflow_job.completed",
+    )
+    run = {"name": "x", "head_sha": HEAD, "conclusion": None}
+    assert facts_of({"action": "created", "workflow_run": run} | base).actions == (
+        "deployment.created",
+    )
+
+
 def test_who_is_mentioned_does_not_act() -> None:
     assert sample("pull_request_review").facts.principals == ("Codertocat",)
     value = payload("issues__opened")

@@ -206,6 +206,11 @@ def test_what_failed_is_a_finding_also_in_older_reports() -> None:
     assert validation.result == "inconclusive"
 
 
+def test_an_entry_of_a_kind_that_is_not_known_yet_is_one() -> None:
+    facts = check(GARAK + b'{"entry_type": "news"}\n{"entry": 1}\n').facts
+    assert (facts.records, facts.bad_records) == (22, 1)
+
+
 def test_the_model_that_was_scanned() -> None:
     setup = {
         "entry_type": "start_run setup",

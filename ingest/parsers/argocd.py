@@ -78,7 +78,7 @@ def _take_operation(operation: Any, gathered: Gathered) -> tuple[str | None, str
 def _take_history(
     target: str, history: Any, operation: tuple[str | None, str | None], gathered: Gathered
 ) -> bool:
-    """The changes of revision; whether there was one that shows going back."""
+    """The changes of revision; whether there was one, in whichever direction."""
     entries = [(each["id"], each) for each in objects(history) if isinstance(each.get("id"), int)]
     entries.sort(key=lambda entry: entry[0])
     if entries and entries[0][0] > 0:
@@ -88,7 +88,7 @@ def _take_history(
         gathered.add("not_captured", "earlier deployments")
     before: set[str] = set()
     current: str | None = None
-    went_back = again = 0
+    changed = again = 0
     for _, entry in entries:
         started = gathered.time(entry.get("deployStartedAt"))
         ended = gathered.time(entry.get("deployedAt"))
@@ -99,7 +99,7 @@ def _take_history(
             again += 1
         elif current is not None:
             back = revision in before
-            went_back += back
+            changed += 1
             actor, finished = operation
             gathered.keep(
                 Rollback(
@@ -118,7 +118,7 @@ def _take_history(
     gathered.keep(Config("argocd deployed", target, current))
     if again:
         gathered.count_problem("deployment", "of the revision that ran already", again)
-    return went_back > 0
+    return changed > 0
 
 
 def _revision(value: Any) -> str | None:

@@ -8,6 +8,7 @@ have a `kind` too, are none.
 - A live workload has a revision (`deployment.kubernetes.io/revision`); its condition `Progressing`
   says how that rollout went, `Available` whether it works. Which way it went is only shown by a
   ReplicaSet that was rolled back to: its earlier revisions are in `revision-history`.
+  A rollout that changed what runs makes the item a `rollback`, whichever way it went.
 - Field managers act, when `managedFields` says; the kubelet and controllers are among them.
 - Argo CD's applications are read by `argocd`, into the same facts.
 

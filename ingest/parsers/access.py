@@ -109,7 +109,8 @@ class Requests(Gathered):
         if time is None or not time.zoned:
             return None
         raw = time.raw
-        if raw == when and len(raw) > _TO_THE_MINUTE and raw[-1] == "Z" and raw[4] == "-":
+        ordinary = len(raw) > _TO_THE_MINUTE and raw[-1] == "Z" and raw[4] == "-"
+        if ordinary and raw == when and raw[_TO_THE_MINUTE:][:2] != "60":  # the next minute's first
             if len(self._minutes) >= MOST_KNOWN:
                 self._minutes.clear()
                 self._end_silences()
@@ -158,13 +159,17 @@ def recognised(
     enough: int,
     is_record: Callable[[Any], bool],
     keys: tuple[str, ...] = (),
+    own: re.Pattern[bytes] | None = None,
 ) -> Confidence:
     """How sure it is that the head holds JSON records of a format.
 
-    `marks` finds the format's own keys as its first group; fewer than `enough` different ones, and
+    `marks` finds keys of its records as its first group; fewer than `enough` different ones, and
     nothing more is looked at. Certain where one of the first records is one; likely where the keys
-    are there but no record can be read that far, being long or damaged.
+    are there but no record can be read that far, being long or damaged. What all formats have, a
+    time or a category, must not be enough for that: such keys need `own`, found beside them.
     """
+    if own is not None and not own.search(head):
+        return Confidence.NONE
     if len({match[1] for match in marks.finditer(head)}) < enough:
         return Confidence.NONE
     if shape_of(head, keys=keys) is None:

@@ -52,9 +52,7 @@ class GcpAuditParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where an entry names the type of an audit log."""
         del name
-        if not _OWN.search(head):
-            return Confidence.NONE
-        return recognised(head, _MARKS, 1, _holds_entry, _KEYS)
+        return recognised(head, _MARKS, 1, _holds_entry, _KEYS, own=_OWN)
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every entry."""

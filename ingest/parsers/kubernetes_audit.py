@@ -41,6 +41,7 @@ MOST_OPEN = 50_000
 
 _KEYS = ("items",)
 _MARKS = marked("auditID", "stage", "verb", "requestURI", "level", "stageTimestamp")
+_OWN = marked("auditID")
 _DECISION = "authorization.k8s.io/decision"
 _REASON = "authorization.k8s.io/reason"
 _ROLE = re.compile(r'of (ClusterRole|Role) "([^"]{1,253})"')
@@ -59,7 +60,7 @@ class KubernetesAuditParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where one of the first records is an audit event."""
         del name
-        return recognised(head, _MARKS, 3, _is_event, _KEYS)
+        return recognised(head, _MARKS, 3, _is_event, _KEYS, own=_OWN)
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every event."""

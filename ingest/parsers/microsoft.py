@@ -87,6 +87,7 @@ class _Parser:
     noun = "event"
     marks = marked()
     enough = 3
+    own = marked()
     new_log: Callable[[], _Log]
 
     def is_record(self, value: object) -> bool:
@@ -96,7 +97,7 @@ class _Parser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where one of the first records is one of this log."""
         del name
-        return recognised(head, self.marks, self.enough, self.is_record, _KEYS)
+        return recognised(head, self.marks, self.enough, self.is_record, _KEYS, own=self.own)
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every record."""
@@ -210,6 +211,10 @@ class AzureActivityParser(_Parser):
         "subscriptionId", "SubscriptionId", "event_data_id", "eventDataId",
     )  # fmt: skip
     enough = 4
+    own = marked(
+        "event_timestamp", "eventTimestamp", "OperationNameValue", "authorization",
+        "callerIpAddress",
+    )  # fmt: skip
     new_log = _Activity
 
     def is_record(self, value: object) -> bool:
@@ -301,6 +306,7 @@ class EntraSignInParser(_Parser):
         "conditionalAccessStatus", "userPrincipalName", "resourceDisplayName", "servicePrincipalId",
     )  # fmt: skip
     enough = 2
+    own = re.compile(rb'SignInLogs"|"conditionalAccessStatus"')
     new_log = _SignIns
 
     def is_record(self, value: object) -> bool:
@@ -365,6 +371,7 @@ class OfficeAuditParser(_Parser):
         "AuditData", "CreationDate", "UserIds", "Operations",
     )  # fmt: skip
     enough = 4
+    own = marked("RecordType", "AuditData")
     new_log = _Office
 
     def is_record(self, value: object) -> bool:

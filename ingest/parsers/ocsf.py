@@ -28,6 +28,7 @@ from verify.facts import Detector, Facts, Validation
 NOT_MILLISECONDS = "times are not in milliseconds, as the schema asks"
 
 _MARKS = marked("class_uid", "metadata", "category_uid", "activity_id", "type_uid", "severity_id")
+_OWN = marked("class_uid")
 _DATA_SECURITY = 2006
 _S3 = "arn:aws:s3:::"
 _ACTIVITY = (3, 4, 6)
@@ -47,7 +48,7 @@ class OcsfParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where one of the first records has a class and the version of the schema."""
         del name
-        return recognised(head, _MARKS, 3, _holds_event)
+        return recognised(head, _MARKS, 3, _holds_event, own=_OWN)
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every event."""

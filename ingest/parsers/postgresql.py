@@ -60,6 +60,7 @@ _REFUSED = re.compile(
 )
 _REFUSAL_CODES = ("42501", "28000", "28P01")
 _MARKS = marked("logger", "log_time", "audit_type", "error_severity", "session_id", "backend_type")
+_OWN = marked("error_severity")
 _AUDITED = (
     "audit_type", "statement_id", "substatement_id", "class", "command", "object_type",
     "object_name", "statement", "parameter",
@@ -84,7 +85,7 @@ class PostgresqlParser:
         """Certain where entries begin as those of PostgreSQL do, or audit records are there."""
         del name
         if shape_of(head) is not None:
-            return recognised(head, _MARKS, 2, _is_record)
+            return recognised(head, _MARKS, 2, _is_record, own=_OWN)
         lines = first_lines(head)
         audits = sum(1 for line in lines if _AUDIT.search(line, 0, 2000) and _begins(line))
         entries = sum(1 for line in lines if _ENTRY.match(line) or _COLUMNS.match(line))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.parsers import HEAD_SIZE, read_facts
 from ingest.parsers.access import Datasets, Requests, of_status, summary
 from ingest.parsers.gathering import Gathered
 from ingest.parsers.generic import JsonParser
@@ -150,3 +152,16 @@ def test_the_last_line_of_a_head_may_be_cut_off() -> None:
     assert first_lines(b"a\nb\n") == ["a", "b"]
     assert first_lines(b"only") == ["only"]
     assert first_lines(b"") == []
+
+
+def test_keys_that_all_formats_have_claim_no_document() -> None:
+    keys = (
+        "category time identity resourceId correlationId operationName caller claims Operation "
+        "UserId Workload OrganizationId logger session_id backend_type log_time stage verb level "
+        "requestURI metadata severity_id type_uid activity_id protoPayload logName timestamp"
+    )
+    document = {key: {"x": "y"} for key in keys.split(" ")} | {"text": "z" * HEAD_SIZE}
+    for form in (document, [document], {"records": [document]}, {"value": [document]}):
+        data = json.dumps(form).encode()
+        facts = read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name="x.json").facts
+        assert facts.parser == "json"

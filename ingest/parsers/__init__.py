@@ -13,7 +13,8 @@
 | `archives`, `merging` | zip and tar read through; the facts of many as those of one |
 | `library` | what to do where an optional library is absent |
 | `generic` | what can be said of any file |
-| all others | one family of formats each |
+| those listed in `families` | one family of formats each |
+| all others | what several families share |
 
 To add a family:
 

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-import boto3
 import pytest
 from crash.world import World
 from servers.postgres import PostgresServer
-from servers.s3 import S3Server
+from servers.s3 import S3Bucket
 
 from cli.config import S3Config
 from vault.ports import LockMode
@@ -20,25 +19,15 @@ Serve = Callable[[Path], World]
 
 
 @pytest.fixture(scope="module")
-def bucket(s3_server: S3Server, request: pytest.FixtureRequest) -> str:
-    """A bucket with Object Lock for one module: each takes room on the server."""
-    name = request.module.__name__.rpartition(".")[2].replace("_", "-")
-    client = boto3.client("s3", endpoint_url=s3_server.endpoint)
-    client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
-    client.close()
-    return name
-
-
-@pytest.fixture(scope="module")
-def serve(s3_server: S3Server, postgres_server: PostgresServer, bucket: str) -> Serve:
+def serve(s3_bucket: S3Bucket, postgres_server: PostgresServer) -> Serve:
     """How to make a vault on servers."""
     numbers = count(1)
 
     def make(folder: Path) -> World:
         store = S3Config(
-            bucket=bucket,
+            bucket=s3_bucket.name,
             prefix=f"vault-{next(numbers)}",
-            endpoint_url=s3_server.endpoint,
+            endpoint_url=s3_bucket.server.endpoint,
             region=None,
             part_size=16 << 20,
             concurrency=4,

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from ingest.parsers.bounded import Distinct, counted, said
-from ingest.parsers.gathering import Damage, Gathered
+from ingest.parsers.gathering import MOST_IDS, Damage, Gathered, Ids
 from ingest.parsers.parser import Confidence, Parser
 from ingest.parsers.records import RecordReader, shape_of
 from ingest.parsers.times import NANO, Time
@@ -24,6 +24,8 @@ MOST_KNOWN = 10_000
 """How many different calls, minutes or principals are remembered before they are added up."""
 
 _FIRST_RECORDS = 4
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_UUIDS = re.compile(rf"(?:{_UUID.pattern})*")
 _SECONDS = {f"{second:02d}Z": second * NANO for second in range(60)}
 _BITS = {second * NANO: 1 << second for second in range(60)}
 _TO_THE_MINUTE = len("2026-01-31T09:30:")
@@ -42,11 +44,65 @@ class Actor:
         self.count = 0
 
 
+class Identities:
+    """How many ids came twice. UUIDs, which most are, are kept as they are, others as a hash."""
+
+    def __init__(self, most: int = MOST_IDS) -> None:
+        self._most = most
+        self._fresh: list[str] = []
+        self._uuids = bytearray()
+        self._count = 0
+        self._others = Ids(most)
+
+    def add(self, identity: str) -> None:
+        """Add one id."""
+        self._fresh.append(identity)
+        if len(self._fresh) >= 1000:
+            self._pack()
+
+    def _pack(self) -> None:
+        fresh = self._fresh[: max(self._most - self._count, 0)]
+        self._count += len(self._fresh)
+        self._fresh.clear()
+        text = "".join(fresh)
+        if set(map(len, fresh)) != {36} or not _UUIDS.fullmatch(text):
+            for each in fresh:
+                if not _UUID.fullmatch(each):
+                    self._others.add(each)
+            text = "".join(each for each in fresh if _UUID.fullmatch(each))
+        self._uuids += bytes.fromhex(text.replace("-", ""))
+
+    @property
+    def full(self) -> bool:
+        """Whether there were more than are remembered."""
+        return self._count + len(self._fresh) > self._most
+
+    def duplicates(self) -> int:
+        """How many ids had been there before."""
+        self._pack()
+        words = memoryview(self._uuids).cast("Q")
+        highs, lows = words[::2], words[1::2]
+        # Where either half never comes again, no id does. A set of all would take a hundred bytes
+        # for each, so that one part at a time is looked at.
+        parts = range(len(highs) // 500_000 + 1)
+        number = len(parts)
+        for half in (highs, lows):
+            different = sum(len({each for each in half if each % number == p}) for p in parts)
+            if different == len(half):
+                return self._others.duplicates()
+        different = sum(
+            len({pair for pair in zip(highs, lows, strict=True) if pair[0] % number == p})
+            for p in parts
+        )
+        return len(highs) - different + self._others.duplicates()
+
+
 class Requests(Gathered):
     """Gathered, for logs of very many records. `facts` closes it."""
 
     def __init__(self, *, gaps: bool = False) -> None:
         super().__init__(gaps=gaps)
+        self._identities = Identities()
         self._gaps = gaps
         self._minutes: dict[str, int] = {}  # 2026-01-31T09:30: and its nanoseconds since 1970
         self._spoken: dict[int, int] = {}  # a minute, and a bit for each second that has records
@@ -55,6 +111,12 @@ class Requests(Gathered):
         self._last = -_NEVER
         self._raw_first = self._raw_last = ""
         self._digits = 0
+
+    def record(self, identity: object = None) -> None:
+        """Count a record; the same `identity` twice is a duplicate, counted all the same."""
+        self.records += 1
+        if isinstance(identity, str):
+            self._identities.add(identity)
 
     def actor(self, name: object) -> Actor | None:
         """The principal of that name; until the next `add_up`."""
@@ -136,6 +198,10 @@ class Requests(Gathered):
         """The facts."""
         self.add_up()
         self._end_silences()
+        self._ids.full = self._identities.full
+        if duplicates := self._identities.duplicates():
+            self.count_problem("duplicate record", "", duplicates)
+        self._identities = Identities()
         if self._raw_first:
             precision = PRECISIONS[PRECISIONS.index("s") + (self._digits + 2) // 3]
             for moment, raw in ((self._first, self._raw_first), (self._last, self._raw_last)):

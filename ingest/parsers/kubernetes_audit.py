@@ -115,22 +115,25 @@ class _Log:
         target = get("objectRef")
         if isinstance(target, dict):
             within = target.get
-            thing: tuple[object, ...] | object = (
-                within("resource"),
-                within("subresource"),
-                within("apiGroup"),
-                within("namespace"),
-            )
+            thing, part = within("resource"), within("subresource")
+            group, namespace = within("apiGroup"), within("namespace")
         else:
-            thing = get("requestURI")
+            thing, part, group, namespace = get("requestURI"), False, None, None
         notes = get("annotations")
-        said = (notes.get(_DECISION), notes.get(_REASON)) if isinstance(notes, dict) else None
+        if isinstance(notes, dict):
+            said, reason = notes.get(_DECISION), notes.get(_REASON)
+        else:
+            said = reason = None
         status = get("responseStatus")
         key: tuple[object, ...] = (
             name,
             get("verb"),
             thing,
+            part,
+            group,
+            namespace,
             said,
+            reason,
             status.get("code") if isinstance(status, dict) else None,
             get("stage"),
             get("level"),

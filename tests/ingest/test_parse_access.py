@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.parsers import HEAD_SIZE, read_facts
-from ingest.parsers.access import Datasets, Requests, of_status, summary
+from ingest.parsers.access import Datasets, Identities, Requests, of_status, summary
 from ingest.parsers.gathering import Gathered
 from ingest.parsers.generic import JsonParser
 from ingest.parsers.lines import LINE_LIMIT, LineReader, first_lines
@@ -54,6 +54,48 @@ def test_requests_say_what_gathered_says(
     assert facts == plain(steps, gaps=gaps)
     chance.shuffle(steps)
     assert quick(steps, gaps=gaps) == facts
+
+
+UUIDS = st.builds(
+    lambda number, text: text.format(number, number * 7 % 5),
+    st.integers(0, 6),
+    st.sampled_from(
+        [
+            "{0:}1111111-1111-1111-{0:}111-{0:}11111111111",
+            "{:08x}-0000-4000-8000-{:012x}",
+            "{:08X}-aaaa-4000-8000-{:012x}",
+            "id{}",
+        ]
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(UUIDS | st.sampled_from(["", "\ud800", "a" * 36, "-" * 36]), max_size=40))
+def test_duplicates_are_those_that_a_set_finds(ids: list[str]) -> None:
+    identities = Identities()
+    for each in ids * 60:
+        identities.add(each)
+    assert identities.duplicates() == len(ids) * 60 - len(set(ids))
+    assert not identities.full
+    requests, gathered = Requests(), Gathered()
+    for each in (*ids, None, 7):
+        requests.record(each)
+        gathered.record(each)
+    assert requests.facts(PARSER) == gathered.facts(PARSER)
+
+
+def test_many_ids_are_counted_in_parts_and_too_many_are_told() -> None:
+    identities = Identities(most=600_000)
+    for number in range(300_000):
+        identities.add(f"{number:08x}-0000-4000-8000-{number * 7919:012x}")
+    for number in range(300_000):
+        identities.add(f"{number:08x}-0000-4000-8000-{number * 7919:012x}")
+    assert not identities.full
+    assert identities.duplicates() == 300_000
+    identities.add("one more")
+    assert identities.full
+    assert identities.duplicates() == 300_000
 
 
 def test_whole_datasets_come_before_their_parts() -> None:

@@ -1005,7 +1005,7 @@ _STEPS = {
     "digest.",
     Step.CHECKLIST: "The completeness report, computed anew from what is in the bundle, comes out "
     "the same. Not checked unless you ask (--checklist).",
-    Step.FACTS: "What the descriptions tell of each exhibit comes out the same when it is read anew "
+    Step.FACTS: "What the descriptions tell of each exhibit comes out the same when read anew "
     "from the bytes. Not checked here: evault verify --facts does that; to this verifier facts are "
     "the vault's signed claims.",
     Step.SEEN: "Earlier receipts, checkpoints or bundles (--seen) agree with this one. Not checked "

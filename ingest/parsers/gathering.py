@@ -413,7 +413,7 @@ class _Spans:
     def __init__(self, most: int = MOST_SPANS) -> None:
         self._most = most
         self._known: set[bytes] = set()
-        self._children: Counter[bytes] = Counter()
+        self._parents: dict[bytes, bytes] = {}
         self._unnamed = 0
         self.full = False
 
@@ -429,22 +429,23 @@ class _Spans:
             self._unnamed += 1
             return
         own = digest_of(f"{trace}/{name}".lower())
-        if own in self._known:
-            return
-        if len(self._known) >= self._most:
-            self.full = True
-            self._unnamed += 1
-            return
-        self._known.add(own)
+        if own not in self._known:
+            if len(self._known) >= self._most:
+                self.full = True
+                self._unnamed += 1
+                return
+            self._known.add(own)
         above = said(parent)
         if above is not None and above.strip("0"):  # a parent of zeros is none
-            self._children[digest_of(f"{trace}/{above}".lower())] += 1
+            told = digest_of(f"{trace}/{above}".lower())
+            # Told twice, with two parents: one of them counts, whichever came first.
+            self._parents[own] = min(told, self._parents.get(own, told))
 
     def unresolved(self) -> int:
         """How many spans have a parent that is not there; 0 if not all spans are known."""
         if self.full:
             return 0
-        return sum(number for parent, number in self._children.items() if parent not in self._known)
+        return sum(parent not in self._known for parent in self._parents.values())
 
 
 class _Calls:

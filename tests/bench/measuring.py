@@ -15,7 +15,7 @@ from pathlib import Path
 GIB = 1 << 30
 SIZE = int(float(os.environ.get("EVAULT_BENCH_GIB", "1")) * GIB)
 ROOM = Path(os.environ.get("EVAULT_BENCH_DIR", ".bench")).resolve()
-ROUNDS = 3
+ROUNDS = int(os.environ.get("EVAULT_BENCH_ROUNDS", "3"))
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from vault import layout
+from vault.adapters.database import SqliteDatabase
 from vault.adapters.directory import DirectoryStore
 from vault.adapters.pem import Ed25519Signer
 from vault.adapters.sql import SqlIndex
@@ -153,7 +154,7 @@ class Story:
         trust = format_trust(log=VerifierKey(ORIGIN, log_signer.public), manifest_keys=[key])
         (folder / "store").mkdir()
         store = DirectoryStore(folder / "store")
-        index = SqlIndex.open_sqlite(folder / "index.sqlite", create=True)
+        index = SqlIndex(SqliteDatabase(folder / "index.sqlite", create=True))
         log = Log(store, index, log_signer, ORIGIN, key)
         actor = Actor("ada@lab.example", "person", "uid 1000, local", "Ada")
         door = Door(index=index, log=log, signer=signer, clock=clock, actor=actor)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from vault.adapters.database import Database, PostgresDatabase, SqliteDatabase
+from vault.adapters.database import Database
 from vault.adapters.tables import (
     COMMITTED,
     LOGGED,
@@ -73,16 +72,6 @@ class SqlIndex:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    @classmethod
-    def open_sqlite(cls, path: Path, *, create: bool = False) -> SqlIndex:
-        """Open an index file. Raises `UnavailableError`, `IndexDamagedError`."""
-        return cls(SqliteDatabase(path, create=create))
-
-    @classmethod
-    def open_postgresql(cls, url: str, *, create: bool = False) -> SqlIndex:
-        """Open the index in a PostgreSQL database. Raises as `open_sqlite`, and `RefusedError`."""
-        return cls(PostgresDatabase(url, create=create))
 
     def close(self) -> None:
         """Let go of all connections."""

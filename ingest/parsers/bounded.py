@@ -6,6 +6,7 @@ The result never depends on the order in which texts arrive, nor on Python's has
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
@@ -150,3 +151,26 @@ def within_limit(facts: Facts, limit: int = FACTS_LIMIT) -> Facts:
 def capped(names: Iterable[tuple[str, Distinct]]) -> tuple[str, ...]:
     """The names of the lists that met more texts than they keep. Ask after `sorted`."""
     return tuple(sorted(name for name, texts in names if texts.overflowed))
+
+
+class Damage:
+    """The bad records that a reader met: how many, where the first `CAP` began, and why."""
+
+    def __init__(self) -> None:
+        self._reasons: Counter[str] = Counter()
+        self.bad = 0
+        self.bad_offsets: list[int] = []
+
+    def note_bad(self, offset: int, reason: str) -> None:
+        """Count a record as bad."""
+        self.bad += 1
+        self._reasons[reason] += 1
+        if len(self.bad_offsets) < CAP:
+            self.bad_offsets.append(offset)
+
+    def problems(self) -> tuple[str, ...]:
+        """What was wrong, in words for people; the same for the same bytes."""
+        return tuple(
+            f"{counted(number, 'bad record')}: {reason}"
+            for reason, number in sorted(self._reasons.items())
+        )

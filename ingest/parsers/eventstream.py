@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ingest.parsers.bounded import counted
+from ingest.parsers.bounded import Damage
 from ingest.parsers.records import CUT_OFF, ByteSource, read_fully
-from verify.facts import CAP
 
 MOST = 24 << 20
 """The longest message that is read; AWS sends at most 16 MiB of payload."""
@@ -34,14 +32,12 @@ class Message:
     payload: bytes
 
 
-class MessageReader:
+class MessageReader(Damage):
     """Iterates over `(byte offset, message)`, once; tells what was wrong as other readers do."""
 
     def __init__(self, stream: ByteSource) -> None:
         self._stream = stream
-        self._reasons: Counter[str] = Counter()
-        self.bad = 0
-        self.bad_offsets: list[int] = []
+        super().__init__()
 
     def __iter__(self) -> Iterator[tuple[int, Message]]:
         offset = 0
@@ -63,20 +59,6 @@ class MessageReader:
                 headers = _headers(data[_PRELUDE.size : headers_end])
                 yield offset, Message(headers, data[headers_end : -_CRC.size])
             offset += length
-
-    def note_bad(self, offset: int, reason: str) -> None:
-        """Count a message as bad."""
-        self.bad += 1
-        self._reasons[reason] += 1
-        if len(self.bad_offsets) < CAP:
-            self.bad_offsets.append(offset)
-
-    def problems(self) -> tuple[str, ...]:
-        """What was wrong, in words for people."""
-        return tuple(
-            f"{counted(number, 'bad record')}: {reason}"
-            for reason, number in sorted(self._reasons.items())
-        )
 
 
 def is_event_stream(head: bytes) -> bool:

@@ -7,13 +7,11 @@ facts show them as U+FFFD. A line ends in a line feed, with or without a carriag
 from __future__ import annotations
 
 import codecs
-from collections import Counter
 from collections.abc import Callable, Iterator
 
-from ingest.parsers.bounded import counted
+from ingest.parsers.bounded import Damage
 from ingest.parsers.parser import Confidence
 from ingest.parsers.records import ByteSource, read_fully
-from verify.facts import CAP
 
 CHUNK_SIZE = 256 << 10
 LINE_LIMIT = 1 << 20
@@ -23,7 +21,7 @@ TOO_LONG = f"longer than {LINE_LIMIT >> 20} MiB"
 _FIRST_LINES = 200
 
 
-class LineReader:
+class LineReader(Damage):
     """Iterates over `(byte offset, line)` of the lines of one stream that are not empty, once.
 
     After the iteration `bad`, `bad_offsets` (the first `CAP`) and `problems()` tell what was met.
@@ -32,9 +30,7 @@ class LineReader:
     def __init__(self, stream: ByteSource, *, chunk_size: int = CHUNK_SIZE) -> None:
         self._stream = stream
         self._chunk_size = chunk_size
-        self._reasons: Counter[str] = Counter()
-        self.bad = 0
-        self.bad_offsets: list[int] = []
+        super().__init__()
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         offset = 0
@@ -61,20 +57,6 @@ class LineReader:
                 rest = b""
         if not too_long and (text := _text(rest)):
             yield offset, text
-
-    def note_bad(self, offset: int, reason: str) -> None:
-        """Count a line as bad."""
-        self.bad += 1
-        self._reasons[reason] += 1
-        if len(self.bad_offsets) < CAP:
-            self.bad_offsets.append(offset)
-
-    def problems(self) -> tuple[str, ...]:
-        """What was wrong, in words for people; the same for the same bytes."""
-        return tuple(
-            f"{counted(number, 'bad record')}: {reason}"
-            for reason, number in sorted(self._reasons.items())
-        )
 
 
 def _text(line: bytes) -> str:

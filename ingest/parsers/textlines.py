@@ -9,17 +9,15 @@ that several programs write to, one of them in another encoding hides nothing of
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 
-from ingest.parsers.bounded import counted
+from ingest.parsers.bounded import Damage
 from ingest.parsers.records import CHUNK_SIZE, RECORD_LIMIT, TOO_LARGE, ByteSource, read_fully
-from verify.facts import CAP
 
 _MARK = b"\xef\xbb\xbf"
 
 
-class LineReader:
+class LineReader(Damage):
     """Iterates over `(byte offset, line)`, once; lines come without their ends.
 
     A line of more than `limit` bytes is a bad record, and is left out. Like
@@ -29,9 +27,7 @@ class LineReader:
     def __init__(self, stream: ByteSource, *, limit: int = RECORD_LIMIT) -> None:
         self._stream = stream
         self._limit = limit
-        self._reasons: Counter[str] = Counter()
-        self.bad = 0
-        self.bad_offsets: list[int] = []
+        super().__init__()
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         held, offset, skipping, first = b"", 0, False, True
@@ -56,20 +52,6 @@ class LineReader:
             held, offset = held[len(_MARK) :], len(_MARK)
         if held and not skipping:
             yield offset, _text(held)
-
-    def note_bad(self, offset: int, reason: str) -> None:
-        """Count a record as bad."""
-        self.bad += 1
-        self._reasons[reason] += 1
-        if len(self.bad_offsets) < CAP:
-            self.bad_offsets.append(offset)
-
-    def problems(self) -> tuple[str, ...]:
-        """What was wrong, in words for people."""
-        return tuple(
-            f"{counted(number, 'bad record')}: {reason}"
-            for reason, number in sorted(self._reasons.items())
-        )
 
 
 def _text(line: bytes) -> str:

@@ -200,13 +200,14 @@ class Log:
         until = time.monotonic() + self._patience
         # One publishes for all who wait. That saves work, and no more: without it, racing
         # processes do the same twice.
-        while mine is None or not self._index.is_covered(mine):
+        while True:
             with self._index.alone("log", patience=0) as alone:
                 if alone or time.monotonic() >= until:
                     self._carry_on(mine)
-                    break
+                    return stopped
             self._index.wait("log", patience=until - time.monotonic())
-        return stopped
+            if mine is not None and self._index.is_covered(mine):
+                return stopped
 
     def _carry_on(self, mine: Sequence[bytes] | None) -> None:
         """Steps 2 to 5 for all that is stored, unless `mine` was published in between."""

@@ -204,28 +204,25 @@ class PostgresDatabase:
         self.name = parsed.render_as_string(hide_password=True).replace("+psycopg", "")
         self.user = parsed.username
         try:
-            self._server = sa.create_engine(
-                parsed,
-                isolation_level="READ COMMITTED",
-                pool_size=8,
-                max_overflow=56,
-                connect_args={"connect_timeout": 10, "tcp_user_timeout": 30_000},
+            self._server = _postgres_engine(parsed, isolation_level="READ COMMITTED")
+            self._looks = _postgres_engine(
+                parsed, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
             )
         except ModuleNotFoundError as error:
             raise UnavailableError(
                 f"an index in PostgreSQL needs {error.name}; "
                 "run: pip install 'evidence-vault[postgresql]'"
             ) from error
-        sa.event.listen(self._server, "connect", _configure_postgres)
         try:
             self.schema = self._prepare(create=create, fresh=fresh)
         except BaseException:
-            self._server.dispose()
+            self.close()
             raise
-        mapped = self._server.execution_options(schema_translate_map={None: self.schema})
-        self._engine = mapped
-        # One statement is a transaction of its own: no BEGIN and ROLLBACK around each look.
-        self._single = mapped.execution_options(isolation_level="AUTOCOMMIT")
+        mapped: dict[str, Any] = {"schema_translate_map": {None: self.schema}}
+        self._engine = self._server.execution_options(**mapped)
+        # One statement is a transaction of its own: no BEGIN and ROLLBACK around each look, and
+        # connections of their own, which need not be set anew each time.
+        self._single = self._looks.execution_options(**mapped)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -282,6 +279,7 @@ class PostgresDatabase:
     def close(self) -> None:
         """Let go of all connections."""
         self._server.dispose()
+        self._looks.dispose()
 
     def grant(self, role: str) -> None:
         """Let a role use the index, and no more than it needs (`GRANTS`)."""
@@ -366,6 +364,18 @@ _POSTGRES_REMEDIES = {
     "57": "the server is stopping or starting; run the command again",
 }
 """By SQLSTATE, or its class."""
+
+
+def _postgres_engine(url: sa.URL, **options: Any) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        pool_size=8,
+        max_overflow=56,
+        connect_args={"connect_timeout": 10, "tcp_user_timeout": 30_000},
+        **options,
+    )
+    sa.event.listen(engine, "connect", _configure_postgres)
+    return engine
 
 
 def parse_url(url: str) -> sa.URL:

@@ -12,7 +12,7 @@ All times in facts are RFC 3339 with a zone. A time without a zone is no instant
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from verify.errors import MalformedError
 from verify.strictjson import Fields, Object
@@ -281,9 +281,9 @@ class Facts:
     def to_json(self) -> Object:
         """The JSON object, without fields that say nothing."""
         result: Object = {}
-        for each in fields(self):
+        for each in _FIELDS[Facts]:
             value = getattr(self, each.name)
-            if value in (None, ()) or (value == 0 and each.name != "version"):
+            if value is None or value == () or (value == 0 and each.name != "version"):
                 continue
             if isinstance(value, tuple):
                 value = [_plain(entry) for entry in value]
@@ -295,7 +295,7 @@ class Facts:
         """Read facts strictly. Raises `MalformedError`."""
         reader = Fields(value, where)
         known: dict[str, Any] = {}
-        for each in fields(cls):
+        for each in _FIELDS[Facts]:
             name = each.name
             if not reader.has(name) and each.default is not MISSING:
                 continue
@@ -312,7 +312,7 @@ class Facts:
                 known[name] = tuple(reader.texts(name, limit=CAP))
             else:
                 known[name] = reader.text(name, limit=TEXT_CAP)
-            _check_word(known[name], each.metadata, f"{where}.{name}")
+            _check_word(known[name], each.words, f"{where}.{name}")
         reader.done()
         return cls(**known)
 
@@ -339,22 +339,47 @@ ENTRIES: dict[str, type[Any]] = {
 T = TypeVar("T")
 
 
+class _Field(NamedTuple):
+    """A field of facts or of an entry: its name here and in JSON, and what it may hold."""
+
+    name: str
+    key: str
+    type: object
+    default: object
+    words: tuple[Any, ...] | None
+
+
+def _fields_of(kind: type[Any]) -> tuple[_Field, ...]:
+    return tuple(
+        _Field(
+            each.name, each.name.rstrip("_"), each.type, each.default, each.metadata.get("words")
+        )
+        for each in fields(kind)
+    )
+
+
+_FIELDS: dict[type[Any], tuple[_Field, ...]] = {Facts: _fields_of(Facts)}
+_FIELDS |= {kind: _fields_of(kind) for kind in ENTRIES.values()}
+# Looked up once: asking `dataclasses` each time was most of what facts of a small file cost.
+
+
 def _plain(value: Any) -> object:
     """An entry as JSON: fields that hold their default are left out."""
     if isinstance(value, (str, int)):
         return value
-    return {
-        each.name.rstrip("_"): getattr(value, each.name)
-        for each in fields(value)
-        if each.default is MISSING or getattr(value, each.name) != each.default
-    }
+    plain = {}
+    for each in _FIELDS[type(value)]:
+        member = getattr(value, each.name)
+        if each.default is MISSING or member != each.default:
+            plain[each.key] = member
+    return plain
 
 
 def _entry(kind: type[T], value: object, where: str) -> T:
     reader = Fields(value, where)
     known: dict[str, Any] = {}
-    for each in fields(kind):  # type: ignore[arg-type]
-        name = each.name.rstrip("_")
+    for each in _FIELDS[kind]:
+        name = each.key
         if not reader.has(name) and each.default is not MISSING:
             continue
         if each.type == "int":
@@ -363,13 +388,12 @@ def _entry(kind: type[T], value: object, where: str) -> T:
             known[each.name] = reader.text_or_none(name)
         else:
             known[each.name] = reader.text(name)
-        _check_word(known[each.name], each.metadata, f"{where}.{name}")
+        _check_word(known[each.name], each.words, f"{where}.{name}")
     reader.done()
     return kind(**known)
 
 
-def _check_word(value: object, metadata: Any, where: str) -> None:
-    words = metadata.get("words")
+def _check_word(value: object, words: tuple[Any, ...] | None, where: str) -> None:
     if words and value not in words:
         raise MalformedError(f"{where}: expected one of {', '.join(words)}")
 

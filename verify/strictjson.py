@@ -113,6 +113,8 @@ def _check(value: Json, *, depth: int) -> None:
     if value is None or isinstance(value, bool):
         return
     if isinstance(value, str):
+        if value.isascii():
+            return
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:

@@ -5,7 +5,8 @@
 | `parser` | the interface, `Parser`, and what it gives, `Reading` |
 | `choice` | the door: the parsers of this package and of others |
 | `reading` | the surest parser reads; gzip, and what if a parser fails |
-| `families` | which parsers there are |
+| `families` | which parsers there are, and by which signs one need be asked |
+| `firstlook` | one look at the first bytes for all; a parser's module is imported when met |
 | `gathering` | `Gathered`, in which a parser collects facts: capped, and the same in any order |
 | `times`, `severity`, `models` | the clocks, scales and names of the world |
 | `records` | JSON records out of a stream, of any shape, however damaged |
@@ -25,7 +26,8 @@ To add a family:
    are; it ends in `PARSERS`, a tuple of instances, one for each format. `detect` looks for what
    only this format has: CERTAIN for that, LIKELY if the bytes are damaged there, else NONE; never
    at the name alone. `read` collects in `Gathered`.
-3. In `families`, add the module to the import, and its `PARSERS` to `KNOWN`, in alphabetical order.
+3. In `families`, add a line to `KNOWN` for each of its parsers, in alphabetical order of modules:
+   name, module, and signs, which are what `detect` insists on and never more.
 4. In `tests/ingest/samples.py`, add a line for each parser: the damage suite then cuts, flips,
    renames and packs its samples.
 5. Write `tests/ingest/test_parse_<family>.py`. It reads each sample independently, in a few plain

@@ -6,17 +6,16 @@ looks at each of these once; what it gives is what `Gathered` would.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 from ingest.parsers.bounded import Distinct, counted, said
 from ingest.parsers.gathering import MOST_IDS, Damage, Gathered, Ids
 from ingest.parsers.parser import Confidence, Parser
-from ingest.parsers.records import RecordReader, shape_of
+from ingest.parsers.reach import first_records, has_marks
+from ingest.parsers.records import shape_of
 from ingest.parsers.times import NANO, Time
 from verify.facts import CAP, PRECISIONS, Facts
 
@@ -236,12 +235,11 @@ def recognised(
     """
     if own is not None and not own.search(head):
         return Confidence.NONE
-    if len({match[1] for match in marks.finditer(head)}) < enough:
+    if not has_marks(head, marks, enough):
         return Confidence.NONE
     if shape_of(head, keys=keys) is None:
         return Confidence.NONE
-    reader = RecordReader.of_any_shape(io.BytesIO(head), keys=keys, resumes_at=is_record)
-    first = [value for _, value in islice(reader, _FIRST_RECORDS)]
+    first = first_records(head, keys=keys, resumes_at=is_record, most=_FIRST_RECORDS)
     if any(is_record(value) for value in first):
         return Confidence.CERTAIN
     return Confidence.NONE if first else Confidence.LIKELY

@@ -21,16 +21,15 @@ first event names the model as asked for. It has no times.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, BinaryIO
 
 from ingest.parsers.bounded import counted, said
 from ingest.parsers.conversation import MOST_KNOWN, Conversation, Once
 from ingest.parsers.gathering import Gathered
 from ingest.parsers.parser import Confidence, Reading
+from ingest.parsers.reach import first_records
 from ingest.parsers.records import RecordReader, shape_of
 from ingest.parsers.times import Time
 from verify.facts import Config
@@ -79,8 +78,7 @@ class ClaudeCodeParser:
         del name
         if not any(mark in head for mark in _ANY) or shape_of(head) is None:
             return Confidence.NONE
-        reader = RecordReader.of_any_shape(io.BytesIO(head))
-        first = [value for _, value in islice(reader, _FIRST_RECORDS)]
+        first = first_records(head, most=_FIRST_RECORDS)
         if any(_is_sure(each) for value in first for each in _unwrapped(value)):
             return Confidence.CERTAIN
         likely = not first and all(mark.search(head) for mark in _MARKS)

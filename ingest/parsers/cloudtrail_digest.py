@@ -20,6 +20,7 @@ from ingest.parsers.access import marked
 from ingest.parsers.bounded import counted
 from ingest.parsers.gathering import Gathered
 from ingest.parsers.parser import Confidence, Reading
+from ingest.parsers.reach import has_marks
 from ingest.parsers.records import RecordReader, Shape, shape_of
 from ingest.parsers.times import Time, read_time
 from verify.facts import Covered, Facts
@@ -87,7 +88,7 @@ class CloudTrailDigestParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where the keys of a digest are there, and the list of log files begins."""
         del name
-        if len({match[1] for match in _MARKS.finditer(head)}) < _ENOUGH_MARKS:
+        if not has_marks(head, _MARKS, _ENOUGH_MARKS):
             return Confidence.NONE
         shape = shape_of(head, keys=_LIST)
         if shape is Shape.KEYED:

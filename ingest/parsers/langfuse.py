@@ -10,16 +10,15 @@ alert, and as they and `updatedAt` change later, an export of tomorrow has other
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, BinaryIO
 
 from ingest.parsers.agent_traces import KINDS, Tally
 from ingest.parsers.bounded import said
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Reading
+from ingest.parsers.reach import first_records, has_marks
 from ingest.parsers.records import (
     RECORD_LIMIT,
     RecordReader,
@@ -61,14 +60,12 @@ class LangfuseParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where one of the first records is an observation, or a trace with some."""
         del name
-        marks = {match[1] for match in _MARK.finditer(head)}
-        if len(marks) < _ENOUGH_MARKS or shape_of(head, keys=_KEYS) is None:
+        if not has_marks(head, _MARK, _ENOUGH_MARKS) or shape_of(head, keys=_KEYS) is None:
             return Confidence.NONE
         text = head.decode("utf-8", "surrogateescape")
         if _TRACE.match(text) and b"parentObservationId" in head:
             return Confidence.CERTAIN
-        reader = RecordReader.of_any_shape(io.BytesIO(head), keys=_KEYS)
-        first = [value for _, value in islice(reader, _FIRST_RECORDS)]
+        first = first_records(head, keys=_KEYS, most=_FIRST_RECORDS)
         if any(_is_export(value) or _is_observation(value) for value in first):
             return Confidence.CERTAIN
         return Confidence.NONE

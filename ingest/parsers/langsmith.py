@@ -10,16 +10,15 @@ Times are milliseconds, or texts, which may have no zone.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, BinaryIO
 
 from ingest.parsers.agent_traces import KINDS, Tally
 from ingest.parsers.bounded import said
 from ingest.parsers.gathering import digest_of
 from ingest.parsers.parser import Confidence, Reading
+from ingest.parsers.reach import first_records, has_marks
 from ingest.parsers.records import RecordReader, shape_of
 from ingest.parsers.span_attributes import Attributes, Span, returned_model
 from verify.facts import Config
@@ -55,13 +54,11 @@ class LangSmithParser:
     def detect(self, head: bytes, name: str) -> Confidence:
         """Certain where one of the first records is a run."""
         del name
-        marks = {match[1] for match in _MARK.finditer(head)}
-        if len(marks) < _ENOUGH_MARKS or b"dotted_order" not in head:
+        if not has_marks(head, _MARK, _ENOUGH_MARKS) or b"dotted_order" not in head:
             return Confidence.NONE
         if shape_of(head, keys=_KEYS) is None:
             return Confidence.NONE
-        reader = RecordReader.of_any_shape(io.BytesIO(head), keys=_KEYS, resumes_at=_is_run)
-        first = [value for _, value in islice(reader, _FIRST_RECORDS)]
+        first = first_records(head, keys=_KEYS, resumes_at=_is_run, most=_FIRST_RECORDS)
         if any(_is_run(run) for value in first for run in _runs(value)):
             return Confidence.CERTAIN
         return Confidence.NONE if first else Confidence.LIKELY

@@ -27,6 +27,7 @@ from ingest.parsers.conversation import Conversation, Once
 from ingest.parsers.gathering import Damage, Gathered
 from ingest.parsers.mcp_logs import Entry, LogReader, is_log
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Parser, Reading
+from ingest.parsers.reach import first_records
 from ingest.parsers.records import NOT_JSON, RecordReader, parse_embedded, read_fully, shape_of
 from ingest.parsers.textlines import EVENTS, LineReader, Replayed, event_data
 from ingest.parsers.times import Time
@@ -127,8 +128,7 @@ def _first_values(head: bytes) -> list[Any]:
         return [parse_embedded(text) for _, text in islice(events, _FIRST_RECORDS)]
     if shape_of(head) is None:
         return []
-    reader = RecordReader.of_any_shape(io.BytesIO(head))
-    return [value for _, value in islice(reader, _FIRST_RECORDS)]
+    return first_records(head, most=_FIRST_RECORDS)
 
 
 def _messages(value: object) -> Iterator[Any]:

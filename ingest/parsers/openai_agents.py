@@ -18,16 +18,15 @@ for the tool for good. Who decided, and when, the state does not hold; nor any m
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, BinaryIO
 
 from ingest.parsers.bounded import counted, said
 from ingest.parsers.conversation import Conversation
 from ingest.parsers.gathering import Gathered
 from ingest.parsers.parser import Confidence, Reading
+from ingest.parsers.reach import first_records
 from ingest.parsers.records import RecordReader, shape_of
 from verify.facts import Config, Detector
 
@@ -57,8 +56,7 @@ class AgentsTraceParser:
         del name
         if not _MARK.search(head) or shape_of(head, keys=_LIST) is None:
             return Confidence.NONE
-        reader = RecordReader.of_any_shape(io.BytesIO(head), keys=_LIST, resumes_at=_is_item)
-        first = [value for _, value in islice(reader, _FIRST_RECORDS)]
+        first = first_records(head, keys=_LIST, resumes_at=_is_item, most=_FIRST_RECORDS)
         if any(_is_item(each) for value in first for each in _items(value)):
             return Confidence.CERTAIN
         return Confidence.NONE if first else Confidence.LIKELY
@@ -189,8 +187,7 @@ class RunStateParser:
         del name
         if shape_of(head) is None or not _STATE_MARKS[0].search(head):
             return Confidence.NONE
-        reader = RecordReader.of_any_shape(io.BytesIO(head))
-        first = [value for _, value in islice(reader, 1)]
+        first = first_records(head, most=1)
         if any(map(_is_state, first)):
             return Confidence.CERTAIN
         likely = not first and _STATE_MARKS[1].search(head)

@@ -16,13 +16,12 @@ The wrapping's time has no zone and is none of the record's: the record's own is
 
 from __future__ import annotations
 
-import io
 import re
-from itertools import islice
 from typing import Any, BinaryIO
 
 from ingest.parsers.agent_traces import KINDS, Tally
 from ingest.parsers.parser import Confidence, Reading
+from ingest.parsers.reach import first_records
 from ingest.parsers.records import RecordReader, parse_embedded, shape_of
 from ingest.parsers.span_attributes import LogRecord, Span, hexadecimal
 from ingest.parsers.times import Time
@@ -47,8 +46,10 @@ class CloudWatchParser:
         del name
         if not _MARK.search(head) or shape_of(head, keys=_KEYS) is None:
             return Confidence.NONE
-        reader = RecordReader.of_any_shape(io.BytesIO(head), keys=_KEYS, resumes_at=_is_record)
-        first = [_unwrapped(value) for _, value in islice(reader, _FIRST_RECORDS)]
+        first = [
+            _unwrapped(value)
+            for value in first_records(head, keys=_KEYS, resumes_at=_is_record, most=_FIRST_RECORDS)
+        ]
         if any(map(_is_telemetry, first)):
             return Confidence.CERTAIN
         if first or b"raw_otel_json" not in head:

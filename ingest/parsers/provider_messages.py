@@ -28,6 +28,7 @@ from ingest.parsers.bounded import counted, said
 from ingest.parsers.conversation import Conversation, Once
 from ingest.parsers.gathering import Damage, Gathered
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Parser, Reading
+from ingest.parsers.reach import first_records
 from ingest.parsers.records import (
     NOT_JSON,
     RecordReader,
@@ -111,8 +112,7 @@ class ProviderParser:
             return Confidence.CERTAIN if found else Confidence.NONE
         if not any(mark in head for mark in _ANY) or shape_of(head) is None:
             return Confidence.NONE
-        reader = RecordReader.of_any_shape(io.BytesIO(head))
-        first = [value for _, value in islice(reader, _FIRST_RECORDS)]
+        first = first_records(head, most=_FIRST_RECORDS)
         if any(api_of(inner) for value in first for inner in unwrapped(value)):
             return Confidence.CERTAIN
         keyed = not first and shape_of(head, keys=_LISTS) is Shape.KEYED
@@ -421,8 +421,7 @@ class FastAgentParser:
         del name
         if b'"fast' not in head or shape_of(head) is None:
             return Confidence.NONE
-        reader = RecordReader.of_any_shape(io.BytesIO(head))
-        first = [value for _, value in islice(reader, 1)]
+        first = first_records(head, most=1)
         return Confidence.CERTAIN if any(map(_is_fast_agents, first)) else Confidence.NONE
 
     def read(self, stream: BinaryIO, name: str) -> Reading:

@@ -17,6 +17,7 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 from ingest.parsers.bounded import clip, within_limit
+from ingest.parsers.firstlook import Deferred, first_look
 from ingest.parsers.gunzip import Unpacked, is_gzip, unpack_head
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Parser, Reading
 from ingest.parsers.records import ByteSource
@@ -40,7 +41,10 @@ def _recognised(head: bytes, name: str, parsers: tuple[Parser, ...]) -> tuple[Pa
     unpacked, name = _see_through(head, name)
     inner = head[:HEAD_SIZE] if unpacked is None else unpacked
     best, most = parsers[-1], Confidence.NONE
+    look = first_look(inner)
     for parser in parsers:
+        if isinstance(parser, Deferred) and not parser.signs.in_(look):
+            continue
         sure = _confidence(parser, inner, name)
         if sure > most:
             best, most = parser, sure

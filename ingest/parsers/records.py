@@ -57,7 +57,7 @@ _OPENINGS = (b"{", b"[")
 _COMPACT = 1 << 20
 _ATTEMPT = 256  # the least that a failed attempt draws from the allowance, whatever it looked at
 _FAILURE = 4096  # a failure in the window also pays for JSONDecodeError counting lines there
-_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[{\[]")
+OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[{\[]")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _PARTIAL = re.compile(r"\s*(-|tr?u?|fa?l?s?|nu?l?|Na?|[.eE][+-]?|u[0-9a-fA-F]{0,3})?\s*\Z")
@@ -110,7 +110,7 @@ def shape_of(head: bytes, *, keys: tuple[str, ...] = ()) -> Shape | None:
     `KEYED` is found only where the list starts within `head`. Scalars are no records: a file of
     numbers or bare words is text. Parsers all ask this of one head, so answers are remembered.
     """
-    if not _OPENING.match(head):
+    if not OPENING.match(head):
         return None
     if keys and any(name in keys for name in _lists_in(head)):
         return Shape.KEYED
@@ -164,13 +164,32 @@ def _is_container(line: str) -> bool:
     return not line[end:].strip()
 
 
-@lru_cache(maxsize=2)
-def _lists_in(head: bytes) -> tuple[str, ...]:
+class _ListsIn:
+    """Iterates, again and again, over the members of the object at the head that open a list.
+
+    Each is looked for once, and not before it is asked for: the list that a parser knows is often
+    the first member, and all there is.
+    """
+
+    def __init__(self, head: bytes) -> None:
+        self._known: list[str] = []
+        self._rest = _lists(head)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._known
+        for name in self._rest:
+            self._known.append(name)
+            yield name
+
+
+_lists_in = lru_cache(maxsize=2)(_ListsIn)
+
+
+def _lists(head: bytes) -> Iterator[str]:
     """The members of the object at the head that open a list, as far as it can be read."""
     text, position = _opened(head)
-    names: list[str] = []
     if text[position] != "{":
-        return ()
+        return
     while True:
         try:
             key, position = _decode(text, _after_space(text, position + 1))
@@ -179,14 +198,13 @@ def _lists_in(head: bytes) -> tuple[str, ...]:
                 break
             position = _after_space(text, position + 1)
             if isinstance(key, str) and text[position : position + 1] == "[":
-                names.append(key)
+                yield key
             _, position = _decode(text, position)
         except (ValueError, RecursionError):
             break
         position = _after_space(text, position)
         if text[position : position + 1] != ",":
             break
-    return tuple(names)
 
 
 def parse_embedded(text: str) -> Any:

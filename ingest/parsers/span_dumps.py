@@ -13,14 +13,13 @@ its rules, and holds actual arguments where the Claude agent SDK writes it: noth
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, BinaryIO
 
 from ingest.parsers.agent_traces import KINDS, Tally
 from ingest.parsers.parser import Confidence, Reading
+from ingest.parsers.reach import first_records, has_marks
 from ingest.parsers.records import RecordReader, shape_of
 from ingest.parsers.span_attributes import Event, Span, hexadecimal
 
@@ -76,11 +75,9 @@ class OpenInferenceParser(SpanDumpParser):
 
 
 def _detect(head: bytes) -> Confidence:
-    marks = {match[1] for match in _MARK.finditer(head)}
-    if len(marks) < _ENOUGH_MARKS or shape_of(head, keys=_KEYS) is None:
+    if not has_marks(head, _MARK, _ENOUGH_MARKS) or shape_of(head, keys=_KEYS) is None:
         return Confidence.NONE
-    reader = RecordReader.of_any_shape(io.BytesIO(head), keys=_KEYS, resumes_at=_is_span)
-    first = [value for _, value in islice(reader, _FIRST_RECORDS)]
+    first = first_records(head, keys=_KEYS, resumes_at=_is_span, most=_FIRST_RECORDS)
     if any(map(_is_span, first)):
         return Confidence.CERTAIN
     return Confidence.NONE if first else Confidence.LIKELY

@@ -26,6 +26,8 @@ MOST_MINUTES = 1_000_000
 """How many different minutes with records are remembered for gaps: nearly two years of them."""
 
 NANO = 1_000_000_000
+_START = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS_END = len("2026-01-31T09:30:00")
 _SCALE: dict[str, int] = {"s": NANO, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _GUESSES: tuple[tuple[int, Unit], ...] = ((10**11, "s"), (10**14, "ms"), (10**17, "us"))
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -104,12 +106,12 @@ def read_time(
 def rfc3339(nanoseconds: int) -> str:
     """An instant as facts write it: `2026-01-31T09:30:00Z`, with milli- or microseconds if any."""
     seconds, rest = divmod(nanoseconds, NANO)
-    when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    when = _START + timedelta(seconds=seconds)
     micros = rest // 1000
     fraction = ""
     if micros:
         fraction = f".{micros:06d}" if micros % 1000 else f".{micros // 1000:03d}"
-    return f"{when.year:04d}{when:-%m-%dT%H:%M:%S}{fraction}Z"
+    return f"{when.isoformat()[:_SECONDS_END]}{fraction}Z"
 
 
 def _epoch(whole: int, fraction: str, unit: Unit | None, raw: str) -> Time | None:

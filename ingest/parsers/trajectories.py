@@ -13,16 +13,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, BinaryIO, ClassVar
 
 from ingest.parsers.bounded import counted, said
 from ingest.parsers.conversation import Conversation
 from ingest.parsers.gathering import Gathered
 from ingest.parsers.parser import Confidence, Reading
+from ingest.parsers.reach import first_records
 from ingest.parsers.records import RecordReader, parse_embedded, shape_of
 from verify.facts import Config
 
@@ -63,8 +62,7 @@ class _RunParser:
         del name
         if not all(re.search(mark, head) for mark in self.marks) or shape_of(head) is None:
             return Confidence.NONE
-        reader = RecordReader.of_any_shape(io.BytesIO(head))
-        first = [value for _, value in islice(reader, 1)]
+        first = first_records(head, most=1)
         if any(map(self.is_run, first)):
             return Confidence.CERTAIN
         return Confidence.NONE if first else Confidence.LIKELY

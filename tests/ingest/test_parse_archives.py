@@ -15,7 +15,7 @@ import pytest
 from damage import check, read
 from samples import DATA, MEMBERS, tarred, zipped
 
-from ingest.parsers import BUILT_IN, archives, with_third_parties
+from ingest.parsers import BUILT_IN, agentdojo, archives, with_third_parties
 
 RUN = MEMBERS["d/run.json"]
 EVENTS = {
@@ -229,7 +229,7 @@ def test_the_version_rises_with_that_of_any_parser_of_members() -> None:
 
 
 def test_parsers_of_others_read_members_too() -> None:
-    class Odd(type(BUILT_IN[0])):  # type: ignore[misc]
+    class Odd(agentdojo.AgentDojoParser):
         name = "odd"
         version = 7
 

@@ -1,4 +1,4 @@
-"""What all suites share: in CI a skip is a failure, and each suite's time is printed."""
+"""What all suites share: in CI a skip is a failure and slow tests run; suites' times are told."""
 
 from __future__ import annotations
 
@@ -41,11 +41,14 @@ _TESTS: dict[str, int] = defaultdict(int)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long runs unless they are asked for by `-m soak`."""
-    if "soak" in (config.option.markexpr or ""):
-        return
-    kept = [item for item in items if not item.get_closest_marker("soak")]
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    """Leave out the soak unless `-m soak` asks for it, and slow tests by hand: CI runs them."""
+    asked = config.option.markexpr or ""
+    left_out = [] if "soak" in asked else ["soak"]
+    left_out += [] if "slow" in asked or "soak" in asked or os.environ.get("CI") else ["slow"]
+    kept, gone = [], []
+    for item in items:
+        (gone if any(map(item.get_closest_marker, left_out)) else kept).append(item)
+    config.hook.pytest_deselected(items=gone)
     items[:] = kept
 
 
@@ -69,6 +72,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """One line a suite: how many tests, how long."""
     terminalreporter.section("suites")
+    if not os.environ.get("CI"):
+        terminalreporter.write_line("Slow tests run in CI, or with CI=true; the soak: make soak")
     for suite in sorted(_SECONDS):
         terminalreporter.write_line(
             f"{suite:<14} {_TESTS[suite]:>6} tests {_SECONDS[suite]:>7.1f} s"

@@ -234,6 +234,7 @@ def test_a_store_that_cannot_be_asked_gives_no_answer(on_s3: Evault) -> None:
     assert "nothing answers at" in said.out + said.err
 
 
+@pytest.mark.slow
 def test_many_at_once_leave_a_chain_that_reads_and_a_store_that_agrees(
     evault: Evault, case: str
 ) -> None:

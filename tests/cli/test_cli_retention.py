@@ -156,6 +156,7 @@ def test_a_classification_extends_and_another_takes_nothing_back(evault: Evault)
     evault.sound()
 
 
+@pytest.mark.slow
 def test_extending_moves_every_exhibit_also_those_to_come_and_in_the_store(
     on_s3: Evault, bucket: Bucket
 ) -> None:

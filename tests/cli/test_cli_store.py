@@ -106,6 +106,7 @@ def test_a_bucket_with_object_lock_passes_everything(bucket: Bucket) -> None:
         assert bucket.versions("check/")
 
 
+@pytest.mark.slow
 def test_what_was_locked_is_removed_when_its_lock_has_ended(bucket: Bucket) -> None:
     with checking(bucket.place, lock_for=timedelta(seconds=4)) as check:
         check.run()
@@ -117,6 +118,7 @@ def test_what_was_locked_is_removed_when_its_lock_has_ended(bucket: Bucket) -> N
         assert bucket.versions() == []
 
 
+@pytest.mark.slow
 def test_the_next_check_removes_what_the_last_one_left(bucket: Bucket) -> None:
     def later() -> datetime:
         return clock() + timedelta(seconds=35)
@@ -303,6 +305,7 @@ def test_the_command_tells_each_probe_and_what_is_left(empty: Evault, bucket: Bu
     assert not empty.home.exists(), "it needs no vault"
 
 
+@pytest.mark.slow
 def test_the_command_waits_for_its_locks_and_removes_what_they_held(
     empty: Evault, bucket: Bucket
 ) -> None:

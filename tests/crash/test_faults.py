@@ -119,7 +119,7 @@ def test_the_process_dies_at_each_write(stages: list[World], tmp_path: Path) -> 
     ("after", "without"),
     [
         pytest.param(False, "export", id="not persisted"),
-        pytest.param(True, "", id="persisted anyway"),
+        pytest.param(True, "", id="persisted anyway", marks=pytest.mark.slow),
         pytest.param(False, "", id="not persisted, export too", marks=pytest.mark.soak),
     ],
 )

@@ -90,6 +90,7 @@ def test_processes_that_make_one_home_at_once_make_one_vault(tmp_path: Path) -> 
     World(home).check()
 
 
+@pytest.mark.slow
 def test_rebuilds_at_once_leave_one_whole_index(world: World) -> None:
     finish([start(world.home, "log", "rebuild", "--json") for _ in range(3)])
     world.check()
@@ -148,6 +149,7 @@ def moments(world: World, rng: random.Random, turn: int) -> Callable[[], bool]:
     return lambda: len(list((world.folder / layout.chain_prefix(INCIDENT)).glob("*"))) > links
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [4, pytest.param(60, marks=pytest.mark.soak)])
 def test_killed_at_any_moment_nothing_is_claimed_without_its_bytes(
     world: World, large: Path, turns: int

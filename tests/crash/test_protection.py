@@ -102,6 +102,7 @@ def tell(world: World, moment: Moment) -> None:
     world.check_rebuilt_is_same()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["dies", "fails", "fails after its effect"])
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.soak)])
 def test_a_fault_at_any_call_leaves_no_claim_unprotected(
@@ -126,6 +127,7 @@ def test_a_fault_at_any_call_leaves_no_claim_unprotected(
         shutil.rmtree(world.home)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [2, pytest.param(25, marks=pytest.mark.soak)])
 def test_the_bits_of_a_real_bucket_follow_the_chain(
     serve: Serve, tmp_path: Path, turns: int

@@ -73,6 +73,7 @@ def tell(world: World, moment: Moment) -> None:
         assert len(chain.exhibits) == len(CONTENTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["dies", "fails", "fails after its effect"])
 @pytest.mark.parametrize("turns", [3, pytest.param(0, marks=pytest.mark.soak)])
 def test_a_fault_at_any_write_loses_nothing(
@@ -105,6 +106,7 @@ def busy(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     return request.getfixturevalue("serve")(tmp_path)  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_twenty_processes_write_to_fifty_incidents_at_once(busy: World, tmp_path: Path) -> None:
     stress = Stress(busy, tmp_path / "promises", 20, 50, random.Random(1))
@@ -124,6 +126,7 @@ def test_twenty_processes_write_to_fifty_incidents_at_once(busy: World, tmp_path
     busy.check_rebuilt_is_same()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", ["embedded", "served"], indirect=True)
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.soak)])
 @pytest.mark.timeout(3600)

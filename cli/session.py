@@ -93,9 +93,14 @@ def incident_or_only(vault: Vault, given: str | None, *, as_json: bool = False) 
         if not as_json:
             print(f"{name}, the one open incident:", file=sys.stderr)
         return name
-    if not _INCIDENT.match(given):
-        raise UsageError(f"{given!r} is no incident id like INC-2026-0001")
+    check_incident(given)
     return given
+
+
+def check_incident(given: str | None) -> None:
+    """Raise `UsageError` for an argument that is no incident id; none is given, none is wrong."""
+    if given is not None and not _INCIDENT.match(given):
+        raise UsageError(f"{given!r} is no incident id like INC-2026-0001")
 
 
 def is_incident(text: str) -> bool:

@@ -19,7 +19,7 @@ from cli.commands.retention import (
 from cli.compose import Vault
 from cli.options import AsJson, IncidentArgument, Reason, stated
 from cli.render import ObjectLine, count_text, paragraph
-from cli.session import Answer, UsageError, give, incident_or_only, is_incident, vault_of
+from cli.session import Answer, check_incident, give, incident_or_only, vault_of
 from vault.custody import exhibit_ranges
 from vault.incidents import Chain
 from vault.retention import Drift
@@ -156,8 +156,7 @@ def list_(
 
     Exit code 1 where the store lacks what the chain demands, 2 where it could not say.
     """
-    if incident is not None and not is_incident(incident):
-        raise UsageError(f"{incident!r} is no incident id like INC-2026-0001")
+    check_incident(incident)
     with vault_of(context) as vault:
         chains = _chains(vault, incident)
         found = looked_up(vault, [chain for chain in chains if chain.incident.holds])

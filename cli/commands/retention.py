@@ -18,9 +18,9 @@ from cli.render import ObjectLine, columns, count_text, folded, paragraph
 from cli.session import (
     Answer,
     UsageError,
+    check_incident,
     give,
     incident_or_only,
-    is_incident,
     read_time,
     vault_of,
 )
@@ -62,8 +62,7 @@ def show(
 
     Exit code 1 where the store lacks what the chain demands, 2 where it could not say.
     """
-    if incident is not None and not is_incident(incident):
-        raise UsageError(f"{incident!r} is no incident id like INC-2026-0001")
+    check_incident(incident)
     with vault_of(context) as vault:
         policy, sequence = vault.retention.policy()
         data = _policy_json(policy, sequence)

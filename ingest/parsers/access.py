@@ -14,7 +14,7 @@ from typing import Any
 from ingest.parsers.bounded import Distinct, counted, said
 from ingest.parsers.gathering import MOST_IDS, Damage, Gathered, Ids
 from ingest.parsers.parser import Confidence, Parser
-from ingest.parsers.reach import first_records, has_marks
+from ingest.parsers.reach import first_records, has_marks, surest
 from ingest.parsers.records import shape_of
 from ingest.parsers.times import NANO, Time
 from verify.facts import CAP, PRECISIONS, Facts
@@ -239,10 +239,9 @@ def recognised(
         return Confidence.NONE
     if shape_of(head, keys=keys) is None:
         return Confidence.NONE
-    first = first_records(head, keys=keys, resumes_at=is_record, most=_FIRST_RECORDS)
-    if any(is_record(value) for value in first):
-        return Confidence.CERTAIN
-    return Confidence.NONE if first else Confidence.LIKELY
+    return surest(
+        first_records(head, keys=keys, resumes_at=is_record, most=_FIRST_RECORDS), is_record
+    )
 
 
 def marked(*keys: str) -> re.Pattern[bytes]:

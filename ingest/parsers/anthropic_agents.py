@@ -27,8 +27,7 @@ from ingest.parsers.bounded import counted, said
 from ingest.parsers.conversation import Conversation, Once
 from ingest.parsers.gathering import Gathered
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Reading
-from ingest.parsers.records import RecordReader, Shape, read_fully, shape_of
-from ingest.parsers.textlines import Replayed
+from ingest.parsers.records import RecordReader, Replayed, Shape, read_fully, shape_of
 from ingest.parsers.times import Time
 from verify.facts import Config, Permission
 

@@ -28,9 +28,8 @@ from ingest.parsers.eventstream import MessageReader, is_event_stream
 from ingest.parsers.gathering import Damage, Gathered
 from ingest.parsers.library import unread
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Reading
-from ingest.parsers.reach import first_records, objects, reach, word
-from ingest.parsers.records import RecordReader, parse_embedded, read_fully, shape_of
-from ingest.parsers.textlines import Replayed
+from ingest.parsers.reach import first_records, objects, reach, surest, word
+from ingest.parsers.records import RecordReader, Replayed, parse_embedded, read_fully, shape_of
 from ingest.parsers.times import Time, read_time
 from ingest.parsers.yamldocs import YamlReader, yaml_library
 from verify.facts import Config, Detector
@@ -87,10 +86,7 @@ class BedrockGuardrailParser:
             return Confidence.CERTAIN if speaks and _BEDROCK.search(head) else Confidence.NONE
         if not _speaks(head) or not _MARKS.search(head) or shape_of(head) is None:
             return Confidence.NONE
-        first = first_records(head)
-        if any(_is_report(value) for value in first):
-            return Confidence.CERTAIN
-        return Confidence.NONE if first else Confidence.LIKELY
+        return surest(first_records(head), _is_report)
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every answer and event; what is neither counts as a bad record."""

@@ -30,9 +30,9 @@ from typing import Any, BinaryIO
 from ingest.parsers.bounded import clip, counted
 from ingest.parsers.gathering import Gathered
 from ingest.parsers.git_packs import HELD, TOO_MUCH, Allowance, PackDamage, PackReader
+from ingest.parsers.lines import LineReader
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Reading
-from ingest.parsers.records import CHUNK_SIZE, CUT_OFF, ByteSource, read_fully
-from ingest.parsers.textlines import LineReader, Replayed
+from ingest.parsers.records import CHUNK_SIZE, CUT_OFF, ByteSource, Replayed, read_fully
 from ingest.parsers.times import Time, read_time
 from verify.facts import CAP, Config, Verdict
 
@@ -86,7 +86,7 @@ class GitParser:
         seen = _Seen(name)
         if form == "listing":
             watched = _Watched(source)
-            lines = LineReader(watched)
+            lines = LineReader.verbatim(watched)
             told = seen.take_listing(lines, watched)
             return Reading(seen.gathered.facts(self, damage=lines), self.kinds, "Git tree", told)
         damage = PackDamage()

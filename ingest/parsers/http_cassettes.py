@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from ingest.parsers.bounded import counted
 from ingest.parsers.library import library, unread
+from ingest.parsers.lines import LineReader
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Reading
 from ingest.parsers.provider_messages import KINDS, LABELS, Payloads
 from ingest.parsers.records import (
@@ -31,12 +32,13 @@ from ingest.parsers.records import (
     TOO_DEEP,
     TOO_LARGE,
     RecordReader,
+    Replayed,
     Shape,
     parse_embedded,
     read_fully,
     shape_of,
 )
-from ingest.parsers.textlines import EVENTS, LineReader, Replayed, event_data
+from ingest.parsers.server_events import EVENTS, event_data
 
 _LIST = ("interactions",)
 _YAML = re.compile(
@@ -84,7 +86,7 @@ class CassetteParser:
         yaml = library("yaml")
         if yaml is None:
             return unread(self, self.name, _LABEL, ("other",))
-        reader = LineReader(source)
+        reader = LineReader.verbatim(source)
         for offset, text in _interactions(reader):
             try:
                 value = _composed(yaml, text)
@@ -188,7 +190,7 @@ def _bodies(message: dict[str, Any]) -> Iterator[object]:
         if value is not None:
             yield value
         elif EVENTS.match(body[:4096].encode("utf-8", "surrogateescape")):
-            lines = LineReader(io.BytesIO(body.encode("utf-8", "surrogateescape")))
+            lines = LineReader.verbatim(io.BytesIO(body.encode("utf-8", "surrogateescape")))
             for _, text in event_data(lines):
                 yield parse_embedded(text)
 

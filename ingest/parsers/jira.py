@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from ingest.parsers.bounded import counted, said
 from ingest.parsers.gathering import Gathered
 from ingest.parsers.parser import Confidence, Reading
-from ingest.parsers.reach import first_records, objects, reach, word
+from ingest.parsers.reach import first_records, objects, reach, surest, word
 from ingest.parsers.records import RecordReader, shape_of
 from ingest.parsers.severity import normalised
 from ingest.parsers.tickets import State, Tickets
@@ -50,10 +50,7 @@ class JiraParser:
             return Confidence.NONE
         if shape_of(head, keys=_KEYS) is None:
             return Confidence.NONE
-        first = first_records(head, keys=_KEYS)
-        if any(map(_is_record, first)):
-            return Confidence.CERTAIN
-        return Confidence.NONE if first else Confidence.LIKELY
+        return surest(first_records(head, keys=_KEYS), _is_record)
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every issue; what is none counts as a bad record."""

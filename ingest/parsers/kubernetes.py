@@ -26,7 +26,7 @@ from ingest.parsers.bounded import counted, said
 from ingest.parsers.gathering import Gathered
 from ingest.parsers.library import unread
 from ingest.parsers.parser import Confidence, Reading
-from ingest.parsers.reach import first_records, objects, reach, texts, word
+from ingest.parsers.reach import first_records, objects, reach, surest, texts, word
 from ingest.parsers.records import shape_of
 from ingest.parsers.yamldocs import open_documents
 from verify.facts import Config, Permission, Rollback, Validation
@@ -76,10 +76,7 @@ class KubernetesParser:
             return Confidence.CERTAIN if known and _YAML_KIND.search(head) else Confidence.NONE
         if not _JSON.search(head) or not _JSON_KIND.search(head):
             return Confidence.NONE
-        first = first_records(head, keys=_KEYS)
-        if any(map(_is_object, first)):
-            return Confidence.CERTAIN
-        return Confidence.NONE if first else Confidence.LIKELY
+        return surest(first_records(head, keys=_KEYS), _is_object)
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every object; what is none counts as a bad record."""

@@ -22,12 +22,12 @@ from ingest.parsers.reach import first_records, has_marks
 from ingest.parsers.records import (
     RECORD_LIMIT,
     RecordReader,
+    Replayed,
     Shape,
     parse_embedded,
     read_fully,
     shape_of,
 )
-from ingest.parsers.reopened import Reopened
 from ingest.parsers.span_attributes import Attributes, Span, parsed, returned_model
 from ingest.parsers.times import read_time
 from verify.facts import Config
@@ -85,7 +85,7 @@ class LangfuseParser:
                     _take_trace(trace, tally)
                     shape = Shape.KEYED
         reader = RecordReader(
-            Reopened(head, stream), shape=shape, keys=_KEYS, resumes_at=_is_observation
+            Replayed(head, stream), shape=shape, keys=_KEYS, resumes_at=_is_observation
         )
         for offset, value in reader:
             if _is_observation(value):

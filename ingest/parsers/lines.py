@@ -8,31 +8,47 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterator
+from typing import Self
 
 from ingest.parsers.bounded import Damage
 from ingest.parsers.parser import Confidence
-from ingest.parsers.records import ByteSource, read_fully
+from ingest.parsers.records import RECORD_LIMIT, ByteSource, read_fully
 
 CHUNK_SIZE = 256 << 10
 LINE_LIMIT = 1 << 20
 """The longest line, in bytes; a longer one is a bad record."""
 
-TOO_LONG = f"longer than {LINE_LIMIT >> 20} MiB"
 _FIRST_LINES = 200
 
 
 class LineReader(Damage):
-    """Iterates over `(byte offset, line)` of the lines of one stream that are not empty, once.
+    """Iterates over `(byte offset, line)` of the lines of one stream, once.
 
-    After the iteration `bad`, `bad_offsets` (the first `CAP`) and `problems()` tell what was met.
+    Empty lines are left out, and a line of more than `limit` bytes is a bad record; `verbatim`
+    keeps empty ones. After the iteration `bad`, `bad_offsets` (the first `CAP`) and `problems()`
+    tell what was met.
     """
 
-    def __init__(self, stream: ByteSource, *, chunk_size: int = CHUNK_SIZE) -> None:
+    def __init__(
+        self, stream: ByteSource, *, limit: int = LINE_LIMIT, chunk_size: int = CHUNK_SIZE
+    ) -> None:
         self._stream = stream
+        self._limit = limit
         self._chunk_size = chunk_size
+        self._verbatim = False
         super().__init__()
 
+    @classmethod
+    def verbatim(cls, stream: ByteSource, *, limit: int = RECORD_LIMIT) -> Self:
+        """Every line as it is but for its end: also an empty one."""
+        reader = cls(stream, limit=limit)
+        reader._verbatim = True
+        return reader
+
     def __iter__(self) -> Iterator[tuple[int, str]]:
+        text_of = _verbatim_text if self._verbatim else _text
+        empty_too = self._verbatim
+        too_long_is = f"longer than {self._limit >> 20} MiB"
         offset = 0
         rest = b""
         too_long = False
@@ -42,25 +58,29 @@ class LineReader(Damage):
                 offset = len(codecs.BOM_UTF8)
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
-                if too_long or len(line) > LINE_LIMIT:
+                if too_long or len(line) > self._limit:
                     if not too_long:
-                        self.note_bad(offset, TOO_LONG)
+                        self.note_bad(offset, too_long_is)
                     too_long = False
-                elif text := _text(line):
+                elif (text := text_of(line)) or empty_too:
                     yield offset, text
                 offset += len(line) + 1
-            if len(rest) > LINE_LIMIT:
+            if len(rest) > self._limit:
                 if not too_long:
-                    self.note_bad(offset, TOO_LONG)
+                    self.note_bad(offset, too_long_is)
                 too_long = True
                 offset += len(rest)
                 rest = b""
-        if not too_long and (text := _text(rest)):
+        if rest and not too_long and ((text := text_of(rest)) or empty_too):
             yield offset, text
 
 
 def _text(line: bytes) -> str:
     return line.rstrip(b"\r").decode("utf-8", "surrogateescape")
+
+
+def _verbatim_text(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
 
 
 def first_lines(head: bytes) -> list[str]:

@@ -25,10 +25,10 @@ from typing import Any, BinaryIO
 from ingest.parsers.bounded import counted, said
 from ingest.parsers.gathering import Damage, Gathered
 from ingest.parsers.library import unread
+from ingest.parsers.lines import LineReader
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Reading
-from ingest.parsers.reach import first_records, objects, reach, texts, word
-from ingest.parsers.records import RecordReader, read_fully, shape_of
-from ingest.parsers.textlines import LineReader, Replayed
+from ingest.parsers.reach import first_records, objects, reach, surest, texts, word
+from ingest.parsers.records import RecordReader, Replayed, read_fully, shape_of
 from ingest.parsers.yamldocs import YamlReader, yaml_library
 from verify.facts import Config, Permission
 
@@ -80,10 +80,7 @@ class LlmConfigParser:
             return Confidence.NONE
         if form != "bedrock-agent":
             return Confidence.CERTAIN
-        first = first_records(head)
-        if any(map(_is_agent, first)):
-            return Confidence.CERTAIN
-        return Confidence.NONE if first else Confidence.LIKELY
+        return surest(first_records(head), _is_agent)
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read the configuration."""
@@ -101,7 +98,7 @@ class LlmConfigParser:
                 else:
                     records.note_bad(offset, "not an agent")
         elif form == "colang":
-            damage = lines = LineReader(source)
+            damage = lines = LineReader.verbatim(source)
             seen.take_colang(lines)
         elif yaml := yaml_library():
             damage = documents = YamlReader(source, yaml)

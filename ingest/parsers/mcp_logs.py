@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ingest.parsers.lines import LineReader
 from ingest.parsers.records import CUT_OFF, NOT_JSON, RECORD_LIMIT, TOO_LARGE, parse_embedded
-from ingest.parsers.textlines import LineReader
 
 _LEVELS = frozenset(("debug", "error", "info", "trace", "warn", "warning"))
 _ENTRY = re.compile(

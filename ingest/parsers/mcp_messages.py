@@ -25,11 +25,19 @@ from typing import Any, BinaryIO
 from ingest.parsers.bounded import counted, said
 from ingest.parsers.conversation import Conversation, Once
 from ingest.parsers.gathering import Damage, Gathered
+from ingest.parsers.lines import LineReader
 from ingest.parsers.mcp_logs import Entry, LogReader, is_log
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Parser, Reading
 from ingest.parsers.reach import first_records
-from ingest.parsers.records import NOT_JSON, RecordReader, parse_embedded, read_fully, shape_of
-from ingest.parsers.textlines import EVENTS, LineReader, Replayed, event_data
+from ingest.parsers.records import (
+    NOT_JSON,
+    RecordReader,
+    Replayed,
+    parse_embedded,
+    read_fully,
+    shape_of,
+)
+from ingest.parsers.server_events import EVENTS, event_data
 from ingest.parsers.times import Time
 from verify.facts import Config
 
@@ -83,13 +91,13 @@ class McpParser:
         traffic = Traffic()
         reader: LineReader | RecordReader
         if is_log(head):
-            reader = LineReader(source)
+            reader = LineReader.verbatim(source)
             entries = LogReader(reader)
             for entry in entries:
                 traffic.take_entry(entry)
             return traffic.reading(self, reader, "mcp-log", entries.output)
         if EVENTS.match(head):
-            reader = LineReader(source)
+            reader = LineReader.verbatim(source)
             for offset, text in event_data(reader):
                 value = parse_embedded(text)
                 if value is None:
@@ -124,7 +132,7 @@ def _may_be(head: bytes) -> bool:
 
 def _first_values(head: bytes) -> list[Any]:
     if EVENTS.match(head):
-        events = event_data(LineReader(io.BytesIO(head)))
+        events = event_data(LineReader.verbatim(io.BytesIO(head)))
         return [parse_embedded(text) for _, text in islice(events, _FIRST_RECORDS)]
     if shape_of(head) is None:
         return []

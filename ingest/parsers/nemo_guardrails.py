@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 
 from ingest.parsers.bounded import counted
 from ingest.parsers.gathering import Damage, Gathered
+from ingest.parsers.lines import LineReader
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Reading
 from ingest.parsers.reach import first_records, objects, reach, word
-from ingest.parsers.records import RecordReader, read_fully, shape_of
-from ingest.parsers.textlines import LineReader, Replayed
+from ingest.parsers.records import RecordReader, Replayed, read_fully, shape_of
 from ingest.parsers.times import Time
 from verify.facts import Detector
 
@@ -71,7 +71,7 @@ class NemoGuardrailsParser:
         seen = _Seen()
         damage: Damage
         if shape_of(head) is None:
-            damage = lines = LineReader(source)
+            damage = lines = LineReader.verbatim(source)
             for offset, line in lines:
                 if _PRINTED_LINE.search(line) and not seen.take_line(line):
                     lines.note_bad(offset, _CUT)

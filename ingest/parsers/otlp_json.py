@@ -20,8 +20,7 @@ from typing import Any, BinaryIO
 from ingest.parsers.agent_traces import KINDS, Tally
 from ingest.parsers.bounded import counted
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Reading
-from ingest.parsers.records import ByteSource, RecordReader, Shape, read_fully, shape_of
-from ingest.parsers.reopened import Reopened
+from ingest.parsers.records import ByteSource, RecordReader, Replayed, Shape, read_fully, shape_of
 from ingest.parsers.span_attributes import Attributes, Event, LogRecord, Span, hexadecimal
 
 _KEYS = ("resourceSpans", "resourceLogs", "resourceMetrics")
@@ -82,7 +81,7 @@ def _reader(stream: ByteSource) -> RecordReader:
     shape = shape_of(head)
     if shape is not Shape.LINES:
         shape = shape_of(head, keys=_KEYS) or Shape.SEQUENCE
-    return RecordReader(Reopened(head, stream), shape=shape, keys=_KEYS, resumes_at=_is_part)
+    return RecordReader(Replayed(head, stream), shape=shape, keys=_KEYS, resumes_at=_is_part)
 
 
 class _Export:

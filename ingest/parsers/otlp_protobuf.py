@@ -26,9 +26,9 @@ from ingest.parsers.records import (
     RESUME_ALLOWANCE,
     TOO_LARGE,
     ByteSource,
+    Replayed,
     read_fully,
 )
-from ingest.parsers.reopened import Reopened
 from ingest.parsers.span_attributes import Attributes, Event, LogRecord, Span
 from ingest.parsers.wire import (
     Wire,
@@ -77,7 +77,7 @@ class OtlpProtobufParser:
         del name
         head = read_fully(stream, HEAD_SIZE)
         framing = max(_FRAMINGS, key=lambda framing: _looks_like(head, framing))
-        walk = _Walk(Reopened(head, stream), framing)
+        walk = _Walk(Replayed(head, stream), framing)
         tally = walk.tally
         for _ in walk.records():
             pass

@@ -29,8 +29,7 @@ from ingest.parsers.access import Datasets, Requests, marked, recognised, summar
 from ingest.parsers.bounded import counted
 from ingest.parsers.lines import LINE_LIMIT, LineReader, first_lines
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Reading
-from ingest.parsers.records import CUT_OFF, RecordReader, read_fully, shape_of
-from ingest.parsers.reopened import Reopened
+from ingest.parsers.records import CUT_OFF, RecordReader, Replayed, read_fully, shape_of
 
 NO_STATEMENTS = "statements (no audit records)"
 NO_PARAMETERS = "statement parameters"
@@ -99,7 +98,7 @@ class PostgresqlParser:
         """Read every entry."""
         del name
         head = read_fully(stream, HEAD_SIZE)
-        whole = Reopened(head, stream)
+        whole = Replayed(head, stream)
         log = _Log()
         if (shape := shape_of(head)) is not None:
             records = RecordReader(whole, shape=shape, resumes_at=_is_record)

@@ -27,17 +27,19 @@ from typing import Any, BinaryIO
 from ingest.parsers.bounded import counted, said
 from ingest.parsers.conversation import Conversation, Once
 from ingest.parsers.gathering import Damage, Gathered
+from ingest.parsers.lines import LineReader
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Parser, Reading
 from ingest.parsers.reach import first_records
 from ingest.parsers.records import (
     NOT_JSON,
     RecordReader,
+    Replayed,
     Shape,
     parse_embedded,
     read_fully,
     shape_of,
 )
-from ingest.parsers.textlines import EVENTS, LineReader, Replayed, event_data
+from ingest.parsers.server_events import EVENTS, event_data
 from ingest.parsers.times import Time
 from verify.facts import Config
 
@@ -107,7 +109,10 @@ class ProviderParser:
         """Certain where one of the first records is such a payload; likely where one is cut off."""
         del name
         if EVENTS.match(head):
-            events = (parse_embedded(text) for _, text in event_data(LineReader(io.BytesIO(head))))
+            events = (
+                parse_embedded(text)
+                for _, text in event_data(LineReader.verbatim(io.BytesIO(head)))
+            )
             found = any(api_of(value) for value in islice(events, _FIRST_RECORDS))
             return Confidence.CERTAIN if found else Confidence.NONE
         if not any(mark in head for mark in _ANY) or shape_of(head) is None:
@@ -127,7 +132,7 @@ class ProviderParser:
         source = Replayed(head, stream)
         reader: LineReader | RecordReader
         if EVENTS.match(head):
-            reader = LineReader(source)
+            reader = LineReader.verbatim(source)
             for offset, text in event_data(reader):
                 value = parse_embedded(text)
                 if value is None:

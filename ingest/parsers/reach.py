@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from ingest.parsers.bounded import said
+from ingest.parsers.parser import Confidence
 from ingest.parsers.records import RecordReader, Shape, shape_of
 
 
@@ -68,6 +69,16 @@ def first_records(
         return values
     reader = RecordReader.of_any_shape(io.BytesIO(head), keys=keys, resumes_at=resumes_at)
     return [value for _, value in islice(reader, most)]
+
+
+def surest(first: Sequence[Any], is_record: Callable[[Any], bool]) -> Confidence:
+    """How sure a parser is whose marks are there: certain where one of the first is a record.
+
+    Likely where none could be read: the first is too long, or damaged.
+    """
+    if any(map(is_record, first)):
+        return Confidence.CERTAIN
+    return Confidence.NONE if first else Confidence.LIKELY
 
 
 def has_marks(head: bytes, marks: re.Pattern[bytes], enough: int) -> bool:

@@ -583,17 +583,18 @@ class _DamageError(Exception):
 
 
 class Replayed:
-    """A stream from its start, although its head was read already."""
+    """A stream from its start, although its head was read already. It has no I/O of its own."""
 
     def __init__(self, head: bytes, stream: ByteSource) -> None:
-        self._head = head
+        self._head = memoryview(head)
         self._stream = stream
 
     def read(self, size: int, /) -> bytes:
-        """What is left of the head, then the stream."""
+        """At most `size` bytes; those of the head come first, and alone."""
         if not self._head:
             return self._stream.read(size)
-        data, self._head = self._head[:size], self._head[size:]
+        data = bytes(self._head[:size])
+        self._head = self._head[size:]
         return data
 
 

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from ingest.parsers.agent_traces import KINDS, Tally
 from ingest.parsers.parser import Confidence, Reading
-from ingest.parsers.reach import first_records, has_marks
+from ingest.parsers.reach import first_records, has_marks, surest
 from ingest.parsers.records import RecordReader, shape_of
 from ingest.parsers.span_attributes import Event, Span, hexadecimal
 
@@ -77,10 +77,9 @@ class OpenInferenceParser(SpanDumpParser):
 def _detect(head: bytes) -> Confidence:
     if not has_marks(head, _MARK, _ENOUGH_MARKS) or shape_of(head, keys=_KEYS) is None:
         return Confidence.NONE
-    first = first_records(head, keys=_KEYS, resumes_at=_is_span, most=_FIRST_RECORDS)
-    if any(map(_is_span, first)):
-        return Confidence.CERTAIN
-    return Confidence.NONE if first else Confidence.LIKELY
+    return surest(
+        first_records(head, keys=_KEYS, resumes_at=_is_span, most=_FIRST_RECORDS), _is_span
+    )
 
 
 def _is_span(value: Any) -> bool:

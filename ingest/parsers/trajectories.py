@@ -21,7 +21,7 @@ from ingest.parsers.bounded import counted, said
 from ingest.parsers.conversation import Conversation
 from ingest.parsers.gathering import Gathered
 from ingest.parsers.parser import Confidence, Reading
-from ingest.parsers.reach import first_records
+from ingest.parsers.reach import first_records, surest
 from ingest.parsers.records import RecordReader, parse_embedded, shape_of
 from verify.facts import Config
 
@@ -62,10 +62,7 @@ class _RunParser:
         del name
         if not all(re.search(mark, head) for mark in self.marks) or shape_of(head) is None:
             return Confidence.NONE
-        first = first_records(head, most=1)
-        if any(map(self.is_run, first)):
-            return Confidence.CERTAIN
-        return Confidence.NONE if first else Confidence.LIKELY
+        return surest(first_records(head, most=1), self.is_run)
 
     def read(self, stream: BinaryIO, name: str) -> Reading:
         """Read every run; what is none is a bad record."""

@@ -30,10 +30,10 @@ from ingest.parsers.records import (
     TOO_DEEP,
     ByteSource,
     RecordReader,
+    Replayed,
     read_fully,
     shape_of,
 )
-from ingest.parsers.textlines import Replayed
 from verify.facts import CAP
 
 DOCUMENT_LIMIT = 8 << 20

@@ -8,13 +8,14 @@ import pytest
 
 from ingest.parsers.conversation import Once
 from ingest.parsers.gathering import Gathered
+from ingest.parsers.lines import CHUNK_SIZE, LineReader
 from ingest.parsers.mcp_messages import McpParser
-from ingest.parsers.records import CHUNK_SIZE
-from ingest.parsers.textlines import EVENTS, LineReader, Replayed, event_data
+from ingest.parsers.records import Replayed
+from ingest.parsers.server_events import EVENTS, event_data
 
 
 def lines(data: bytes, limit: int = 1 << 20) -> tuple[list[tuple[int, str]], LineReader]:
-    reader = LineReader(io.BytesIO(data), limit=limit)
+    reader = LineReader.verbatim(io.BytesIO(data), limit=limit)
     return list(reader), reader
 
 
@@ -52,7 +53,7 @@ def test_lines_longer_than_a_chunk_are_whole() -> None:
 def test_events_are_their_data() -> None:
     text = b": hi\n\nevent: a\ndata: 1\ndata:2\nid: 7\n\ndata: [DONE]\n\n\ndata: last"
     assert EVENTS.match(text)
-    assert list(event_data(LineReader(io.BytesIO(text)))) == [(15, "1\n2"), (52, "last")]
+    assert list(event_data(LineReader.verbatim(io.BytesIO(text)))) == [(15, "1\n2"), (52, "last")]
     assert not EVENTS.match(b"the data: x")
     assert not EVENTS.match(b'{"data": 1}')
 

@@ -301,7 +301,7 @@ def s3_adapter(name: str = "s3") -> ModuleType:
         ) from error
 
 
-def bucket_source(url: str, endpoint_url: str | None) -> Source:
+def bucket_source(url: str, endpoint_url: str | None, *, all_versions: bool = False) -> Source:
     """Evidence in a bucket, as `ingest.sources.s3` reads it. Raises `SourceUnreadableError`."""
     try:
         module = importlib.import_module("ingest.sources.s3")
@@ -309,7 +309,7 @@ def bucket_source(url: str, endpoint_url: str | None) -> Source:
         raise UnavailableError(
             f"reading a bucket needs {error.name}; run: pip install 'evidence-vault[s3]'"
         ) from error
-    source: Source = module.S3Source(url, endpoint_url=endpoint_url)
+    source: Source = module.S3Source(url, endpoint_url=endpoint_url, all_versions=all_versions)
     return source
 
 

@@ -114,6 +114,13 @@ StoreOption = Annotated[
         callback=store_url,
     ),
 ]
+AllVersionsOption = Annotated[
+    bool,
+    typer.Option(
+        "--all-versions",
+        help="Of s3:// take every version of each object, not the newest alone.",
+    ),
+]
 EndpointOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(

@@ -10,9 +10,10 @@ from typing import Annotated, Optional
 import typer
 
 from cli.compose import bucket_source
-from cli.options import AsJson, EndpointOption
+from cli.options import AllVersionsOption, AsJson, EndpointOption
 from cli.sealing import Wanted, answer_of, check_open, seal
 from cli.session import (
+    Answer,
     UsageError,
     give,
     incident_or_only,
@@ -20,11 +21,13 @@ from cli.session import (
     split_incident,
     vault_of,
 )
+from cli.trails import DigestKeysOption, proof_code, proof_json, proof_lines, read_keys
 from ingest.source import Found, Source, SourceUnreadableError
 from ingest.sources.files import FileSource
 from ingest.sources.git import GitSource
 from ingest.sources.joined import JoinedSource
 from ingest.sources.stream import StreamSource
+from ingest.trails import WatchedSource
 from verify.statement import Kind, check_kind
 
 S3 = "s3://"
@@ -83,6 +86,8 @@ def ingest(
         ),
     ] = "HEAD",
     endpoint: EndpointOption = None,
+    all_versions: AllVersionsOption = False,
+    digest_keys: DigestKeysOption = None,
     again: Annotated[
         bool, typer.Option("--again", help="Seal also what was sealed before, unchanged.")
     ] = False,
@@ -101,19 +106,21 @@ def ingest(
     """Seal files and folders, byte for byte, and say what they are and lack.
 
     Folders are walked in a fixed order; symbolic links are recorded, never followed. What could
-    not be read is sealed as not captured, and makes exit code 1.
+    not be read is sealed as not captured, and makes exit code 1. So does what CloudTrail's own
+    digests, where they are among it, prove not to be what was delivered; it is sealed all the same.
     """
     given, rest = split_incident(words or [])
     if not rest and git is None:
         missing = "" if given else "Missing argument '[INCIDENT] PATH...': "
         raise UsageError(f"{missing}name at least one file or folder; see evault ingest --help")
+    keys = read_keys(digest_keys)
     kinds = tuple(check_kind(each.replace("-", "_")) for each in dict.fromkeys(kind or ()))
     with vault_of(context) as vault:
         incident = incident_or_only(vault, given, as_json=as_json)
         check_open(vault, incident, deposit)
-        sources = _sources_of(rest, name, endpoint)
+        sources = _sources_of(rest, name, endpoint, all_versions=all_versions)
         sources += [GitSource(git, revision)] if git is not None else []
-        where = JoinedSource(sources)
+        where = WatchedSource(JoinedSource(sources))
         found = _survey(where, rest)
         wanted = Wanted(
             host=settings_of(context).host,
@@ -126,7 +133,11 @@ def ingest(
             deposit=deposit,
         )
         outcome = seal(vault, incident, where, found, wanted)
-        give(answer_of(vault, incident, outcome, system), as_json=as_json)
+        answer = answer_of(vault, incident, outcome, system)
+        proof = where.proof(keys)
+        lines = [*answer.lines, *proof_lines(proof)]
+        data = {**answer.data, "digest_chain": proof_json(proof)}
+        give(Answer(lines, data, answer.code or proof_code(proof)), as_json=as_json)
 
 
 def _method(words: Sequence[str], git: Path | None) -> str:
@@ -140,15 +151,19 @@ def _method(words: Sequence[str], git: Path | None) -> str:
     return f"{' and '.join(what for what, there in told if there)} read by evault"
 
 
-def _sources_of(words: Sequence[str], name: str, endpoint: str | None) -> list[Source]:
+def _sources_of(
+    words: Sequence[str], name: str, endpoint: str | None, *, all_versions: bool
+) -> list[Source]:
     """Files and folders in one source, then buckets, then standard input."""
     if words.count(STDIN) > 1:
         raise UsageError("standard input comes only once")
     buckets = [word for word in words if word.startswith(S3)]
+    if all_versions and not buckets:
+        raise UsageError("--all-versions is for s3://bucket/prefix")
     paths = [Path(word) for word in words if word != STDIN and word not in buckets]
     sources: list[Source] = [FileSource(paths)] if paths else []
     try:
-        sources += [bucket_source(word, endpoint) for word in buckets]
+        sources += [bucket_source(word, endpoint, all_versions=all_versions) for word in buckets]
     except SourceUnreadableError as error:
         raise UsageError(str(error)) from error
     if STDIN in words:

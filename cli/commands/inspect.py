@@ -9,22 +9,26 @@ from typing import Annotated
 
 import typer
 
-from cli.compose import parsers
-from cli.options import AsJson
+from cli.compose import bucket_source, parsers
+from cli.options import AllVersionsOption, AsJson, EndpointOption
 from cli.render import WIDTH, ProgressLine, count_text, folded, size_text
 from cli.session import Answer, UsageError, give
 from cli.summary import facts_rows
+from cli.trails import DigestKeysOption, proof_code, proof_json, proof_lines, read_keys
 from ingest.inspector import Inspected, inspect
 from ingest.parsers import Confidence, Reading
 from ingest.source import Found, Source, SourceUnreadableError
 from ingest.sources.files import SYMBOLIC_LINK, FileSource
+from ingest.sources.joined import JoinedSource
 from ingest.sources.stream import StreamSource
+from ingest.trails import WatchedSource
 from vault.completeness import built_in_profile
 from verify.checklist import Condition, Profile
 from verify.facts import Facts
 from verify.report import printable
 from verify.strictjson import Object
 
+S3 = "s3://"
 STDIN = "-"
 _LABEL = 9
 _SURE = {
@@ -43,24 +47,35 @@ def register(app: typer.Typer) -> None:
 def inspect_(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help="Files and folders; - is standard input."),
+        typer.Argument(
+            metavar="PATH...", help="Files and folders, s3://bucket/prefix; - is standard input."
+        ),
     ],
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="What standard input is called.")
     ] = "standard input",
+    endpoint: EndpointOption = None,
+    all_versions: AllVersionsOption = False,
+    digest_keys: DigestKeysOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what files are, what they cover, give to the checklist and lack. Nothing is sealed.
 
-    What could not be read makes exit code 1.
+    What could not be read makes exit code 1, and so does what CloudTrail's own digests, where they
+    are among it, prove not to be what was delivered.
     """
+    keys = read_keys(digest_keys)
     profile, known = built_in_profile(), parsers()
     progress = None
     seen: list[Inspected] = []
+    where = WatchedSource(
+        JoinedSource(list(_sources_of(words, name, endpoint, all_versions=all_versions)))
+    )
     try:
-        for source, found, total in _everything(words, name):
-            progress = progress or ProgressLine("reading", total)
-            seen.append(inspect(source, found, parsers=known))
+        several = _everything(where)
+        progress = ProgressLine("reading", sum(found.size for found in several))
+        for found in several:
+            seen.append(inspect(where, found, parsers=known))
             progress.advance(found.size)
     finally:
         if progress:
@@ -68,7 +83,8 @@ def inspect_(
     if not seen:
         raise UsageError(f"there is nothing in {', '.join(words)}")
     unread = [each for each in seen if each.reading is None and not _is_link(each.found)]
-    lines = [_headline(seen)]
+    proof = where.proof(keys)
+    lines = [_headline(seen), *proof_lines(proof)]
     for each in seen:
         lines += ["", *_told(each, profile)]
     data: Object = {
@@ -78,33 +94,45 @@ def inspect_(
             "recognised": sum(map(_is_recognised, seen)),
             "unread": len(unread),
         },
+        "digest_chain": proof_json(proof),
         "items": [_item(each, profile) for each in seen],
     }
-    give(Answer(lines, data, 1 if unread else 0), as_json=as_json)
+    give(Answer(lines, data, 1 if unread else proof_code(proof)), as_json=as_json)
 
 
-def _everything(words: Sequence[str], name: str) -> Iterator[tuple[Source, Found, int]]:
-    """Everything named, in order, with its source and how many bytes there are in all."""
+def _sources_of(
+    words: Sequence[str], name: str, endpoint: str | None, *, all_versions: bool
+) -> Iterator[Source]:
+    """A source for each word, in order."""
     if words.count(STDIN) > 1:
         raise UsageError("standard input comes only once")
-    surveyed: list[tuple[Source, list[Found]]] = []
+    if all_versions and not any(word.startswith(S3) for word in words):
+        raise UsageError("--all-versions is for s3://bucket/prefix")
     for word in words:
-        source: Source
         if word == STDIN:
-            source = StreamSource(sys.stdin.buffer, name=name, path=STDIN)
+            yield StreamSource(sys.stdin.buffer, name=name, path=STDIN)
+        elif word.startswith(S3):
+            try:
+                yield bucket_source(word, endpoint, all_versions=all_versions)
+            except SourceUnreadableError as error:
+                raise UsageError(_said(error)) from error
         else:
-            source = FileSource([Path(word)])
-        try:
-            surveyed.append((source, list(source.survey())))
-        except SourceUnreadableError as error:
-            raise UsageError(str(error).removesuffix("; nothing sealed")) from error
-    total = sum(found.size for _, several in surveyed for found in several)
-    met: set[str] = set()
-    for source, several in surveyed:
-        for found in several:
-            if found.path not in met:
-                met.add(found.path)
-                yield source, found, total
+            yield FileSource([Path(word)])
+
+
+def _everything(source: Source) -> list[Found]:
+    """Everything named, in order, nothing twice."""
+    met: dict[str, Found] = {}
+    try:
+        for found in source.survey():
+            met.setdefault(found.path, found)
+    except SourceUnreadableError as error:
+        raise UsageError(_said(error)) from error
+    return list(met.values())
+
+
+def _said(error: SourceUnreadableError) -> str:
+    return str(error).removesuffix("; nothing sealed")
 
 
 def _is_link(found: Found) -> bool:

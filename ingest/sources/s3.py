@@ -1,6 +1,8 @@
 """Objects below a prefix of an S3 bucket, with what the bucket says of them.
 
-Taken is the newest version of each object. Its version id, ETag, user metadata and stored checksum
+Taken is the newest version of each object, or each version where all are asked for: then their
+paths end in `?versionId=…`, and a delete marker, which has no content, is noted as not captured.
+Its version id, ETag, user metadata and stored checksum
 become remarks of the exhibit: CloudTrail's digest files are signed in their metadata, and could not
 be checked without it. What changes between listing and reading is not taken.
 """
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PIECE = 1 << 20
+DELETED = "delete_marker"
 REMARK = "s3 "
 """What every remark of this source begins with."""
 
@@ -38,7 +41,12 @@ class S3Source:
     """`Source` over the objects below `s3://bucket/prefix`."""
 
     def __init__(
-        self, url: str, *, client: S3Client | None = None, endpoint_url: str | None = None
+        self,
+        url: str,
+        *,
+        client: S3Client | None = None,
+        endpoint_url: str | None = None,
+        all_versions: bool = False,
     ) -> None:
         match = _URL.match(url)
         if match is None:
@@ -46,39 +54,62 @@ class S3Source:
         self._bucket, self._prefix = match[1], match[2] or ""
         self._given = client
         self._endpoint_url = endpoint_url
-        self._etags: dict[str, str] = {}
+        self._all_versions = all_versions
+        self._conditions: dict[str, dict[str, str]] = {}  # by path: what makes it the one listed
 
     def survey(self) -> Iterator[Found]:
-        """All objects, in the order of their keys. Raises `SourceUnreadableError`."""
-        pages = self._asked(lambda: self._client().get_paginator("list_objects_v2"))
-        cut = self._prefix.rfind("/") + 1
+        """All objects, in the order of their keys; of one key the newest version comes first.
+
+        Raises `SourceUnreadableError`.
+        """
+        listing: Any = "list_object_versions" if self._all_versions else "list_objects_v2"
+        pages = self._asked(lambda: self._client().get_paginator(listing))
         try:
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix):
+                # A page lists versions apart from markers; both are in the order of keys.
+                versions = [(each, False) for each in page.get("Versions", ())]
+                versions += [(each, True) for each in page.get("DeleteMarkers", ())]
+                versions.sort(key=lambda version: version[0]["Key"].encode())
                 for each in page.get("Contents", ()):
-                    key = each["Key"]
-                    if key.endswith("/") and not each["Size"]:
-                        continue  # a folder, as consoles draw them
-                    self._etags[key] = each.get("ETag", "")
-                    yield Found(
-                        name=_text(f"{self._bucket}/{key[cut:]}"),
-                        name_bytes=None,
-                        path=f"s3://{self._bucket}/{key}",
-                        size=each["Size"],
-                        modified_at=each.get("LastModified"),
-                    )
+                    yield from self._found(each, deleted=False)
+                for each, deleted in versions:
+                    yield from self._found(each, deleted=deleted)
         except (BotoCoreError, ClientError) as error:
             raise SourceUnreadableError(f"s3://{self._bucket}: {_said(error)}") from error
 
     def open(self, found: Found) -> Reader:
         """Begin to read the object, if it is still the one that was listed."""
-        key = found.path.removeprefix(f"s3://{self._bucket}/")
-        condition: Any = {"IfMatch": self._etags[key]} if self._etags.get(key) else {}
+        condition: Any = self._conditions[found.path]
         answer = self._asked(
             lambda: self._client().get_object(
-                Bucket=self._bucket, Key=key, ChecksumMode="ENABLED", **condition
+                Bucket=self._bucket, ChecksumMode="ENABLED", **condition
             )
         )
         return _ObjectReader(answer)
+
+    def _found(self, listed: Any, *, deleted: bool) -> Iterator[Found]:
+        key, version = listed["Key"], listed.get("VersionId")
+        if key.endswith("/") and not listed.get("Size"):
+            return  # a folder, as consoles draw them
+        condition = {"Key": key}
+        if etag := listed.get("ETag"):
+            condition["IfMatch"] = etag
+        path = f"s3://{self._bucket}/{key}"
+        name = f"{self._bucket}/{key[self._prefix.rfind('/') + 1 :]}"
+        if version is not None:
+            condition["VersionId"] = version
+            path += f"?versionId={version}"
+            name += "" if listed.get("IsLatest") else f"?versionId={version}"
+        marker = f"a delete marker, version id {version}: what it hides are earlier versions"
+        self._conditions[path] = condition
+        yield Found(
+            name=_text(name),
+            name_bytes=None,
+            path=path,
+            size=listed.get("Size", 0),
+            modified_at=listed.get("LastModified"),
+            obstacle=(DELETED, marker) if deleted else None,
+        )
 
     def _client(self) -> S3Client:
         if self._given is None:

@@ -8,10 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 from cli_bucket import Bucket
 from cli_support import Evault, run
+from moto import mock_aws
 from servers.s3 import S3Bucket, S3Server, make_bucket
 
 from vault.adapters.s3 import S3Place
@@ -136,3 +139,18 @@ def on_s3(empty: Evault, bucket: Bucket, made_on_s3: Path) -> Evault:
     config["store"]["prefix"] = bucket.place.prefix
     path.write_bytes(json.dumps(config).encode())
     return empty
+
+
+@pytest.fixture
+def trail_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of a bucket with versioning, in memory: what `ingest s3://` reads from."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="trail-bucket")
+        client.put_bucket_versioning(
+            Bucket="trail-bucket", VersioningConfiguration={"Status": "Enabled"}
+        )
+        yield client

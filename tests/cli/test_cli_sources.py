@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from cli_support import SAMPLES, Evault, run
-from moto import mock_aws
 
 
 def git(folder: Path, *words: str) -> str:
@@ -96,33 +93,19 @@ def test_git_that_fails_on_the_way_is_told(evault: Evault, case: str, repository
     assert said["not_kept"][0]["detail"].startswith("git: ")
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket="trail-bucket")
-        client.put_bucket_versioning(
-            Bucket="trail-bucket", VersioningConfiguration={"Status": "Enabled"}
-        )
-        yield client
-
-
 def test_objects_are_sealed_with_their_metadata_and_version(
-    evault: Evault, case: str, bucket: Any
+    evault: Evault, case: str, trail_bucket: Any
 ) -> None:
     paths = sorted((SAMPLES / "cloudtrail").glob("218007301253*"))
     versions = {}
     for path in paths:
-        put = bucket.put_object(
+        put = trail_bucket.put_object(
             Bucket="trail-bucket", Key=f"AWSLogs/x/{path.name}", Body=path.read_bytes(),
             Metadata={"signature": "00ff", "signature-algorithm": "SHA256withRSA"},
         )  # fmt: skip
         versions[path.name] = put["VersionId"]
-    bucket.put_object(Bucket="trail-bucket", Key="AWSLogs/x/", Body=b"")
-    bucket.put_object(Bucket="trail-bucket", Key="elsewhere", Body=b"x")
+    trail_bucket.put_object(Bucket="trail-bucket", Key="AWSLogs/x/", Body=b"")
+    trail_bucket.put_object(Bucket="trail-bucket", Key="elsewhere", Body=b"x")
     said = evault.answer("ingest", "ingest", case, "s3://trail-bucket/AWSLogs/x")
     assert [item["name"] for item in said["items"]] == [
         f"trail-bucket/x/{path.name}" for path in paths
@@ -139,7 +122,7 @@ def test_objects_are_sealed_with_their_metadata_and_version(
     evault.sound()
 
 
-def test_what_a_bucket_refuses_seals_nothing(evault: Evault, case: str, bucket: Any) -> None:
+def test_what_a_bucket_refuses_seals_nothing(evault: Evault, case: str, trail_bucket: Any) -> None:
     before = evault.link(case)
     for url in ("s3://absent-bucket/x", "s3://UPPER/x", "s3://"):
         assert "s3://" in evault.refused("ingest", case, url)
@@ -147,13 +130,13 @@ def test_what_a_bucket_refuses_seals_nothing(evault: Evault, case: str, bucket: 
     assert evault.link(case) == before
 
 
-def test_an_object_that_changes_after_listing_is_not_taken(bucket: Any) -> None:
+def test_an_object_that_changes_after_listing_is_not_taken(trail_bucket: Any) -> None:
     from ingest.source import SourceUnreadableError
     from ingest.sources.s3 import S3Source
 
-    bucket.put_object(Bucket="trail-bucket", Key="a", Body=b"one")
+    trail_bucket.put_object(Bucket="trail-bucket", Key="a", Body=b"one")
     source = S3Source("s3://trail-bucket/")
     [found] = source.survey()
-    bucket.put_object(Bucket="trail-bucket", Key="a", Body=b"two")
+    trail_bucket.put_object(Bucket="trail-bucket", Key="a", Body=b"two")
     with pytest.raises(SourceUnreadableError, match="while it was read"):
         source.open(found)

@@ -26,7 +26,6 @@ MOST_MINUTES = 1_000_000
 """How many different minutes with records are remembered for gaps: nearly two years of them."""
 
 NANO = 1_000_000_000
-_START = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_END = len("2026-01-31T09:30:00")
 _SCALE: dict[str, int] = {"s": NANO, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _GUESSES: tuple[tuple[int, Unit], ...] = ((10**11, "s"), (10**14, "ms"), (10**17, "us"))
@@ -106,7 +105,7 @@ def read_time(
 def rfc3339(nanoseconds: int) -> str:
     """An instant as facts write it: `2026-01-31T09:30:00Z`, with milli- or microseconds if any."""
     seconds, rest = divmod(nanoseconds, NANO)
-    when = _START + timedelta(seconds=seconds)
+    when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     micros = rest // 1000
     fraction = ""
     if micros:

@@ -21,9 +21,17 @@ from ingest.parsers.agent_traces import KINDS, Tally
 from ingest.parsers.bounded import counted
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Reading
 from ingest.parsers.records import ByteSource, RecordReader, Replayed, Shape, read_fully, shape_of
-from ingest.parsers.span_attributes import Attributes, Event, LogRecord, Span, hexadecimal
+from ingest.parsers.span_attributes import (
+    MESSAGE_EVENTS,
+    Attributes,
+    Event,
+    LogRecord,
+    Span,
+    hexadecimal,
+)
 
 _KEYS = ("resourceSpans", "resourceLogs", "resourceMetrics")
+_EXPORTS = frozenset(_KEYS)
 _SCOPES = {
     "scopeSpans": "spans",
     "instrumentationLibrarySpans": "spans",
@@ -38,6 +46,7 @@ _FIRST_RECORDS = 4
 _LISTS = ("spans", "logRecords")
 _NOT_SET = (None, 0, "0", "")
 _PLAIN = frozenset(("stringValue", "boolValue", "doubleValue", "bytesValue"))
+_TALK = ("input", "output")
 _NOT_OTLP = "not of OTLP"
 
 
@@ -106,19 +115,24 @@ class _Export:
         """Take a value; how many parts of it were not what they should be."""
         if not isinstance(value, dict):
             return 1
-        bad = 0
-        if _is_export(value):
-            for key in _KEYS:
-                if key in value:
-                    for each in _list(value[key]):
-                        bad += self.take(each)
+        # A request, and a resource in it: nearly all that there is, and asked for in few steps.
+        bad = found = 0
+        for key in value:
+            if key in _EXPORTS and isinstance(several := value[key], list):
+                found = 1
+                for each in several:
+                    bad += self.take(each)
+        if found:
             return bad
-        if _is_resource(value):
-            self._resource(value.get("resource"))
-            for key, lists in _SCOPES.items():
-                if key in value:
-                    for scope in _list(value[key]):
-                        bad += self._scope(scope, lists)
+        for key in value:
+            lists = _SCOPES.get(key)
+            if lists is not None and isinstance(several := value[key], list):
+                if not found:
+                    found = 1
+                    self._resource(value.get("resource"))
+                for scope in several:
+                    bad += self._scope(scope, lists)
+        if found:
             return bad
         if any(isinstance(value.get(lists), list) for lists in _LISTS):
             return sum(self._scope(value, lists) for lists in _LISTS if lists in value)
@@ -181,11 +195,14 @@ class _Export:
         if not isinstance(value, dict):
             return 1
         get = value.get
-        attributes = attributes_of(value)
+        attributes = _pairs(entries) if (entries := get("attributes")) else {}
         event, body, name = get("timeUnixNano"), get("body"), get("eventName")
         name = name or attributes.get("event.name")
-        # Most bodies are lines of a log; those of an agent's events are maps.
-        mapped = isinstance(body, dict) and ("kvlistValue" in body or name is not None)
+        # Of most bodies, lines of a log, nothing is read.
+        spoken = isinstance(body, dict) and (
+            (isinstance(name, str) and name in MESSAGE_EVENTS)
+            or ("kvlistValue" in body and _speaks(body))
+        )
         # A record that says when it happened is not also dated by when somebody saw it.
         moment = event if event not in _NOT_SET else get("observedTimeUnixNano")
         self.tally.log(
@@ -194,7 +211,7 @@ class _Export:
                 self.tally.moment(moment),
                 name,
                 attributes,
-                _any_value(body) if mapped else None,
+                _any_value(body) if spoken else None,
                 scope,
             )
         )
@@ -223,6 +240,12 @@ def _pairs(entries: object) -> Attributes:
         if isinstance(key, str):
             found[key] = plain
     return found
+
+
+def _speaks(body: dict[str, Any]) -> bool:
+    """Whether a map has what is read of a record of any name: what was said, and answered."""
+    values = body["kvlistValue"].get("values") if isinstance(body["kvlistValue"], dict) else None
+    return any(isinstance(each, dict) and each.get("key") in _TALK for each in _list(values))
 
 
 def _any_value(value: object) -> Any:

@@ -16,6 +16,7 @@ an integer of more than 4,300 digits comes back as its text.
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import re
 from collections import Counter
@@ -222,8 +223,9 @@ class RecordReader:
     `keys` name the top-level members that hold the lists of shape `KEYED`; `keep` names members
     beside them whose scalar values go to `documents`: one dict for each top-level object, of the
     first `CAP + 1`. `resumes_at` says whether a JSON object is one of the records, which lets
-    reading go on after damage. After the iteration `bad`, `bad_offsets` (the first `CAP`) and
-    `problems()` tell what was met.
+    reading go on after damage. `begins` is the offset of the stream's first byte. A line too long
+    to be a record is read list by list where it has any of `keys`. After the iteration `bad`,
+    `bad_offsets` (the first `CAP`) and `problems()` tell what was met.
     """
 
     def __init__(
@@ -235,10 +237,11 @@ class RecordReader:
         keep: tuple[str, ...] = (),
         resumes_at: Callable[[Any], bool] | None = None,
         chunk_size: int = CHUNK_SIZE,
+        begins: int = 0,
     ) -> None:
         self._stream = stream
         self._chunk_size = chunk_size
-        self._window = _Window(stream, chunk_size)
+        self._window = _Window(stream, chunk_size, begins)
         self._shape = shape
         self._keys = keys
         self._keep = keep
@@ -386,9 +389,10 @@ class RecordReader:
         refused = 0
         for line in lines:
             offset = lines.offset
-            if line is None:
-                refused += 1
-                self.note_bad(offset, TOO_LARGE)
+            if isinstance(line, _LongLine):
+                before = self.bad
+                yield from self._long_line(line, offset)
+                refused += self.bad - before
             else:
                 if line.startswith(_OPENINGS):
                     try:
@@ -409,6 +413,25 @@ class RecordReader:
             if refused >= MOST_BAD_LINES:
                 self._note(f"too much damage: stopped at byte {lines.next_offset}")
                 return
+
+    def _long_line(self, line: _LongLine, offset: int) -> Iterator[tuple[int, Any]]:
+        """What lies in lists of a line that is too long to be one record; else it is a bad one."""
+        found = False
+        if self._keys:
+            inner = type(self)(
+                line, shape=Shape.KEYED, keys=self._keys, resumes_at=self._resumes_at, begins=offset
+            )
+            for each in inner:
+                found = True
+                yield each
+            found = found or inner.bad > 0
+            self._reasons += inner._reasons
+            self.bad += inner.bad
+            self.bad_offsets += inner.bad_offsets[: CAP - len(self.bad_offsets)]
+            for note in inner._notes:
+                self._note(f"{note}, until the end of its line")
+        if not found:
+            self.note_bad(offset, TOO_LARGE)
 
     def _sequence(self) -> Iterator[tuple[int, Any]]:
         window = self._window
@@ -605,12 +628,12 @@ class _Window:
     stay exact; `damaged` says that there may be such.
     """
 
-    def __init__(self, stream: ByteSource, chunk_size: int) -> None:
+    def __init__(self, stream: ByteSource, chunk_size: int, begins: int) -> None:
         self._stream = stream
         self._chunk_size = chunk_size
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._mark = 0  # a character of the window, and the byte it starts at
-        self._mark_offset = 0
+        self._mark_offset = begins
         self._fresh = True
         self.text = ""
         self.position = 0
@@ -654,7 +677,7 @@ class _Window:
             self._fresh = False
             if more.startswith(_BYTE_ORDER_MARK):
                 more = more[1:]
-                self._mark_offset = 3
+                self._mark_offset += 3
         # What is left here is short beside what was read, unless one record is being gathered.
         self.text += more
         self.damaged = not _is_utf8(self.text)
@@ -667,8 +690,40 @@ class _Window:
             self.position = self._mark = 0
 
 
+class _LongLine:
+    """A line longer than a record may be, as a stream of its own that ends where the line does."""
+
+    def __init__(self, begun: bytes, stream: ByteSource, chunk_size: int) -> None:
+        self._piece = memoryview(begun)
+        self._stream = stream
+        self._chunk_size = chunk_size
+        self._ended = False
+        self.length = len(begun)
+        self.behind: bytes | None = None
+        """What was read of the lines behind it; None where there is none."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes of the line."""
+        if not self._piece and not self._ended:
+            data = read_fully(self._stream, self._chunk_size)
+            piece, line_feed, behind = data.partition(b"\n")
+            self._ended = bool(line_feed) or not data
+            self.behind = behind if line_feed else None
+            self._piece = memoryview(piece)
+            self.length += len(piece)
+        data = bytes(self._piece[:size])
+        self._piece = self._piece[size:]
+        return data
+
+    def pass_over(self) -> None:
+        """Read past its end."""
+        while not self._ended:
+            self._piece = memoryview(b"")
+            self.read(0)
+
+
 class _Lines:
-    """The lines of a byte stream without line feeds; None for one longer than a record may be.
+    """The lines of a byte stream without line feeds; one longer than a record may be as a stream.
 
     `offset` is where the line at hand begins, `next_offset` where the one behind it does; `at_end`
     says that the stream ends where the line does.
@@ -681,7 +736,7 @@ class _Lines:
         self.next_offset = 0
         self.at_end = False
 
-    def __iter__(self) -> Iterator[bytes | None]:
+    def __iter__(self) -> Iterator[bytes | _LongLine]:
         rest = read_fully(self._stream, self._chunk_size)
         if rest.startswith(codecs.BOM_UTF8):
             rest = rest[len(codecs.BOM_UTF8) :]
@@ -691,35 +746,33 @@ class _Lines:
             for line in lines:
                 self.offset = self.next_offset
                 self.next_offset += len(line) + 1
-                yield line if len(line) <= RECORD_LIMIT else None
+                yield line if len(line) <= RECORD_LIMIT else self._long(line, io.BytesIO())
+            if len(rest) > RECORD_LIMIT:
+                self.offset = self.next_offset
+                long = self._long(rest, self._stream)
+                yield long
+                long.pass_over()
+                self.next_offset += long.length + (long.behind is not None)
+                rest = long.behind or b""
             # Doubling keeps gathering a long line linear; past the longest there is no need.
             needed = min(len(rest), RECORD_LIMIT + 1 - len(rest))
             more = read_fully(self._stream, max(self._chunk_size, needed))
-            if more and len(rest) <= RECORD_LIMIT:
-                rest += more
-            elif more:
-                self.offset = self.next_offset
-                rest = self._behind_line(len(rest), more)
-                yield None
-            else:
+            if not more:
                 break
+            rest += more
+        *lines, rest = rest.split(b"\n")
+        for line in lines:
+            self.offset = self.next_offset
+            self.next_offset += len(line) + 1
+            yield line
         if rest:
             self.offset = self.next_offset
             self.next_offset += len(rest)
             self.at_end = True
-            yield rest if len(rest) <= RECORD_LIMIT else None
+            yield rest
 
-    def _behind_line(self, length: int, more: bytes) -> bytes:
-        """Read past the end of a line that is not kept; what was read behind it."""
-        while more:
-            end = more.find(b"\n")
-            if end >= 0:
-                self.next_offset += length + end + 1
-                return more[end + 1 :]
-            length += len(more)
-            more = read_fully(self._stream, self._chunk_size)
-        self.next_offset += length
-        return b""
+    def _long(self, begun: bytes, stream: ByteSource) -> _LongLine:
+        return _LongLine(begun, stream, self._chunk_size)
 
 
 def _line_decoder() -> tuple[Callable[[bytes], Any], tuple[type[Exception], ...]]:

@@ -418,3 +418,43 @@ def test_what_msgspec_reads_the_standard_library_reads_alike(text: str) -> None:
     except (ValueError, msgspec.MsgspecError):
         return
     assert repr(value) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize("chunk_size", [1 << 10, 1 << 16, 40 << 20])
+def test_a_line_too_long_for_a_record_is_read_list_by_list(chunk_size: int) -> None:
+    filler = "x" * (1 << 20)
+    several = [{"id": number, "text": filler} for number in range(10, 30)]
+    long = json.dumps({"note": 1, "Records": several})
+    assert len(long) > RECORD_LIMIT
+    text = f'{{"id": 100}}\n{long}\n{{"id": 101}}\n{{"id": 102}}'
+    reader = RecordReader(
+        io.BytesIO(text.encode()), shape=Shape.LINES, keys=("Records",), chunk_size=chunk_size
+    )
+    found = list(reader)
+    assert [value["id"] for _, value in found] == [100, *range(10, 30), 101, 102]
+    assert [offset for offset, _ in found] == [text.index(json.dumps(value)) for _, value in found]
+    assert (reader.bad, reader.problems()) == (0, ())
+
+
+def test_damage_inside_a_long_line_has_its_place_and_ends_with_the_line() -> None:
+    filler = "x" * (17 << 20)
+    broken = f'{{"Records": [{{"id": 1}}, {{"id": ?}}, "{filler}", {{"id": 2}}]}}'
+    text = f'{{"id": 0}}\n{broken}\n{{"id": 3}}\n'
+    reader = RecordReader(
+        io.BytesIO(text.encode()), shape=Shape.LINES, keys=("Records",), resumes_at=recognised
+    )
+    assert [value["id"] for _, value in reader] == [0, 1, 2, 3]
+    assert reader.bad_offsets == [text.index('{"id": ?')]
+
+
+@pytest.mark.parametrize("keys", [(), ("Records",)])
+def test_a_long_line_without_such_a_list_is_one_bad_record(keys: tuple[str, ...]) -> None:
+    long = json.dumps({"id": 1, "several": ["x" * (1 << 20)] * 20})
+    text = f'{{"id": 0}}\n{long}\n{{"id": 2}}\n{long}'
+    reader = RecordReader(io.BytesIO(text.encode()), shape=Shape.LINES, keys=keys)
+    assert [value["id"] for _, value in reader] == [0, 2]
+    # With keys, its members are looked at, and the place is that of the one that is too long.
+    place = text.index('["x') if keys else text.index(long)
+    assert (reader.bad, reader.bad_offsets[0]) == (2, place)
+    assert reader.problems()[0] == f"2 bad records: {TOO_LARGE}"
+    assert all(note.endswith(", until the end of its line") for note in reader.problems()[1:])

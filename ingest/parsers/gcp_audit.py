@@ -38,6 +38,7 @@ _CONTAINER = re.compile(r"(projects|organizations|folders|billingAccounts)/([^/]
 _OBJECT = re.compile(r"projects/[^/]+/buckets/([^/]{1,222})(?:/objects/(.{1,1024}))?", re.DOTALL)
 _TABLE = re.compile(r"projects/([^/]+)/datasets/([^/]+)(?:/(?:tables|models|routines)/([^/]+))?")
 _SECRET = re.compile(r"projects/([^/]+)/secrets/([^/]+)(?:/versions/[^/]+)?")
+_MODELS = "aiplatform.googleapis.com"
 _MODEL = re.compile(r".*/models/([^/]{1,200})", re.DOTALL)
 
 
@@ -60,6 +61,10 @@ class GcpAuditParser:
         reader = RecordReader.of_any_shape(stream, keys=_KEYS, resumes_at=_is_entry)
         log = _Log()
         for offset, value in reader:
+            # Nearly all are entries as delivered.
+            if isinstance(value, dict) and _is_entry(value):
+                log.take(value)
+                continue
             for entry in value if isinstance(value, list) else (value,):
                 if _is_entry(entry):
                     log.take(entry)
@@ -132,7 +137,7 @@ class _Log:
     def _take_log(self, log: object, resource: object) -> None:
         labels = resource.get("labels") if isinstance(resource, dict) else None
         project = labels.get("project_id") if isinstance(labels, dict) else None
-        if not isinstance(log, str) or not isinstance(project, str | None):
+        if not isinstance(log, str) or (project is not None and not isinstance(project, str)):
             return
         if not self._new("log", log, project):
             return
@@ -146,20 +151,33 @@ class _Log:
             self._requests.add("accounts", name)
 
     def _take_call(self, payload: dict[str, Any]) -> None:
-        service, method, name = (
-            value if isinstance(value := payload.get(key), str) else ""
-            for key in ("serviceName", "methodName", "resourceName")
-        )
-        if self._new("call", service, method):
-            short = service.removesuffix(".googleapis.com")
-            self._requests.add("actions", f"{short}:{method}" if short else method)
-        self._take_resource(name)
-        if service == "aiplatform.googleapis.com" and (model := _MODEL.fullmatch(name[:1000])):
-            self._requests.model(requested=model[1])
+        get = payload.get
+        try:
+            new = self._new("call", get("serviceName"), get("methodName"), get("resourceName"))
+        except TypeError:  # a list or an object where a text should be
+            new = True
+        if new:
+            self._take_new_call(payload)
+        if get("serviceName") == _MODELS:
+            self._take_model(get("resourceName"))
         metadata = payload.get("metadata")
         names = metadata.get("resourceNames") if isinstance(metadata, dict) else None
         for each in names if isinstance(names, list) else ():
             self._take_resource(each)
+
+    def _take_model(self, name: object) -> None:
+        """Every request counts, also of a model that was named before."""
+        if isinstance(name, str) and (model := _MODEL.fullmatch(name[:1000])):
+            self._requests.model(requested=model[1])
+
+    def _take_new_call(self, payload: dict[str, Any]) -> None:
+        service, method, name = (
+            value if isinstance(value := payload.get(key), str) else ""
+            for key in ("serviceName", "methodName", "resourceName")
+        )
+        short = service.removesuffix(".googleapis.com")
+        self._requests.add("actions", f"{short}:{method}" if short else method)
+        self._take_resource(name)
 
     def _take_resource(self, name: object) -> None:
         if not isinstance(name, str) or not self._new("resource", name):

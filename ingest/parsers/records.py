@@ -48,7 +48,7 @@ MOST_BAD_LINES = 100_000
 
 NOT_JSON = "not JSON"
 CUT_OFF = "cut off at the end of the file"
-TOO_LARGE = f"longer than {RECORD_LIMIT >> 20} MiB"
+TOO_LARGE = f"longer than {RECORD_LIMIT >> 20} MiB, and so not read"
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 NOT_UTF8 = "not UTF-8"
 

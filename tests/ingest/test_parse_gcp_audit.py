@@ -241,3 +241,16 @@ def test_only_audit_logs_are_taken_for_them() -> None:
     assert detect(plain, "x") is Confidence.NONE
     text = b'a note on "protoPayload" and google.cloud.audit.AuditLog'
     assert detect(text, "x") is Confidence.NONE
+
+
+def test_calls_that_come_again_count_again() -> None:
+    """What is looked at once, because it comes again and again, must not be counted once."""
+    call = {
+        "serviceName": "aiplatform.googleapis.com",
+        "methodName": "Predict",
+        "resourceName": "projects/p/locations/l/publishers/google/models/gemini-1.0-pro-001",
+    }
+    facts = facts_of(call, call, call | {"methodName": "Other"}, call | {"resourceName": [1]})
+    assert facts.models == (Model("gemini-1.0-pro-001", 3, 0, "exact"),)
+    assert facts.actions == ("aiplatform:Other", "aiplatform:Predict")
+    assert facts.decisions == (Decision("allowed", 4),)

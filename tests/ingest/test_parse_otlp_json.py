@@ -280,7 +280,7 @@ def test_a_resource_too_large_to_hold_is_read_span_by_span() -> None:
     data = json.dumps(traces(*many, resource={"service.name": "large"})).encode()
     facts = read(data).facts
     assert (facts.spans, facts.unresolved_parents) == (len(many), 0)
-    assert "1 bad record: longer than 16 MiB" in facts.problems
+    assert "1 bad record: longer than 16 MiB, and so not read" in facts.problems
 
 
 def test_calls_survive_the_carrier() -> None:

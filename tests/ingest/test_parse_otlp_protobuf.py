@@ -291,7 +291,7 @@ def test_a_record_too_large_to_hold_is_passed_over() -> None:
     large = span(2, {"x": "y" * (RECORD_LIMIT + 1)})
     facts = facts_of(encoded(traces(span(1), large, span(3))))
     assert (facts.spans, facts.bad_records) == (2, 1)
-    assert "1 bad record: longer than 16 MiB" in facts.problems
+    assert "1 bad record: longer than 16 MiB, and so not read" in facts.problems
 
 
 def test_values_nested_too_deep_are_a_bad_record() -> None:

@@ -38,6 +38,7 @@ from vault.export import Exporter
 from vault.incidents import Incidents
 from vault.log import Log
 from vault.ports import Clock, LockMode, ObjectStore
+from vault.preserve import Preserver
 from vault.retention import Retention
 from vault.sweep import Sweeper
 from verify.digest import sha256_hex
@@ -96,6 +97,7 @@ class Vault:
     incidents: Incidents
     exporter: Exporter
     retention: Retention
+    preserver: Preserver
     sweeper: Sweeper
     trust: Trust
     clock: Clock
@@ -432,6 +434,7 @@ def _assemble(settings: Settings, config: HomeConfig, store: ObjectStore, index:
         key=key,
         mode=config.store.lock if config.store else LockMode.GOVERNANCE,
     )
+    preserver = Preserver(door=door, incidents=incidents, retention=retention, clock=now)
     sweeper = Sweeper(
         store=store,
         index=index,
@@ -459,6 +462,7 @@ def _assemble(settings: Settings, config: HomeConfig, store: ObjectStore, index:
         incidents=incidents,
         exporter=exporter,
         retention=retention,
+        preserver=preserver,
         sweeper=sweeper,
         trust=trust,
         clock=now,

@@ -31,8 +31,10 @@ from cli.commands import (
     init,
     inspect,
     log,
+    preserve,
     retention,
     store,
+    stream,
     sweep,
     verify,
 )
@@ -91,8 +93,8 @@ def main(
 
 
 for module in (
-    init, incident, inspect, ingest, capture, evidence, checklist, custody, hold, retention, verify,
-    sweep, export, log, store, demo,
+    init, incident, inspect, ingest, capture, stream, preserve, evidence, checklist, custody, hold,
+    retention, verify, sweep, export, log, store, demo,
 ):  # fmt: skip
     module.register(app)
 use_plain_help(app)
@@ -100,10 +102,10 @@ use_plain_help(app)
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """The console script: never a stack trace, always an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
             # Proofs and trust files are UTF-8 wherever they are printed.
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+            output.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.exit(execute(list(sys.argv[1:] if arguments is None else arguments)))
 
 

@@ -97,6 +97,14 @@ IncidentArgument = Annotated[
         metavar="[INCIDENT]", help="The incident; may be left out while only one is open."
     ),
 ]
+ChainArgument = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Argument(
+        metavar="[INCIDENT|STREAM]",
+        help="An incident, or a stream like stream:web; the incident may be left out while only "
+        "one is open.",
+    ),
+]
 Reason = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why; it is sealed.", callback=stated)
 ]

@@ -108,10 +108,14 @@ class StatusLine:
 
 
 class ObjectLine:
-    """How many objects of the store are done, on a terminal, after the first second."""
+    """How many objects of the store are done, on a terminal, after the first second.
 
-    def __init__(self, verb: str) -> None:
+    `noun` is what is counted, if not objects.
+    """
+
+    def __init__(self, verb: str, *, noun: str = "object") -> None:
         self._verb = verb
+        self._noun = noun
         self._line = StatusLine()
         self._started = time.monotonic()
         self._shown = 0.0
@@ -127,7 +131,7 @@ class ObjectLine:
         moment = time.monotonic()
         if moment - self._started > 1 and moment - self._shown > 0.1:
             self._shown = moment
-            self._line.show(f"{self._verb} {done:,} of {count_text(of, 'object')}")
+            self._line.show(f"{self._verb} {done:,} of {count_text(of, self._noun)}")
 
 
 class ProgressLine:

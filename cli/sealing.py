@@ -18,7 +18,9 @@ from vault.deposit import Receipt
 from vault.errors import RefusedError
 from vault.incidents import Chain, last_turn
 from vault.ulid import new_ulid
+from verify.incident import Incident
 from verify.report import printable
+from verify.statement import is_stream
 from verify.strictjson import Object
 
 _LINKS_SHOWN = 10
@@ -49,8 +51,8 @@ class Outcome:
 
 def check_open(vault: Vault, name: str, deposit: str | None) -> None:
     """Raise unless something may be sealed there, or was by this deposit."""
-    chain = vault.incidents.read(name)
-    if chain.incident.sealed and _link_of(chain, deposit) is None:
+    chain = vault.incidents.to_add_to(name)
+    if chain.state.sealed and _link_of(chain, deposit) is None:
         raise RefusedError(
             f"{name} is closed and sealed; to add to it, run: "
             f"evault incident reopen {name} --reason TEXT"
@@ -60,8 +62,8 @@ def check_open(vault: Vault, name: str, deposit: str | None) -> None:
 def seal(
     vault: Vault, name: str, source: Source, found: Iterable[Found], wanted: Wanted
 ) -> Outcome:
-    """Take everything found into an incident, as one deposit."""
-    chain = vault.incidents.read(name)
+    """Take everything found into an incident or a stream, as one deposit."""
+    chain = vault.incidents.to_add_to(name)
     repeated = _link_of(chain, wanted.deposit)
     before = chain if repeated is None else vault.incidents.read(name, up_to=repeated - 1)
     started = time.monotonic()
@@ -130,9 +132,13 @@ def _capture(
 def answer_of(vault: Vault, name: str, outcome: Outcome, system: str | None) -> Answer:
     """What there is to say about it."""
     collected, receipts = outcome.collected, outcome.receipts
-    chain = vault.incidents.read(name, up_to=receipts[-1].sequence if receipts else None)
-    first = receipts[0].sequence if receipts else chain.incident.sequence + 1
-    new = [exhibit for exhibit in chain.incident.exhibits.values() if exhibit.sequence >= first]
+    if receipts:
+        chain = vault.incidents.read(name, up_to=receipts[-1].sequence)
+    else:
+        chain = vault.incidents.to_add_to(name)
+    state = chain.state
+    first = receipts[0].sequence if receipts else state.sequence + 1
+    new = [exhibit for exhibit in state.exhibits.values() if exhibit.sequence >= first]
     taken = collected.taken
     if receipts and receipts[0].repeated:
         described = vault.incidents.descriptions(chain)
@@ -143,11 +149,13 @@ def answer_of(vault: Vault, name: str, outcome: Outcome, system: str | None) -> 
     size = sum(each.size for each in taken)
     lines = [_headline(len(sealed), size, outcome.seconds, receipts)]
     lines += columns(group_rows(sealed))
-    if sealed and chain.incident.live_holds:
-        matters = ", ".join(hold.matter for hold in chain.incident.live_holds)
-        lines += paragraph("On hold, as all of this incident: ", f"for {matters}")
+    if is_stream(name) and first == 0 and receipts and not receipts[0].repeated:
+        lines.append(f"{name} is new: this is its first capture")
+    if sealed and state.live_holds:
+        matters = ", ".join(hold.matter for hold in state.live_holds)
+        lines += paragraph(f"On hold, as all of this {state.WORD}: ", f"for {matters}")
     notes = look_at(sealed)
-    if system is not None and system not in chain.incident.systems:
+    if system is not None and isinstance(state, Incident) and system not in state.systems:
         notes.append(f"{system} is none of the systems of {name}; see: evault incident amend.")
     lines += folded("Look at: ", notes) if notes else []
     if collected.already:

@@ -22,11 +22,13 @@ from vault.errors import UnavailableError
 from verify.errors import EvidenceError, MalformedError
 from verify.instant import read_given_instant
 from verify.report import printable
+from verify.statement import STREAM
 from verify.strictjson import Object
 
 _RELATIVE = re.compile(r"-(\d{1,5})([smhd])\Z")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _INCIDENT = re.compile(r"INC-[0-9]{4}-[0-9]{4,8}\Z")
+_STREAM = re.compile(r"stream:[a-z0-9][a-z0-9-]{0,62}\Z")
 _MEANT_AS_INCIDENT = re.compile(r"inc-[0-9]", re.IGNORECASE)
 
 
@@ -97,10 +99,38 @@ def incident_or_only(vault: Vault, given: str | None, *, as_json: bool = False) 
     return given
 
 
-def check_incident(given: str | None) -> None:
-    """Raise `UsageError` for an argument that is no incident id; none is given, none is wrong."""
-    if given is not None and not _INCIDENT.match(given):
+def chain_or_only(vault: Vault, given: str | None, *, as_json: bool = False) -> str:
+    """The incident or stream named, or the one open incident."""
+    if given is not None and given.startswith(STREAM):
+        return check_stream(given)
+    return incident_or_only(vault, given, as_json=as_json)
+
+
+def check_stream(text: str) -> str:
+    """The word, if it names a stream. Raises `UsageError`."""
+    if not _STREAM.match(text):
+        raise UsageError(
+            f"{text!r} is no stream like stream:web-logs: small letters, digits and -, at most 63"
+        )
+    return text
+
+
+def split_chain(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """An optional incident or stream before the words that a command needs."""
+    if words and words[0].startswith(STREAM):
+        return check_stream(words[0]), list(words[1:])
+    return split_incident(words)
+
+
+def check_chain(given: str | None) -> None:
+    """Raise `UsageError` for an argument that names no chain; none is given, none is wrong."""
+    if given is not None and not is_chain(given):
         raise UsageError(f"{given!r} is no incident id like INC-2026-0001")
+
+
+def is_chain(text: str) -> bool:
+    """Whether a word names a stream or an incident. Raises `UsageError` as `is_incident` does."""
+    return bool(check_stream(text)) if text.startswith(STREAM) else is_incident(text)
 
 
 def is_incident(text: str) -> bool:

@@ -49,6 +49,7 @@ def exhibit_json(exhibit: Exhibit, description: Description) -> Object:
         "exhibit": exhibit.item.exhibit,
         "facts": description.facts.to_json(),
         "format": description.label,
+        "from": exhibit.item.origin.to_json() if exhibit.item.origin else None,
         "kinds": list(exhibit.kinds),
         "modified_at": None if modified is None else format_instant(modified),
         "name": description.name,

@@ -380,7 +380,7 @@ class OpenCapture:
         listed: Described | None,
     ) -> Draft:
         items = tuple(
-            _item(claim, exhibit_name(exhibits + position))
+            _item(claim, exhibit_name(exhibits + position, chain=self._chain))
             for position, claim in enumerate(group.claims, start=1)
         )
         body = Capture(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from verify.chain import Manifest
@@ -10,6 +10,8 @@ from verify.instant import format_instant
 from verify.retention import HoldEvent, parse_hold
 from verify.statement import (
     Actor,
+    Capture,
+    Item,
     Statement,
     Type,
     exhibit_number,
@@ -83,27 +85,21 @@ def exhibit_ranges(names: Sequence[str]) -> str:
     for name in names:
         if (
             runs
+            and name[:2] == runs[-1][-1][:2]
             and exhibit_number(name, where=name) == exhibit_number(runs[-1][-1], where=name) + 1
         ):
             runs[-1].append(name)
         else:
             runs.append([name])
     return ", ".join(
-        run[0] if len(run) == 1 else f"{run[0]}..{run[-1].removeprefix('EV-')}" for run in runs
+        run[0] if len(run) == 1 else f"{run[0]}..{run[-1][len('EV-') :]}" for run in runs
     )
 
 
 def _told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
     body = statement.body
     if statement.type == Type.CAPTURE:
-        capture = parse_capture(body, where=where)
-        exhibits = tuple(item.exhibit for item in capture.items)
-        detail = exhibit_ranges(exhibits) or "nothing"
-        if capture.of > 1:
-            detail += f" (part {capture.part} of {capture.of})"
-        if capture.not_captured:
-            detail += f"; {capture.not_captured} not captured"
-        return "captured", detail, exhibits
+        return _capture_told(parse_capture(body, where=where))
     if statement.type == Type.INCIDENT:
         return _incident_told(body)
     if statement.type == Type.ASSESSMENT:
@@ -125,6 +121,9 @@ def _told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
         return _hold_told(parse_hold(body, where=where))
     if statement.type == Type.CUSTODY and "exhibits" in body:
         exhibits = tuple(body["exhibits"])
+        if body["event"] == "preserved":
+            told = f"{exhibit_ranges(exhibits)} into {body['incident']}"
+            return "preserved", f"{told}: {body['from']} to {body['to']}", exhibits
         reason = body.get("reason") or body.get("purpose")
         detail = exhibit_ranges(exhibits)
         if body["event"] == "classified":
@@ -133,6 +132,27 @@ def _told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
     if statement.type == Type.CUSTODY and body.get("event") == "export_failed":
         return "export failed", f"link {body['export']}: {body['reason']}", ()
     return statement.type.value, "", ()
+
+
+def _capture_told(capture: Capture) -> tuple[str, str, tuple[str, ...]]:
+    exhibits = tuple(item.exhibit for item in capture.items)
+    detail = exhibit_ranges(exhibits) or "nothing"
+    if capture.of > 1:
+        detail += f" (part {capture.part} of {capture.of})"
+    if capture.not_captured:
+        detail += f"; {capture.not_captured} not captured"
+    if any(item.origin for item in capture.items):
+        return "preserved", f"{detail} from {_origins(capture.items)}", exhibits
+    return "captured", detail, exhibits
+
+
+def _origins(items: Iterable[Item]) -> str:
+    """`stream:web ST-0003..0007`: what these items restate."""
+    named: dict[str, list[str]] = {}
+    for item in items:
+        if item.origin:
+            named.setdefault(item.origin.chain, []).append(item.origin.exhibit)
+    return ", ".join(f"{stream} {exhibit_ranges(names)}" for stream, names in named.items())
 
 
 def _hold_told(hold: HoldEvent) -> tuple[str, str, tuple[str, ...]]:

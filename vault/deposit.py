@@ -20,6 +20,7 @@ from verify.chain import Manifest, open_manifest
 from verify.envelope import Envelope, ManifestKey, leaf_hash_of, pae
 from verify.incident import AFTER_SEAL
 from verify.statement import (
+    ON_STREAM,
     Actor,
     Link,
     Seen,
@@ -29,6 +30,7 @@ from verify.statement import (
     chain_subject,
     check_chain_id,
     check_deposit,
+    is_stream,
     parse_capture,
 )
 from verify.strictjson import Object
@@ -256,6 +258,11 @@ class Door:
 
 def _check_may_follow(head: ChainHead, draft: Draft, chain: str) -> None:
     """Step 1: what the fold would refuse must not be sealed."""
+    if is_stream(chain):
+        if draft.type not in ON_STREAM:
+            raise RefusedError(f"{chain} is a stream: a {draft.type.value} belongs to an incident")
+        if head.sequence < 0 and draft.type != Type.CAPTURE:
+            raise RefusedError(f"there is no {chain}; list them with: evault stream list")
     if not chain.startswith("INC-"):
         return
     event = draft.body.get("event")

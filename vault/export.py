@@ -37,6 +37,7 @@ from verify.digest import b64, digest_stream, sha256_hex
 from verify.errors import EvidenceError
 from verify.incident import Exhibit, Incident
 from verify.instant import format_instant
+from verify.preserved import citations
 from verify.statement import (
     Export,
     SealedFile,
@@ -239,6 +240,7 @@ class Exporter:
         for position, manifest in enumerate(chain.manifests):
             bag.add(bundles.link_path(position), manifest.envelope.encode())
         self._add_proof(bag, chain)
+        self._add_cited(bag, chain)
         self._add_evidence(bag, chain, export, target.progress)
         size, digest = bag.write(target.path, compress=target.compress)
         return Exported(receipt, sequence, export, target.path, size, digest)
@@ -269,6 +271,32 @@ class Exporter:
                 indices=indices,
                 hashes=[b64(each) for each in hashes],
             ),
+        )
+
+    def _add_cited(self, bag: _Bag, chain: Chain) -> None:
+        """The stream manifests that the chain cites, and their proof under the same checkpoint."""
+        cited = citations(chain.incident)
+        if not cited:
+            return
+        indices: list[int] = []
+        streams: dict[str, Chain] = {}
+        for each in cited:
+            if each.chain not in streams:
+                streams[each.chain] = self._incidents.read(each.chain)
+            stream = streams[each.chain]
+            index = stream.indices[each.sequence]
+            if index is None:
+                raise UnavailableError(f"{each.name} is not in the log yet; run the command again")
+            indices.append(index)
+            manifest = stream.manifests[each.sequence]
+            bag.add(bundles.cited_path(each.chain, each.sequence), manifest.envelope.encode())
+        last = chain.indices[-1]
+        assert last is not None
+        size = self._log.covering(last).head.size
+        hashes = [b64(each) for each in self._log.multi_inclusion(sorted(indices), size)]
+        bag.add(
+            bundles.STREAM_INCLUSION,
+            bundles.format_inclusion(size=size, indices=indices, hashes=hashes),
         )
 
     def _add_evidence(self, bag: _Bag, chain: Chain, export: Export, progress: Progress) -> None:
@@ -403,7 +431,7 @@ def _exhibit_lines(
                 # What is withheld is withheld with its description: name, format and times.
                 name="" if withheld else description.name,
                 label="" if withheld else description.label,
-                summary="" if withheld else "; ".join((description.summary, *description.remarks)),
+                summary="" if withheld else "; ".join(_summary(exhibit, description)),
                 kinds=exhibit.kinds,
                 sha256=exhibit.item.sha256,
                 size=exhibit.item.size,
@@ -416,6 +444,13 @@ def _exhibit_lines(
             )
         )
     return lines
+
+
+def _summary(exhibit: Exhibit, description: Description) -> Iterator[str]:
+    yield description.summary
+    yield from description.remarks
+    if origin := exhibit.item.origin:
+        yield f"preserved from {origin.chain} {origin.exhibit} (its link {origin.sequence})"
 
 
 def _custody_json(incident: Incident, rows: Iterable[CustodyRow]) -> bytes:

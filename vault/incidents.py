@@ -1,4 +1,4 @@
-"""Incidents: reading them as folds over their chains, and the statements that people make."""
+"""Incidents and streams: reading them as folds over their chains, and what people state of them."""
 
 from __future__ import annotations
 
@@ -18,32 +18,58 @@ from verify.envelope import ManifestKey
 from verify.incident import (
     INCIDENT_FIELDS,
     SCOPE_FIELDS,
+    ChainState,
     Change,
     Exhibit,
     Incident,
+    Stream,
     check_value,
     declared_body,
     fold,
+    state_of,
 )
 from verify.instant import format_instant
-from verify.statement import Kind, Subject, Type, check_chain_id, parse_capture
+from verify.statement import (
+    STREAM,
+    Kind,
+    Subject,
+    Type,
+    check_chain_id,
+    is_stream,
+    parse_capture,
+)
 from verify.strictjson import Object
 
 _ATTEMPTS = 5
+_CHAINS_KNOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain as read at one moment: its manifests, each verified, and the incident they tell."""
+    """A chain as read at one moment: its manifests, each verified, and the state they tell."""
 
     manifests: tuple[Manifest, ...]
     indices: tuple[int | None, ...]
-    incident: Incident
+    state: ChainState
+
+    @property
+    def incident(self) -> Incident:
+        """The incident that it tells. Raises `RefusedError` for a stream, which is none."""
+        if not isinstance(self.state, Incident):
+            raise RefusedError(f"{self.state.id} is no incident; name one like INC-2026-0001")
+        return self.state
+
+    @property
+    def stream(self) -> Stream:
+        """The stream that it tells. Raises `RefusedError` for an incident, which is none."""
+        if not isinstance(self.state, Stream):
+            raise RefusedError(f"{self.state.id} is no stream; name one like stream:NAME")
+        return self.state
 
     @property
     def subject(self) -> Subject:
         """The chain's last manifest, as the subject of a statement about the whole prefix."""
-        return Subject(f"{self.incident.id}/{self.incident.sequence}", self.incident.leaf)
+        return Subject(f"{self.state.id}/{self.state.sequence}", self.state.leaf)
 
 
 class Incidents:
@@ -57,12 +83,20 @@ class Incidents:
         self._door = door
         self._clock = clock
         self._keys = (key,)
-        self._known: tuple[tuple[str, str], Chain] | None = None
-        """The chain that was read last, by its id and head: a command asks for it several times."""
+        self._known: dict[str, Chain] = {}
+        """The chains that were read last: a command asks for one several times."""
 
     def all(self) -> Sequence[Incident]:
         """All incidents, oldest number first."""
         return [self.read(chain).incident for chain in self._index.chains("INC-")]
+
+    def streams(self) -> Sequence[Chain]:
+        """All streams, by name."""
+        return [self.read(chain) for chain in self._index.chains(STREAM)]
+
+    def evidence_chains(self) -> list[str]:
+        """The ids of all chains that claim evidence: incidents and streams."""
+        return [*self._index.chains("INC-"), *self._index.chains(STREAM)]
 
     def the_only_open(self) -> str:
         """The id of the one open incident. Raises `NotFoundError` if there is none, or several."""
@@ -80,12 +114,15 @@ class Incidents:
         raise NotFoundError(f"several incidents are open ({', '.join(opened)}); name one")
 
     def read(self, incident_id: str, *, up_to: int | None = None) -> Chain:
-        """Read and verify a chain, or its prefix up to a sequence. Raises `NotFoundError`."""
+        """Read and verify an incident's or a stream's chain, or its prefix up to a sequence.
+
+        Raises `NotFoundError`.
+        """
         check_chain_id(incident_id)
         head = self._index.head(incident_id)
-        known = self._known
-        if up_to is None and known and head and (incident_id, head.leaf) == known[0]:
-            return known[1]
+        known = self._known.get(incident_id)
+        if up_to is None and known and head and head.leaf == known.state.leaf:
+            return known
         manifests: list[Manifest] = []
         indices: list[int | None] = []
         for row in self._index.rows(incident_id):
@@ -95,8 +132,10 @@ class Incidents:
             manifests.append(open_manifest(row.envelope, self._keys, where=where))
             indices.append(row.index)
         if not manifests:
+            what = "" if is_stream(incident_id) else "incident "
+            listed = "stream" if is_stream(incident_id) else "incident"
             raise NotFoundError(
-                f"there is no incident {incident_id}; list them with: evault incident list"
+                f"there is no {what}{incident_id}; list them with: evault {listed} list"
             )
         if up_to is not None and len(manifests) != up_to + 1:
             raise NotFoundError(
@@ -104,8 +143,17 @@ class Incidents:
             )
         chain = Chain(tuple(manifests), tuple(indices), fold(manifests, chain=incident_id))
         if up_to is None and None not in indices:
-            self._known = (incident_id, chain.incident.leaf), chain
+            self._known.pop(incident_id, None)
+            self._known[incident_id] = chain
+            if len(self._known) > _CHAINS_KNOWN:
+                del self._known[next(iter(self._known))]
         return chain
+
+    def to_add_to(self, chain_id: str) -> Chain:
+        """A chain that evidence is added to: a stream that is not there yet is an empty one."""
+        if is_stream(chain_id) and self._index.head(chain_id) is None:
+            return Chain((), (), state_of(check_chain_id(chain_id)))
+        return self.read(chain_id)
 
     def descriptions(self, chain: Chain) -> dict[str, Description]:
         """The descriptions of all exhibits, each checked against its manifest."""
@@ -212,11 +260,11 @@ class Incidents:
         """The exhibits with these names. Raises `NotFoundError`."""
         found = []
         for name in names:
-            exhibit = chain.incident.exhibits.get(name)
+            exhibit = chain.state.exhibits.get(name)
             if exhibit is None:
                 raise NotFoundError(
-                    f"{chain.incident.id} has no exhibit {name}; "
-                    f"list them with: evault evidence list {chain.incident.id}"
+                    f"{chain.state.id} has no exhibit {name}; "
+                    f"list them with: evault evidence list {chain.state.id}"
                 )
             found.append(exhibit)
         return found
@@ -284,10 +332,11 @@ def last_turn(chain: Chain) -> int:
 
     A phase, an attestation, the capture of a rollback: to be unchanged since then is proof too.
     """
-    turns = [entry.sequence for entry in chain.incident.phases]
+    state = chain.state
+    turns = [entry.sequence for entry in state.phases] if isinstance(state, Incident) else []
     turns += [
         exhibit.sequence
-        for exhibit in chain.incident.exhibits.values()
+        for exhibit in state.exhibits.values()
         if Kind.ROLLBACK in exhibit.kinds and exhibit.withdrawn is None
     ]
     turns += [

@@ -49,6 +49,11 @@ def extended(known: Protection, wanted: Protection) -> Protection:
     return Protection(max(dates, default=None), mode, wanted.held)
 
 
+def together(one: Protection, other: Protection) -> Protection:
+    """The protection of an object that two claim: what either needs, and held while either is."""
+    return extended(one, Protection(other.retain_until, other.mode, one.held or other.held))
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectState:
     """What a store says of one object without reading its bytes: a claim of the store's own."""

@@ -12,12 +12,13 @@ from vault.errors import NotFoundError
 from vault.evidence import StoredObject, choose, object_at, read_place, read_whole
 from vault.incidents import Incidents
 from vault.log import Log
-from vault.ports import Index, ObjectState, ObjectStore, Protection
+from vault.ports import Index, ObjectState, ObjectStore, Protection, Row
 from vault.retention import Retention, Sense, compare
 from verify.bundle import hash_of
 from verify.digest import b64
 from verify.errors import EvidenceError, MalformedError
 from verify.incident import Exhibit
+from verify.preserved import Citation
 from verify.report import Finding, Outcome
 from verify.statement import Place
 from verify.trust import Step
@@ -26,7 +27,7 @@ _PACK_IN_MEMORY = 64 << 20
 
 
 class StoreRecord:
-    """One incident's chain as the store holds it; satisfies `verify.audit.Record`."""
+    """One incident's or stream's chain as the store holds it; satisfies `verify.audit.Record`."""
 
     def __init__(
         self,
@@ -48,8 +49,9 @@ class StoreRecord:
         self._rows = {row.sequence: row for row in index.rows(chain)}
         if not self._rows:
             raise NotFoundError(
-                f"there is no incident {chain}; list them with: evault incident list"
+                f"there is no chain {chain}; see: evault incident list, evault stream list"
             )
+        self._index = index
         self._pack = threading.Lock()
         self._pack_key: tuple[str, str | None] | None = None
         self._pack_bytes = b""
@@ -79,6 +81,21 @@ class StoreRecord:
         size = self._log.covering(self._last_index()).head.size
         indices = [row.index for row in self._rows.values() if row.index is not None]
         hashes = self._log.multi_inclusion(indices, size)
+        return size, indices, [b64(each) for each in hashes]
+
+    def cited(self, citation: Citation) -> bytes:
+        """A stream's manifest object."""
+        row = self._cited_row(citation)
+        expected = row.envelope if row else b""
+        key = layout.manifest(citation.chain, citation.sequence)
+        return choose(self._store, key, expected.__eq__)
+
+    def cited_inclusion(self, cited: Sequence[Citation]) -> tuple[int, list[int], list[str]]:
+        """One proof for all manifests cited."""
+        size = self._log.covering(self._last_index()).head.size
+        rows = [self._cited_row(each) for each in cited]
+        indices = [row.index for row in rows if row and row.index is not None]
+        hashes = self._log.multi_inclusion(sorted(indices), size)
         return size, indices, [b64(each) for each in hashes]
 
     def content(self, exhibit: Exhibit) -> str:
@@ -141,6 +158,10 @@ class StoreRecord:
                 self._pack_bytes = b"".join(read_place(self._store, whole, exhibit.packs))
                 self._pack_key = (pack.key, pack.version_id)
             return [self._pack_bytes[place.offset : place.offset + place.length]]
+
+    def _cited_row(self, citation: Citation) -> Row | None:
+        row = next(self._index.rows(citation.chain, start=citation.sequence), None)
+        return row if row and row.sequence == citation.sequence else None
 
     def _last_index(self) -> int:
         last = self._rows[self.head].index

@@ -8,6 +8,10 @@ by whoever opens the vault next.
 
 What was promised once is only ever extended: each object is kept for the longest that any policy,
 severity and kind gave it since it was received.
+
+Incidents share objects with the streams whose items they restate. What such an object needs is what
+all who claim it need together, so it is held while any of them is; and whoever changes that is
+alone with all shared objects, whichever chain the change is for.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from threading import Lock
 
@@ -24,12 +28,21 @@ from vault.deposit import Door, Draft, Receipt
 from vault.errors import NotFoundError, RefusedError, StaleHeadError, UnavailableError
 from vault.evidence import PACK_PART_SIZE, StoredObject, objects_of
 from vault.incidents import Chain, Incidents, subjects_of
-from vault.ports import Clock, Index, LockMode, ObjectStore, Protection, StoreTraits, extended
+from vault.ports import (
+    Clock,
+    Index,
+    LockMode,
+    ObjectStore,
+    Protection,
+    StoreTraits,
+    extended,
+    together,
+)
 from vault.ulid import new_ulid
 from verify.chain import Manifest, open_manifest
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError, MalformedError
-from verify.incident import Incident, Severity
+from verify.incident import ChainState, Incident, Severity, Stream
 from verify.instant import format_instant
 from verify.retention import (
     ATTESTED,
@@ -73,7 +86,8 @@ class Guard:
     at: int
     opened_at: datetime
     policy: RetentionPolicy
-    severity: str
+    severity: str | None
+    """The incident's; None in a stream, to which rules for a severity do not apply."""
     extended: datetime | None
     mode: LockMode
     held: bool
@@ -185,32 +199,60 @@ class Retention:
     def guard(self, chain: str) -> Guard:
         """What new evidence on a chain needs, read from the chain as it stands."""
         head = self._index.head(chain)  # first: what comes in between is then noticed
-        incident = self._incidents.read(chain).incident
+        state = self._incidents.to_add_to(chain).state
         return Guard(
             at=head.guarded if head else -1,
             opened_at=self._clock(),
             policy=self.policy()[0],
-            severity=str(incident.fields["severity"]),
-            extended=incident.retained_until,
-            mode=self.mode_of(incident),
-            held=bool(incident.live_holds),
+            severity=str(state.fields["severity"]) if isinstance(state, Incident) else None,
+            extended=state.retained_until,
+            mode=self.mode_of(state),
+            held=bool(state.live_holds),
         )
 
     def wanted(self, chain: Chain) -> list[tuple[StoredObject, Protection]]:
-        """Every object that a chain claims, and the protection that it must have by now."""
-        incident = chain.incident
-        mode, held = self.mode_of(incident), bool(incident.live_holds)
+        """Every object that a chain claims, and the protection that it must have by now.
+
+        By whatever chain: an object that others claim too must have what they demand besides.
+        """
+        demanded = self._demanded(chain)
+        for other in self.sharing(chain):
+            for place, (_, protection) in self._demanded(other).items():
+                if place in demanded:
+                    stored, known = demanded[place]
+                    demanded[place] = (stored, together(known, protection))
+        return list(demanded.values())
+
+    def _demanded(self, chain: Chain) -> _Demanded:
+        """What one chain demands by itself."""
+        state = chain.state
+        mode, held = self.mode_of(state), bool(state.live_holds)
         terms = _Terms(self.policies(), chain)
-        demanded: dict[tuple[str, str | None], tuple[StoredObject, Protection]] = {}
+        demanded: _Demanded = {}
         for stored, kinds, received_at in _claims(chain):
             days = terms.days(kinds, received_at)
-            until = retained_until(received_at, days, incident.retained_until)
+            until = retained_until(received_at, days, state.retained_until)
             protection = Protection(until, mode, held)
             place = (stored.key, stored.version_id)
             known, before = demanded.get(place, (stored, protection))
             names = tuple(dict.fromkeys((*known.exhibits, *stored.exhibits)))
             demanded[place] = (replace(known, exhibits=names), extended(before, protection))
-        return list(demanded.values())
+        return demanded
+
+    def sharing(self, chain: Chain) -> list[Chain]:
+        """The other chains that may claim some of the same objects.
+
+        Of an incident: the streams that it cites, and the incidents that cite those too. Each
+        stream names its incidents before they claim anything, so that none is overlooked.
+        """
+        state = chain.state
+        streams = {
+            exhibit.item.origin.chain for exhibit in state.exhibits.values() if exhibit.item.origin
+        }
+        others = streams | (set(state.preserved) if isinstance(state, Stream) else set())
+        for stream in streams:
+            others |= set(self._incidents.read(stream).stream.preserved)
+        return [self._incidents.read(each) for each in sorted(others - {state.id})]
 
     def kept(self, chain: Chain) -> dict[str, Protection]:
         """How each exhibit's bytes must be protected by now; what shares an object shares that."""
@@ -220,9 +262,9 @@ class Retention:
             for name in stored.exhibits
         }
 
-    def mode_of(self, incident: Incident) -> LockMode:
-        """How firmly an incident's evidence is locked."""
-        return LockMode.COMPLIANCE if incident.compliance else self._mode
+    def mode_of(self, state: ChainState) -> LockMode:
+        """How firmly a chain's evidence is locked."""
+        return LockMode.COMPLIANCE if state.compliance else self._mode
 
     def set_hold(
         self,
@@ -232,7 +274,7 @@ class Retention:
         ordered_by: str | None,
         progress: Progress = _silent,
     ) -> tuple[Receipt, Laid]:
-        """Lay a matter's hold on an incident; the receipt, and the objects on which it lies."""
+        """Lay a matter's hold on an incident or a stream; the receipt, and the objects held."""
         body: Object = {
             "event": "set",
             "matter": matter,
@@ -242,10 +284,10 @@ class Retention:
         done: _Done = {}
 
         def prepare(chain: Chain) -> tuple[Subject, ...]:
-            if any(hold.matter == matter for hold in chain.incident.live_holds):
+            if any(hold.matter == matter for hold in chain.state.live_holds):
                 raise RefusedError(f"the matter {matter!r} holds {incident_id} already")
             if not done:
-                self._protect(chain, done, progress, held=True)  # protect …
+                self._protect(chain, done, progress, hold=True)  # protect …
             return ()
 
         with self._alone(incident_id):
@@ -272,8 +314,8 @@ class Retention:
         }
 
         def prepare(chain: Chain) -> tuple[Subject, ...]:
-            if all(hold.matter != matter for hold in chain.incident.live_holds):
-                live = ", ".join(hold.matter for hold in chain.incident.live_holds) or "none"
+            if all(hold.matter != matter for hold in chain.state.live_holds):
+                live = ", ".join(hold.matter for hold in chain.state.live_holds) or "none"
                 raise NotFoundError(
                     f"no matter {matter!r} holds {incident_id}; those that do: {live}"
                 )
@@ -286,8 +328,9 @@ class Retention:
         with self._alone(incident_id):
             receipt = self._claim(incident_id, body, prepare)  # release …
             laid = self._pay(incident_id, progress)  # … then unprotect
-            still = self._incidents.read(incident_id).incident.live_holds
-            return receipt, laid if still else replace(laid, objects=0)
+            chain = self._incidents.read(incident_id)
+            held = sum(protection.held for _, protection in self.wanted(chain))
+            return receipt, laid if chain.state.live_holds else replace(laid, objects=held)
 
     def extend(
         self, incident_id: str, until: datetime, reason: str, progress: Progress = _silent
@@ -305,7 +348,7 @@ class Retention:
         body: Object = {"event": "extended", "reason": reason, "until": format_instant(until)}
 
         def prepare(chain: Chain) -> tuple[Subject, ...]:
-            known = chain.incident.retained_until
+            known = chain.state.retained_until
             if known and until <= known:
                 raise RefusedError(
                     f"retention is only ever extended; {incident_id} is kept until "
@@ -327,7 +370,7 @@ class Retention:
         for chain in dict.fromkeys(chain for chain, _ in self._index.owing()):
             if chain == VAULT_CHAIN:
                 self._pay_all(_silent)
-            elif chain.startswith("INC-"):
+            else:
                 self.apply(chain)
 
     def drift(self, chain: Chain, progress: Progress = _silent) -> Iterator[Drift]:
@@ -367,7 +410,7 @@ class Retention:
             subject = prepare(chain)
             try:
                 return self._incidents.state(
-                    incident_id, Type.HOLD, body, subject=subject, expect=chain.incident.sequence
+                    incident_id, Type.HOLD, body, subject=subject, expect=chain.state.sequence
                 )
             except StaleHeadError:
                 continue
@@ -376,34 +419,73 @@ class Retention:
     def _pay(self, chain: str, progress: Progress, done: _Done | None = None) -> Laid:
         """Protect every object as the chain, read anew, demands."""
         found = self._incidents.read(chain)
-        held = bool(found.incident.live_holds)
-        laid = self._protect(found, {} if done is None else done, progress, held=held)
-        self._index.paid(chain, found.incident.sequence)
+        laid = self._protect(found, {} if done is None else done, progress)
+        self._index.paid(chain, found.state.sequence)
         return laid
 
     def _pay_all(self, progress: Progress) -> Laid:
-        """The same for all incidents: a policy binds them all."""
+        """The same for all incidents and streams: a policy binds them all."""
         rows = [row.sequence for row in self._index.rows(VAULT_CHAIN)]
         laid = Laid(0)
-        for chain in self._index.chains("INC-"):
+        for chain in self._incidents.evidence_chains():
             laid += self.apply(chain, progress)
         if rows:
             self._index.paid(VAULT_CHAIN, rows[-1])
         return laid
 
-    def _protect(self, chain: Chain, done: _Done, progress: Progress, *, held: bool) -> Laid:
+    def _protect(
+        self, chain: Chain, done: _Done, progress: Progress, *, hold: bool = False
+    ) -> Laid:
         """Protect what a chain claims; `done` was protected so already, under the same lock.
 
-        What is gone keeps nobody from protecting the rest, least of all when someone destroys it.
+        With `hold` all of it is held, whether or not a statement says so yet. What is gone keeps
+        nobody from protecting the rest, least of all when someone destroys it.
         """
         wanted = [
-            (stored, replace(protection, held=held)) for stored, protection in self.wanted(chain)
+            (stored, replace(protection, held=hold or protection.held))
+            for stored, protection in self.wanted(chain)
         ]
         todo = [
             (stored, protection)
             for stored, protection in wanted
             if done.get((stored.key, stored.version_id)) != protection
         ]
+        gone = self._lay(todo, progress)
+        places = {(each.key, each.version_id) for each in gone}
+        done.update(
+            {
+                (each.key, each.version_id): protection
+                for each, protection in todo
+                if (each.key, each.version_id) not in places
+            }
+        )
+        return Laid(len(wanted) - len(gone), gone)
+
+    def cover(self, guard: Guard, stream: Chain, names: Iterable[str]) -> set[str]:
+        """Lay on a stream's items what an incident needs of them besides, by its guard.
+
+        For whoever is `alone` with both, before the incident claims them. Gives the items whose
+        bytes or description are gone from the store: those nobody may claim.
+        """
+        wanted = {(stored.key, stored.version_id): (stored, protection)
+                  for stored, protection in self.wanted(stream)}  # fmt: skip
+        needed: _Demanded = {}
+        held_by: dict[tuple[str, str | None], set[str]] = {}
+        for name in names:
+            exhibit = stream.state.exhibits[name]
+            needs = guard.needs({*exhibit.item.kinds, *exhibit.kinds})
+            for each in objects_of(exhibit):
+                place = (each.key, each.version_id)
+                stored, known = needed.get(place, wanted[place])
+                needed[place] = (stored, together(known, needs))
+                held_by.setdefault(place, set()).add(name)
+        gone = self._lay(list(needed.values()), _silent)
+        return {name for each in gone for name in held_by[each.key, each.version_id]}
+
+    def _lay(
+        self, todo: Sequence[tuple[StoredObject, Protection]], progress: Progress
+    ) -> tuple[StoredObject, ...]:
+        """Protect objects; those that are gone come back."""
         count = _Count(len(todo), progress)
 
         def protect(each: tuple[StoredObject, Protection]) -> bool:
@@ -420,19 +502,31 @@ class Retention:
         else:
             with ThreadPoolExecutor(self._store.traits.parallel) as pool:
                 there = list(pool.map(protect, todo))
-        gone = tuple(each for (each, _), found in zip(todo, there, strict=True) if not found)
-        done.update(
-            {
-                (each.key, each.version_id): protection
-                for (each, protection), found in zip(todo, there, strict=True)
-                if found
-            }
-        )
-        return Laid(len(wanted) - len(gone), gone)
+        return tuple(each for (each, _), found in zip(todo, there, strict=True) if not found)
+
+    @contextmanager
+    def alone(self, chain: str) -> Iterator[None]:
+        """Keep others from changing the protection of a chain's evidence, and of any shared object.
+
+        Raises `UnavailableError` where another does for too long.
+        """
+        with self._only(f"protection of {chain}", chain), self._only("sharing", chain):
+            yield
 
     @contextmanager
     def _alone(self, chain: str) -> Iterator[None]:
-        with self._index.alone(f"protection of {chain}", patience=self._patience) as alone:
+        with self._only(f"protection of {chain}", chain):
+            # Under that lock nothing can be preserved into it: what it shares now, it shares.
+            found = self._incidents.read(chain)
+            if isinstance(found.state, Stream) or self.sharing(found):
+                with self._only("sharing", chain):
+                    yield
+            else:
+                yield
+
+    @contextmanager
+    def _only(self, what: str, chain: str) -> Iterator[None]:
+        with self._index.alone(what, patience=self._patience) as alone:
             if not alone:
                 raise UnavailableError(
                     f"another process has been changing the protection of {chain} for a minute; "
@@ -441,6 +535,7 @@ class Retention:
             yield
 
 
+_Demanded = dict[tuple[str, str | None], tuple[StoredObject, Protection]]
 _Done = dict[tuple[str, str | None], Protection]
 
 
@@ -469,10 +564,13 @@ class _Terms:
         changes += [(at, None, severity) for at, severity in _severities(chain)]
         changes.sort(key=lambda change: change[0])
         policy, severity = BUILT_IN, None
-        self._spans: list[tuple[datetime, RetentionPolicy, str]] = []
+        self._spans: list[tuple[datetime, RetentionPolicy, str | None]] = []
+        is_incident = isinstance(chain.state, Incident)
+        if not is_incident:  # a stream has no severity; it begins when it begins
+            self._spans.append((datetime.min.replace(tzinfo=UTC), BUILT_IN, None))
         for at, new_policy, new_severity in changes:
             policy, severity = new_policy or policy, new_severity or severity
-            if severity is not None:
+            if severity is not None or not is_incident:
                 self._spans.append((at, policy, severity))
         self._known: dict[tuple[frozenset[str], int], int] = {}
 
@@ -511,7 +609,7 @@ def _claims(chain: Chain) -> Iterator[tuple[StoredObject, frozenset[str], dateti
         if statement.type == Type.CUSTODY and statement.body.get("event") == "classified":
             for name in statement.body["exhibits"]:
                 kinds.setdefault(name, set()).update(statement.body["kinds"])
-    for name, exhibit in chain.incident.exhibits.items():
+    for name, exhibit in chain.state.exhibits.items():
         known = frozenset({*exhibit.item.kinds, *exhibit.kinds, *kinds.get(name, ())})
         for stored in objects_of(exhibit):
             yield stored, known, exhibit.received_at

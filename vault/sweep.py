@@ -120,12 +120,15 @@ class Sweeper:
         self._keys = (key,)
 
     def claimed(self) -> dict[tuple[str, str | None], tuple[StoredObject, Protection]]:
-        """Every object that any incident claims, with the protection that it must have."""
-        found = {}
-        for chain in self._index.chains("INC-"):
+        """Every object that any chain claims, with the protection that it must have."""
+        found: dict[tuple[str, str | None], tuple[StoredObject, Protection]] = {}
+        for chain in self._incidents.evidence_chains():
             for stored, protection in self._retention.wanted(self._incidents.read(chain)):
                 names = tuple(f"{chain} {exhibit}" for exhibit in stored.exhibits)
-                found[stored.key, stored.version_id] = replace(stored, exhibits=names), protection
+                place = (stored.key, stored.version_id)
+                if place in found:  # an incident's and a stream's; what protects it is the same
+                    names = (*found[place][0].exhibits, *names)
+                found[place] = replace(stored, exhibits=names), protection
         return found
 
     def sweep(

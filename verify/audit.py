@@ -2,7 +2,8 @@
 
     1  package     the files are those of one bag, all listed, none besides
     2  signatures  every link is signed by a key that the trust file lists
-    3  chain       links 0…n, each naming the one before; a bundle is closed by its export
+    3  chain       links 0…n, each naming the one before; a bundle is closed by its export;
+                   what was taken over from streams is as the manifests cited have it
     4  log         every link is in the signed log, in order, while its key was valid
     5  evidence    every exhibit included is, byte for byte, what was sealed
     6  pages       report, pages, profile and trust copy are those that the export binds
@@ -34,7 +35,7 @@ from typing import Protocol
 
 from verify import bundle as bundles
 from verify.bundle import Bundle
-from verify.chain import LinkChecker, Manifest, read_manifest
+from verify.chain import LinkChecker, Manifest, open_manifest, read_manifest
 from verify.checkpoint import Checkpoint, check_same_log, open_checkpoint
 from verify.description import parse_description, safe_name
 from verify.digest import check_hex, sha256_hex, unb64
@@ -46,9 +47,10 @@ from verify.errors import (
     SplitViewError,
     UnsupportedError,
 )
-from verify.incident import Exhibit, Incident
+from verify.incident import ChainState, Exhibit, state_of
 from verify.instant import format_instant
 from verify.merkle import check_multi_inclusion
+from verify.preserved import Citation, check_cited, check_restated, citations
 from verify.report import Finding, Outcome, Report
 from verify.seen import SeenBefore, SeenLink, bridge
 from verify.statement import (
@@ -84,6 +86,12 @@ class Record(Protocol):
 
     def inclusion(self) -> tuple[int, list[int], list[str]]:
         """Tree size, every link's log index, and the hashes of one proof for all (base64)."""
+
+    def cited(self, citation: Citation) -> bytes:
+        """A stream's manifest that the chain cites. Raises `EvidenceError`."""
+
+    def cited_inclusion(self, cited: Sequence[Citation]) -> tuple[int, list[int], list[str]]:
+        """As `inclusion`, for the manifests cited, in the order given."""
 
     def content(self, exhibit: Exhibit) -> str:
         """SHA-256 of an exhibit's bytes, recomputed. Raises `EvidenceError`."""
@@ -124,6 +132,16 @@ class BundleRecord:
     def inclusion(self) -> tuple[int, list[int], list[str]]:
         """`proof/inclusion.json`."""
         return bundles.parse_inclusion(self.bundle.read(bundles.INCLUSION))
+
+    def cited(self, citation: Citation) -> bytes:
+        """`streams/<name>/<sequence>.json`."""
+        return self.bundle.read(bundles.cited_path(citation.chain, citation.sequence))
+
+    def cited_inclusion(self, cited: Sequence[Citation]) -> tuple[int, list[int], list[str]]:
+        """`proof/streams.json`, which says its order by itself."""
+        del cited
+        path = bundles.STREAM_INCLUSION
+        return bundles.parse_inclusion(self.bundle.read(path), where=path)
 
     def content(self, exhibit: Exhibit) -> str:
         """The one file in the exhibit's folder."""
@@ -178,12 +196,15 @@ class _Audit:
         self.trust = trust
         self.workers = workers
         self.findings: list[Finding] = []
-        self.incident: Incident | None = None
+        self.incident: ChainState | None = None
+        """What the chain tells: an incident's state, or, in a store, a stream's."""
         self.folded = False
         self.sequences: list[int] = []
         self.leaves: list[str | None] = []
         self.signers: list[tuple[ManifestKey, int] | None] = []
         """Each link's key, and the size of the log it claims to have seen."""
+        self.cited: dict[Citation, Manifest | None] = {}
+        """The stream manifests that the chain cites; None where one could not be read."""
         self.assessments: dict[int, Assessment] = {}
         self.last: Manifest | None = None
         self.export: Export | None = None
@@ -290,6 +311,9 @@ class _Audit:
             return None
         expected = {bundles.link_path(sequence) for sequence in self.sequences}
         expected |= {bundles.CHECKPOINT, bundles.INCLUSION}
+        if self.cited:
+            expected.add(bundles.STREAM_INCLUSION)
+            expected |= {bundles.cited_path(each.chain, each.sequence) for each in self.cited}
         expected |= {bundles.DATA + file.path for file in self.export.files}
         for name in self.export.included:
             expected.add(f"{bundles.DESCRIPTIONS}{name}.json")
@@ -355,11 +379,38 @@ class _Audit:
         if not self.sequences:
             self.fail(Step.CHAIN, "", "there is no link at all")
         self._close(head)
+        restated = self._restated()
         count = len(self.sequences)
         keys = "key" if len(self.trust.keys) == 1 else "keys"
         self.conclude(Step.SIGNATURES, f"{count:,} of {count:,} by the {keys} in the trust file")
         closed = ", closed by the export" if self.export else ""
-        self.conclude(Step.CHAIN, f"links 0-{count - 1} unbroken{closed}")
+        self.conclude(Step.CHAIN, f"links 0-{count - 1} unbroken{closed}{restated}")
+
+    def _restated(self) -> str:
+        """Hold what was taken over from streams against the manifests cited; says how much."""
+        cited = citations(self.incident) if self.incident else {}
+        for citation, exhibits in cited.items():
+            self.cited[citation] = None
+            try:
+                data = self.record.cited(citation)
+                manifest = open_manifest(data, self.trust.keys, where=citation.name)
+            except EvidenceError as error:
+                self.fail(Step.SIGNATURES, citation.name, _without(error, citation.name))
+                continue
+            self.cited[citation] = manifest
+            try:
+                capture = check_cited(citation, manifest, log=self.trust.origin)
+            except EvidenceError as error:
+                self.fail(Step.CHAIN, citation.name, _without(error, citation.name))
+                continue
+            for exhibit in exhibits:
+                check = partial(check_restated, exhibit, manifest, capture)
+                self.guard(Step.CHAIN, exhibit.item.exhibit, check)
+        if not cited:
+            return ""
+        count = sum(map(len, cited.values()))
+        streams = ", ".join(dict.fromkeys(each.chain for each in cited))
+        return f"; {count:,} of its exhibits as {streams} sealed them"
 
     def _unread(self, data: bytes | EvidenceError, error: EvidenceError, where: str) -> str | None:
         """A link that cannot be read failed, unless a trusted key signed what is unknown here.
@@ -400,7 +451,7 @@ class _Audit:
             self.fail(Step.CHAIN, where, str(error))
         statement = manifest.statement
         if self.incident is None:
-            self.incident = Incident(statement.link.chain)
+            self.incident = state_of(statement.link.chain)
         if self.folded:
             return
         try:
@@ -444,8 +495,10 @@ class _Audit:
         self.guard(Step.LOG, "", self._log)
         size = self.checkpoint.head.size if self.checkpoint else 0
         count = len(self.sequences)
+        cited = f"; so are {len(self.cited):,} links of streams" if self.cited else ""
         self.conclude(
-            Step.LOG, f"{count:,} of {count:,} included in a signed tree of {size:,}, in order"
+            Step.LOG,
+            f"{count:,} of {count:,} included in a signed tree of {size:,}, in order{cited}",
         )
 
     def _log(self) -> None:
@@ -477,6 +530,40 @@ class _Audit:
                 self.fail(Step.LOG, f"link {sequence}", f"its key is not valid at index {index}")
             if seen_size > index:
                 self.fail(Step.LOG, f"link {sequence}", "claims to have seen its own future")
+        if self.cited:
+            self.guard(Step.LOG, bundles.STREAM_INCLUSION, self._log_cited)
+
+    def _log_cited(self) -> None:
+        """The manifests cited are under the same root, each before the link that cites it."""
+        assert self.checkpoint is not None
+        assert self.incident is not None
+        size, indices, hashes = self.record.cited_inclusion(tuple(self.cited))
+        if size != self.checkpoint.head.size:
+            raise MalformedError(
+                f"the proof is for a tree of {size}, the checkpoint of {self.checkpoint.head.size}"
+            )
+        if len(indices) != len(self.cited):
+            raise MalformedError(f"{len(indices)} indices for {len(self.cited)} links cited")
+        placed = list(zip(indices, self.cited.values(), strict=True))
+        if any(manifest is None for _, manifest in placed):
+            raise MalformedError("a link cited could not be read, so its leaf cannot be rebuilt")
+        check_multi_inclusion(
+            [unb64(each, where="inclusion proof", size=32) for each in hashes],
+            leaves=sorted((at, bytes.fromhex(each.leaf)) for at, each in placed if each),
+            head=self.checkpoint.head,
+        )
+        exhibits = citations(self.incident)
+        for index, (citation, manifest) in zip(indices, self.cited.items(), strict=True):
+            if manifest and not self.trust.covers(manifest.key, index):
+                self.fail(Step.LOG, citation.name, f"its key is not valid at index {index}")
+            if manifest and manifest.statement.seen.size > index:
+                self.fail(Step.LOG, citation.name, "claims to have seen its own future")
+            for exhibit in exhibits[citation]:
+                at = bisect_left(self.sequences, exhibit.sequence)
+                if self.indices[at] <= index:
+                    self.fail(
+                        Step.LOG, exhibit.item.exhibit, f"cites {citation.name} before it was"
+                    )
 
     # -- 5 ---------------------------------------------------------------------------------------
 
@@ -689,6 +776,9 @@ class _Audit:
                 f"who approved the release of a hold (link {links}{more}) is the word of who asked "
                 "for it: attested, not authenticated"
             )
+        if self.cited:
+            streams = ", ".join(dict.fromkeys(each.chain for each in self.cited))
+            yield f"of {streams} only the links cited are here; nothing is said of the rest"
         if self.stepped_back:
             shown = ", ".join(str(each) for each in self.stepped_back[:5])
             more = ", and more" if len(self.stepped_back) > 5 else ""

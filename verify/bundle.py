@@ -22,6 +22,7 @@ from typing import BinaryIO, Protocol, cast
 
 from verify.digest import READ_SIZE, digest_stream, sha256_hex
 from verify.errors import MalformedError
+from verify.statement import STREAM
 from verify.strictjson import Fields, Object, dumps, loads
 
 MAX_FILES = 1_000_000
@@ -35,6 +36,8 @@ EVIDENCE = "data/evidence/"
 DESCRIPTIONS = "data/descriptions/"
 CHECKPOINT = "data/proof/checkpoint"
 INCLUSION = "data/proof/inclusion.json"
+STREAMS = "data/streams/"
+STREAM_INCLUSION = "data/proof/streams.json"
 TRUST = "data/trust/trust.json"
 PROFILE = "data/profile.json"
 COMPLETENESS = "data/report/completeness.json"
@@ -152,6 +155,11 @@ def link_path(sequence: int) -> str:
     return f"{CHAIN}{sequence:08d}.json"
 
 
+def cited_path(chain: str, sequence: int) -> str:
+    """The path of a stream's manifest that the bundle's chain cites."""
+    return f"{STREAMS}{chain.removeprefix(STREAM)}/{sequence:08d}.json"
+
+
 def parse_bag_manifest(data: bytes, *, where: str) -> dict[str, str]:
     """Read a BagIt manifest strictly: path to digest. Raises `MalformedError`."""
     try:
@@ -195,19 +203,23 @@ def format_inclusion(*, size: int, indices: list[int], hashes: list[str]) -> byt
     return dumps(value)
 
 
-def parse_inclusion(data: bytes) -> tuple[int, list[int], list[str]]:
-    """Read `proof/inclusion.json` strictly: size, indices, hashes. Raises `MalformedError`."""
-    reader = Fields(loads(data, where=INCLUSION, limit=MAX_DOCUMENT), INCLUSION)
+def parse_inclusion(data: bytes, *, where: str = INCLUSION) -> tuple[int, list[int], list[str]]:
+    """Read `proof/inclusion.json` strictly: size, indices, hashes. Raises `MalformedError`.
+
+    `proof/streams.json` has the same form; its indices are those of the stream manifests that
+    the chain cites, by stream and sequence.
+    """
+    reader = Fields(loads(data, where=where, limit=MAX_DOCUMENT), where)
     version, size = reader.count("version"), reader.count("size")
     indices = reader.entries("indices", limit=MAX_FILES)
     hashes = reader.texts("hashes", limit=MAX_FILES * 2)
     reader.done()
     if version != 1:
-        raise MalformedError(f"{INCLUSION}: unknown version {version}")
+        raise MalformedError(f"{where}: unknown version {version}")
     if not all(isinstance(each, int) and not isinstance(each, bool) for each in indices):
-        raise MalformedError(f"{INCLUSION}: indices are whole numbers")
+        raise MalformedError(f"{where}: indices are whole numbers")
     if format_inclusion(size=size, indices=indices, hashes=hashes) != data:
-        raise MalformedError(f"{INCLUSION}: not in canonical form")
+        raise MalformedError(f"{where}: not in canonical form")
     return size, indices, hashes
 
 

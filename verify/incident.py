@@ -2,7 +2,8 @@
 
 The fold also judges what may follow what: the first statement declares, exhibits are numbered
 without gaps, and after a seal only custody, holds, assessments, exports, disposals and a reopening
-may come. The vault's own chain has no state: its links are read one by one.
+may come. A stream is a fold too, of captures, custody and holds alone. The vault's own chain has no
+state: its links are read one by one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from verify.chain import Manifest
 from verify.errors import ChainError, MalformedError, UnsupportedError
@@ -24,7 +25,9 @@ from verify.retention import (
     parse_policy,
 )
 from verify.statement import (
+    ON_STREAM,
     ON_VAULT_CHAIN,
+    STREAM,
     VAULT_CHAIN,
     Actor,
     Capture,
@@ -34,8 +37,10 @@ from verify.statement import (
     Subject,
     Type,
     chain_subject,
+    check_chain_id,
     check_kind,
     exhibit_name,
+    is_stream,
     parse_assessment,
     parse_capture,
     parse_export,
@@ -188,19 +193,13 @@ class Exhibit:
 
 
 @dataclass(slots=True)
-class Incident:
-    """The state of one incident at one head of its chain."""
+class ChainState:
+    """What a chain tells of evidence at one head: its exhibits, and how they are to be kept."""
 
     id: str
     sequence: int = -1
     leaf: str = ""
     recorded_at: datetime | None = None
-    declared_recorded_at: datetime | None = None
-    fields: dict[str, Any] = field(default_factory=dict)
-    """Declared and amended: title, severity, tier, systems, trigger, detected_at, declared_at."""
-    scope: dict[str, Any] = field(default_factory=dict)
-    assignments: list[Assignment] = field(default_factory=list)
-    phases: list[PhaseEntry] = field(default_factory=list)
     exhibits: dict[str, Exhibit] = field(default_factory=dict)
     holds: list[Hold] = field(default_factory=list)
     """All that were ever set, in order; `live_holds` are those that bind."""
@@ -211,10 +210,82 @@ class Incident:
     """Whether a seal asked for locks that nobody can lift."""
     not_captured: int = 0
     sealed: bool = False
-    last_assessment: int | None = None
-    last_export: int | None = None
+    """Whether the incident is closed; a stream never is."""
     unfinished: tuple[str, int, int] | None = None
     """A capture whose parts are not all there yet: its id, the next part, of how many."""
+
+    PREFIX: ClassVar[str] = ""
+    WORD: ClassVar[str] = "chain"
+
+    @property
+    def live_holds(self) -> list[Hold]:
+        """The holds that were not released."""
+        return [hold for hold in self.holds if hold.released_by is None]
+
+    def apply(self, manifest: Manifest) -> None:
+        """Take in the next statement. Raises `ChainError` or `MalformedError`."""
+        statement = manifest.statement
+        where = manifest.name
+        if not self.id.startswith(self.PREFIX):
+            raise ChainError(f"{where}: this is no {self.WORD}'s chain")
+        if statement.link.sequence != self.sequence + 1:
+            raise ChainError(f"{where}: expected link {self.sequence + 1}")
+        if statement.type in ON_VAULT_CHAIN:
+            raise ChainError(f"{where}: a {statement.type} belongs on the chain {VAULT_CHAIN}")
+        self._admit(statement, where)
+        if self.unfinished and statement.type != Type.CAPTURE:
+            raise ChainError(f"{where}: a capture in parts was not finished before it")
+        self._take(statement, where)
+        _check_subject(self, statement, where)
+        self.sequence = statement.link.sequence
+        self.leaf = manifest.leaf
+        self.recorded_at = statement.recorded_at
+
+    def _admit(self, statement: Statement, where: str) -> None:
+        raise NotImplementedError
+
+    def _take(self, statement: Statement, where: str) -> None:
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class Stream(ChainState):
+    """The state of one stream: what is collected before anybody knows of an incident."""
+
+    preserved: dict[str, set[str]] = field(default_factory=dict)
+    """By incident, the items that were brought into it, or were about to be when a vault died."""
+
+    PREFIX: ClassVar[str] = STREAM
+    WORD: ClassVar[str] = "stream"
+
+    def _admit(self, statement: Statement, where: str) -> None:
+        if statement.type not in ON_STREAM:
+            raise ChainError(f"{where}: a {statement.type} has no place on a stream's chain")
+        if statement.link.sequence == 0 and statement.type != Type.CAPTURE:
+            raise ChainError(f"{where}: a stream begins with a capture")
+
+    def _take(self, statement: Statement, where: str) -> None:
+        if statement.type == Type.CUSTODY and statement.body.get("event") == "preserved":
+            _take_preserved(self, statement, where)
+        else:
+            _TAKE_EVIDENCE[statement.type](self, statement, where)
+
+
+@dataclass(slots=True)
+class Incident(ChainState):
+    """The state of one incident at one head of its chain."""
+
+    declared_recorded_at: datetime | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+    """Declared and amended: title, severity, tier, systems, trigger, detected_at, declared_at."""
+    scope: dict[str, Any] = field(default_factory=dict)
+    assignments: list[Assignment] = field(default_factory=list)
+    phases: list[PhaseEntry] = field(default_factory=list)
+    last_assessment: int | None = None
+    last_export: int | None = None
+
+    PREFIX: ClassVar[str] = "INC-"
+    WORD: ClassVar[str] = "incident"
 
     @property
     def title(self) -> str:
@@ -255,53 +326,43 @@ class Incident:
             parse_instant(end, where="to") if end else self.phase_at(Phase.CONTAINED) or as_of,
         )
 
-    @property
-    def live_holds(self) -> list[Hold]:
-        """The holds that were not released."""
-        return [hold for hold in self.holds if hold.released_by is None]
-
     def holder(self, role: Role) -> str | None:
         """Who holds a role now."""
         held = [entry.person for entry in self.assignments if entry.role == role]
         return held[-1] if held else None
 
-    def apply(self, manifest: Manifest) -> None:
-        """Take in the next statement. Raises `ChainError` or `MalformedError`."""
-        statement = manifest.statement
-        where = manifest.name
-        if not self.id.startswith("INC-"):
-            raise ChainError(f"{where}: this is no incident's chain")
-        if statement.link.sequence != self.sequence + 1:
-            raise ChainError(f"{where}: expected link {self.sequence + 1}")
-        if statement.type in ON_VAULT_CHAIN:
-            raise ChainError(f"{where}: a {statement.type} belongs on the chain {VAULT_CHAIN}")
+    def _admit(self, statement: Statement, where: str) -> None:
         declares = statement.type == Type.INCIDENT and statement.body.get("event") == "declared"
         if declares != (statement.link.sequence == 0):
             raise ChainError(f"{where}: link 0, and only link 0, declares the incident")
         reopens = statement.type == Type.INCIDENT and statement.body.get("event") == "reopened"
         if self.sealed and not reopens and statement.type not in AFTER_SEAL:
             raise ChainError(f"{where}: a {statement.type} may not follow the seal")
-        if self.unfinished and statement.type != Type.CAPTURE:
-            raise ChainError(f"{where}: a capture in parts was not finished before it")
+
+    def _take(self, statement: Statement, where: str) -> None:
         take = _TAKE.get(statement.type)
         if take is None:
             # Its body has no specification yet, so that nothing could be held against it.
             raise UnsupportedError(f"{where}: {statement.type} statements are not known here")
         take(self, statement, where)
-        _check_subject(self, statement, where)
-        self.sequence = statement.link.sequence
-        self.leaf = manifest.leaf
-        self.recorded_at = statement.recorded_at
 
 
-def fold(manifests: Iterable[Manifest], *, chain: str) -> Incident:
+def state_of(chain: str) -> ChainState:
+    """The state of a chain without links, to which they are applied: a stream's or an incident's.
+
+    That of the vault's own chain takes none: it has no fold.
+    """
+    return Stream(chain) if is_stream(chain) else Incident(chain)
+
+
+def fold(manifests: Iterable[Manifest], *, chain: str) -> ChainState:
     """Fold a whole chain prefix. Raises `ChainError` or `MalformedError`."""
-    incident = Incident(chain)
+    state = state_of(chain)
     for manifest in manifests:
-        incident.apply(manifest)
-    if incident.sequence < 0:
+        state.apply(manifest)
+    if state.sequence < 0:
         raise ChainError(f"{chain}: the chain is empty")
-    return incident
+    return state
 
 
 def check_vault_link(manifest: Manifest) -> None:
@@ -452,17 +513,19 @@ def _take_incident(incident: Incident, statement: Statement, where: str) -> None
     body.done()
 
 
-def _take_capture(incident: Incident, statement: Statement, where: str) -> None:
+def _take_capture(state: ChainState, statement: Statement, where: str) -> None:
     capture: Capture = parse_capture(statement.body, where=f"{where}.body")
     if capture.items:
         named = tuple((subject.name, subject.sha256) for subject in statement.subject)
         if named != tuple((item.exhibit, item.sha256) for item in capture.items):
             raise ChainError(f"{where}: subjects and items differ")
     for item in capture.items:
-        expected = exhibit_name(len(incident.exhibits) + 1)
+        expected = exhibit_name(len(state.exhibits) + 1, chain=state.id)
         if item.exhibit != expected:
             raise ChainError(f"{where}: expected exhibit {expected}, found {item.exhibit}")
-        incident.exhibits[item.exhibit] = Exhibit(
+        if item.origin is not None and is_stream(state.id):
+            raise ChainError(f"{where}: {item.exhibit} restates an item; only incidents do that")
+        state.exhibits[item.exhibit] = Exhibit(
             item=item,
             packs=capture.packs,
             sequence=statement.link.sequence,
@@ -472,36 +535,48 @@ def _take_capture(incident: Incident, statement: Statement, where: str) -> None:
             received_at=statement.recorded_at,
             kinds=item.kinds,
         )
-    incident.not_captured += capture.not_captured
-    id_, part, of = incident.unfinished or (capture.capture_id, 1, capture.of)
+    state.not_captured += capture.not_captured
+    id_, part, of = state.unfinished or (capture.capture_id, 1, capture.of)
     if (capture.capture_id, capture.part, capture.of) != (id_, part, of):
         raise ChainError(f"{where}: expected part {part} of {of} of capture {id_}")
-    incident.unfinished = (id_, part + 1, of) if part < of else None
+    state.unfinished = (id_, part + 1, of) if part < of else None
 
 
-def _take_custody(incident: Incident, statement: Statement, where: str) -> None:
+def _take_custody(state: ChainState, statement: Statement, where: str) -> None:
     body = Fields(statement.body, f"{where}.body")
     event = body.text("event")
     if event in ("withdrawn", "classified", "viewed"):
         exhibits = tuple(body.texts("exhibits"))
-        _known_exhibits(incident, exhibits, where)
+        _known_exhibits(state, exhibits, where)
         if event == "viewed":
             body.text_or_none("purpose")
         elif event == "withdrawn":
             reason = body.text("reason")
             for name in exhibits:
-                incident.exhibits[name].withdrawn = reason
+                state.exhibits[name].withdrawn = reason
         else:
             body.text_or_none("reason")
             kinds = tuple(check_kind(kind) for kind in body.texts("kinds"))
             for name in exhibits:
-                incident.exhibits[name].kinds = kinds
-    elif event == "export_failed":
+                state.exhibits[name].kinds = kinds
+    elif event == "export_failed" and not is_stream(state.id):
         body.count("export")
         body.text("reason")
     else:
         raise MalformedError(f"{where}: unknown event {event!r} of custody")
     body.done()
+
+
+def _take_preserved(stream: Stream, statement: Statement, where: str) -> None:
+    body = Fields(statement.body, f"{where}.body")
+    body.text("event")
+    exhibits, incident = body.texts("exhibits"), check_chain_id(body.text("incident", limit=80))
+    start, end = (parse_instant(body.raw(name), where=f"{where}.{name}") for name in ("from", "to"))
+    body.done()
+    if not incident.startswith(Incident.PREFIX) or not exhibits or end < start:
+        raise MalformedError(f"{where}: expected an incident, items for it, and a window of time")
+    _known_exhibits(stream, exhibits, where)
+    stream.preserved.setdefault(incident, set()).update(exhibits)
 
 
 def _take_seal(incident: Incident, statement: Statement, where: str) -> None:
@@ -517,28 +592,28 @@ def _take_seal(incident: Incident, statement: Statement, where: str) -> None:
     incident.sealed = True
 
 
-def _take_hold(incident: Incident, statement: Statement, where: str) -> None:
+def _take_hold(state: ChainState, statement: Statement, where: str) -> None:
     hold, sequence = parse_hold(statement.body, where=f"{where}.body"), statement.link.sequence
-    held = {each.matter: each for each in incident.live_holds}.get(hold.matter or "")
+    held = {each.matter: each for each in state.live_holds}.get(hold.matter or "")
     if hold.until:  # extended
         check_extension(
             hold.until,
-            known=incident.retained_until,
+            known=state.retained_until,
             recorded_at=statement.recorded_at,
             where=where,
         )
-        incident.retained_until, incident.retained_sequence = hold.until, sequence
+        state.retained_until, state.retained_sequence = hold.until, sequence
     elif hold.approval:  # released
         if held is None:
             raise ChainError(f"{where}: no matter {hold.matter!r} holds this incident")
-        _known_exhibits(incident, hold.exhibits, where)
+        _known_exhibits(state, hold.exhibits, where)
         check_second_person(statement.actor, hold.approval, where=where)
         held.released_by, held.released_at = hold, statement.recorded_at
         held.released_sequence, held.released_actor = sequence, statement.actor
     elif held:
         raise ChainError(f"{where}: the matter {hold.matter!r} holds this incident already")
     else:
-        incident.holds.append(
+        state.holds.append(
             Hold(hold.matter or "", hold, statement.recorded_at, sequence, statement.actor)
         )
 
@@ -561,13 +636,13 @@ def _take_export(incident: Incident, statement: Statement, where: str) -> None:
     incident.last_export = statement.link.sequence
 
 
-def _known_exhibits(incident: Incident, names: Iterable[str], where: str) -> None:
+def _known_exhibits(state: ChainState, names: Iterable[str], where: str) -> None:
     for name in names:
-        if name not in incident.exhibits:
+        if name not in state.exhibits:
             raise ChainError(f"{where}: there is no exhibit {name} on this chain yet")
 
 
-def _check_subject(incident: Incident, statement: Statement, where: str) -> None:
+def _check_subject(state: ChainState, statement: Statement, where: str) -> None:
     """A statement's subjects are what its body speaks of, and nothing else.
 
     The exhibits that it names, with their digests; else, for an assessment or an export, the head
@@ -579,23 +654,26 @@ def _check_subject(incident: Incident, statement: Statement, where: str) -> None
         return  # held against the items where they were read
     if statement.type == Type.ASSESSMENT:
         head = parse_assessment(body, where=f"{where}.body")
-        named = (Subject(f"{incident.id}/{head.head_sequence}", head.head_leaf),)
+        named = (Subject(f"{state.id}/{head.head_sequence}", head.head_leaf),)
     elif statement.type == Type.EXPORT:
-        named = (Subject(f"{incident.id}/{incident.sequence}", incident.leaf),)
+        named = (Subject(f"{state.id}/{state.sequence}", state.leaf),)
     elif isinstance(body.get("exhibits"), list):
-        named = tuple(
-            Subject(name, incident.exhibits[name].item.sha256) for name in body["exhibits"]
-        )
-    if statement.subject != (named or (chain_subject(incident.id),)):
+        named = tuple(Subject(name, state.exhibits[name].item.sha256) for name in body["exhibits"])
+    if statement.subject != (named or (chain_subject(state.id),)):
         raise ChainError(f"{where}: its subjects are not what its body speaks of")
 
 
-_TAKE: dict[Type, Callable[[Incident, Statement, str], None]] = {
-    Type.INCIDENT: _take_incident,
+_TAKE_EVIDENCE: dict[Type, Callable[[ChainState, Statement, str], None]] = {
     Type.CAPTURE: _take_capture,
     Type.CUSTODY: _take_custody,
-    Type.SEAL: _take_seal,
     Type.HOLD: _take_hold,
+}
+"""What incidents and streams have in common."""
+
+_TAKE: dict[Type, Callable[[Incident, Statement, str], None]] = {
+    **_TAKE_EVIDENCE,
+    Type.INCIDENT: _take_incident,
+    Type.SEAL: _take_seal,
     Type.ASSESSMENT: _take_assessment,
     Type.EXPORT: _take_export,
 }

@@ -26,7 +26,7 @@ MAX_PARTS = 10_000
 MIN_PART_SIZE = 64 << 20
 
 _CHAIN = re.compile(r"(INC-[0-9]{4}-[0-9]{4,8}|stream:[a-z0-9][a-z0-9-]{0,62}|vault)\Z")
-_EXHIBIT = re.compile(r"EV-([0-9]{4}|[1-9][0-9]{4,8})\Z")
+_EXHIBIT = re.compile(r"(EV|ST)-([0-9]{4}|[1-9][0-9]{4,8})\Z")
 _ARTIFACT = re.compile(r"artifacts/[0-9A-HJKMNP-TV-Z]{26}\Z")
 _DEPOSIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}\Z")
 
@@ -50,6 +50,10 @@ class Type(StrEnum):
     SWEEP = "sweep"
 
 
+STREAM = "stream:"
+"""How the ids of streams begin: chains for what is captured before there is an incident."""
+ON_STREAM = frozenset({Type.CAPTURE, Type.CUSTODY, Type.HOLD})
+"""What may stand on a stream's chain."""
 VAULT_CHAIN = "vault"
 ON_VAULT_CHAIN = frozenset({Type.KEY, Type.POLICY, Type.GRANT, Type.SWEEP})
 """What belongs to no one incident: it stands on the vault's own chain, and nothing else does."""
@@ -240,17 +244,25 @@ def check_deposit(text: str) -> str:
     return text
 
 
-def exhibit_name(number: int) -> str:
-    """EV-0001 for 1; exhibits are numbered from 1 within a chain, and never reused."""
-    return f"EV-{number:04d}"
+def is_stream(chain: str) -> bool:
+    """Whether a chain id names a stream."""
+    return chain.startswith(STREAM)
+
+
+def exhibit_name(number: int, *, chain: str) -> str:
+    """EV-0001 for 1, ST-0001 in a stream; numbered from 1 within a chain, and never reused.
+
+    The letters tell what nobody has to remember: an item of a stream is no incident's exhibit.
+    """
+    return f"{'ST' if is_stream(chain) else 'EV'}-{number:04d}"
 
 
 def exhibit_number(name: str, *, where: str) -> int:
-    """1 for EV-0001. Raises `MalformedError`."""
+    """1 for EV-0001 and for ST-0001. Raises `MalformedError`."""
     match = _EXHIBIT.match(name)
-    if not match or int(match.group(1)) == 0:
+    if not match or int(match.group(2)) == 0:
         raise MalformedError(f"{where}: {name!r} is no exhibit like EV-0001")
-    return int(match.group(1))
+    return int(match.group(2))
 
 
 def chain_subject(chain: str) -> Subject:
@@ -310,6 +322,27 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Which item of a stream an incident's item restates; `from` in JSON."""
+
+    chain: str
+    sequence: int
+    leaf: str
+    """The leaf hash (hex) of the stream's manifest that claimed it first."""
+    exhibit: str
+    """Its name there: ST-0001."""
+
+    def to_json(self) -> Object:
+        """The JSON object."""
+        return {
+            "chain": self.chain,
+            "exhibit": self.exhibit,
+            "leaf_hash": self.leaf,
+            "sequence": self.sequence,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One sighting of some bytes: an exhibit."""
 
@@ -320,10 +353,12 @@ class Item:
     stored: Stored
     place: Place
     description: Described
+    origin: Origin | None = None
+    """The stream's item that this restates, in full; None for what was captured here."""
 
     def to_json(self) -> Object:
         """The JSON object."""
-        return {
+        value: Object = {
             "description": self.description.to_json(),
             "exhibit": self.exhibit,
             "kinds": list(self.kinds),
@@ -332,6 +367,9 @@ class Item:
             "size": self.size,
             "stored": self.stored.to_json(),
         }
+        if self.origin is not None:
+            value["from"] = self.origin.to_json()
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,6 +478,7 @@ def parse_item(reader: Fields, packs: Sequence[Pack]) -> Item:
         stored=stored,
         place=_place(reader.object("location"), packs),
         description=_described(reader.object("description"), packs),
+        origin=_origin(reader.object("from")) if reader.has("from") else None,
     )
     reader.done()
     if stored.encoding == "identity" and (stored.sha256, stored.size) != (item.sha256, item.size):
@@ -726,6 +765,20 @@ def _actor(value: object, where: str) -> Actor:
         text_of(actor["authenticated"], limit=512, where=f"{where}.authenticated"),
         None if claimed is None else text_of(claimed, limit=512, where=f"{where}.claimed_name"),
     )
+
+
+def _origin(reader: Fields) -> Origin:
+    origin = Origin(
+        reader.text("chain", limit=80),
+        reader.count("sequence"),
+        check_hex(reader.raw("leaf_hash"), where=reader.where),
+        reader.text("exhibit"),
+    )
+    reader.done()
+    exhibit_number(origin.exhibit, where=reader.where)
+    if not is_stream(check_chain_id(origin.chain)) or not origin.exhibit.startswith("ST-"):
+        raise MalformedError(f"{reader.where}: only an item of a stream, like ST-0001, is restated")
+    return origin
 
 
 def _stored(reader: Fields) -> Stored:

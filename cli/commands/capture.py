@@ -11,11 +11,11 @@ from cli.sealing import Wanted, answer_of, check_open, seal
 from cli.session import (
     Answer,
     UsageError,
+    chain_or_only,
     give,
-    incident_or_only,
     read_time,
     settings_of,
-    split_incident,
+    split_chain,
     vault_of,
 )
 from ingest.source import SourceUnreadableError
@@ -33,7 +33,7 @@ def capture(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="[INCIDENT] -- COMMAND...",
+            metavar="[INCIDENT|STREAM] -- COMMAND...",
             help="The command and its words, behind --. It is run as it is, without a shell.",
         ),
     ],
@@ -69,7 +69,7 @@ def capture(
     The command line is sealed too: keep secrets out of it. An empty answer is sealed as a nil
     return. A command that fails is evidence all the same, and makes exit code 1.
     """
-    given, argv = split_incident(words)
+    given, argv = split_chain(words)
     if not argv:
         raise UsageError("name the command to run: evault capture INCIDENT -- COMMAND...")
     kinds = tuple(check_kind(each.replace("-", "_")) for each in dict.fromkeys(kind or ()))
@@ -77,7 +77,7 @@ def capture(
     if query.start and query.end and query.start > query.end:
         raise UsageError("--from is later than --to")
     with vault_of(context) as vault:
-        incident = incident_or_only(vault, given, as_json=as_json)
+        incident = chain_or_only(vault, given, as_json=as_json)
         check_open(vault, incident, None)
         run = CommandSource(argv, query=query, clock=vault.clock, kinds=kinds)
         try:

@@ -8,7 +8,7 @@ import typer
 
 from cli.options import AsJson
 from cli.render import columns
-from cli.session import Answer, UsageError, give, incident_or_only, split_incident, vault_of
+from cli.session import Answer, UsageError, chain_or_only, give, split_chain, vault_of
 from vault.custody import CustodyRow, custody_rows
 
 _DAY_CHARACTERS = 11  # "2026-11-23T"
@@ -24,7 +24,7 @@ def custody(
     words: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Argument(
-            metavar="[INCIDENT] [EXHIBIT]",
+            metavar="[INCIDENT|STREAM] [EXHIBIT]",
             help="The incident may be left out while only one is open; an exhibit shows only "
             "its links.",
         ),
@@ -32,11 +32,11 @@ def custody(
     as_json: AsJson = False,
 ) -> None:
     """Show who did what, link by link: declared, captured, read, exported, closed."""
-    given, rest = split_incident(words or [])
+    given, rest = split_chain(words or [])
     if len(rest) > 1:
         raise UsageError("expected [INCIDENT] [EXHIBIT]")
     with vault_of(context) as vault:
-        name = incident_or_only(vault, given, as_json=as_json)
+        name = chain_or_only(vault, given, as_json=as_json)
         chain = vault.incidents.read(name)
         rows = custody_rows(chain.manifests, chain.indices)
         if rest:

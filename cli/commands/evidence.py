@@ -13,15 +13,15 @@ from typing import Annotated, Optional
 import typer
 
 from cli.commands.retention import owed_lines
-from cli.options import AsJson, IncidentArgument, OptionalReason, Reason, stated
+from cli.options import AsJson, ChainArgument, OptionalReason, Reason, stated
 from cli.render import clip, columns, size_text
 from cli.session import (
     Answer,
     UsageError,
+    chain_or_only,
     check_new_file,
     give,
-    incident_or_only,
-    split_incident,
+    split_chain,
     vault_of,
 )
 from cli.summary import exhibit_json, facts_rows
@@ -30,7 +30,7 @@ from vault.errors import UnavailableError
 from vault.evidence import content
 from vault.ports import Protection
 from verify.description import Description, safe_name
-from verify.incident import Exhibit, Incident
+from verify.incident import ChainState, Exhibit
 from verify.instant import format_instant
 from verify.report import printable
 from verify.statement import Kind, check_kind
@@ -41,14 +41,14 @@ _app = typer.Typer(help="Look at exhibits, take them out, correct them.", no_arg
 OneExhibit = Annotated[
     list[str],
     typer.Argument(
-        metavar="[INCIDENT] EXHIBIT",
+        metavar="[INCIDENT|STREAM] EXHIBIT",
         help="An exhibit like EV-0001; its incident may be left out while only one is open.",
     ),
 ]
 SomeExhibits = Annotated[
     list[str],
     typer.Argument(
-        metavar="[INCIDENT] EXHIBIT...",
+        metavar="[INCIDENT|STREAM] EXHIBIT...",
         help="Exhibits like EV-0001; the incident may be left out while only one is open.",
     ),
 ]
@@ -62,15 +62,15 @@ def register(app: typer.Typer) -> None:
 @_app.command("list")
 def list_(
     context: typer.Context,
-    incident: IncidentArgument = None,
+    incident: ChainArgument = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the exhibits of an incident."""
+    """List the exhibits of an incident, or the items of a stream."""
     with vault_of(context) as vault:
-        chain = vault.incidents.read(incident_or_only(vault, incident, as_json=as_json))
+        chain = vault.incidents.read(chain_or_only(vault, incident, as_json=as_json))
         described = vault.incidents.descriptions(chain)
         rows, items = [], []
-        for name, exhibit in chain.incident.exhibits.items():
+        for name, exhibit in chain.state.exhibits.items():
             description = described[name]
             state = "withdrawn" if exhibit.withdrawn is not None else ", ".join(exhibit.kinds)
             rows.append(
@@ -85,11 +85,11 @@ def list_(
             )
             items.append(exhibit_json(exhibit, description))
         lines = columns(rows) or [
-            f"{chain.incident.id} has no exhibits yet; see: evault ingest --help"
+            f"{chain.state.id} has no exhibits yet; see: evault ingest --help"
         ]
         data: Object = {
             "counts": {"items": len(items)},
-            "incident": chain.incident.id,
+            "incident": chain.state.id,
             "items": items,
         }
         give(Answer(lines, data), as_json=as_json)
@@ -104,15 +104,15 @@ def show(
     """Show what is sealed about an exhibit; its content is not read."""
     with vault_of(context) as vault:
         name, (exhibit_id,) = _one_exhibit(words)
-        chain = vault.incidents.read(incident_or_only(vault, name, as_json=as_json))
+        chain = vault.incidents.read(chain_or_only(vault, name, as_json=as_json))
         exhibit = vault.incidents.exhibits_named(chain, [exhibit_id])[0]
         description = vault.incidents.descriptions(chain)[exhibit_id]
         kept = vault.retention.kept(chain)[exhibit_id]
-        rows = [*_show_rows(exhibit, description), *_kept_rows(chain.incident, kept)]
-        lines = [f"{chain.incident.id} {exhibit_id}", *(f"  {row}" for row in columns(rows))]
+        rows = [*_show_rows(exhibit, description), *_kept_rows(chain.state, kept)]
+        lines = [f"{chain.state.id} {exhibit_id}", *(f"  {row}" for row in columns(rows))]
         until = kept.retain_until
         data: Object = {
-            "incident": chain.incident.id,
+            "incident": chain.state.id,
             "items": [exhibit_json(exhibit, description)],
             "kept": {
                 "held": kept.held,
@@ -149,7 +149,7 @@ def get(
         raise UsageError("--json and -o - would both write to standard output")
     with vault_of(context) as vault:
         given, (exhibit_id,) = _one_exhibit(words)
-        name = incident_or_only(vault, given, as_json=as_json)
+        name = chain_or_only(vault, given, as_json=as_json)
         chain = vault.incidents.read(name)
         exhibit = vault.incidents.exhibits_named(chain, [exhibit_id])[0]
         description = vault.incidents.descriptions(chain)[exhibit_id]
@@ -209,7 +209,7 @@ def _correct(
 ) -> None:
     given, exhibits = _exhibits(words)
     with vault_of(context) as vault:
-        name = incident_or_only(vault, given, as_json=as_json)
+        name = chain_or_only(vault, given, as_json=as_json)
         receipt = vault.incidents.custody(name, event, exhibits, details)
         told = f" as {', '.join(details['kinds'])}" if "kinds" in details else ""
         line = (
@@ -248,7 +248,7 @@ def _write(target: Path, pieces: Iterable[bytes]) -> None:
 
 
 def _exhibits(words: list[str]) -> tuple[str | None, list[str]]:
-    given, exhibits = split_incident(words)
+    given, exhibits = split_chain(words)
     if not exhibits:
         raise UsageError("name at least one exhibit like EV-0001")
     return given, list(dict.fromkeys(exhibits))
@@ -279,6 +279,10 @@ def _show_rows(exhibit: Exhibit, description: Description) -> list[tuple[str, st
         ("link", str(exhibit.sequence)),
         ("method", exhibit.method),
     ]
+    if origin := exhibit.item.origin:
+        rows.append(
+            ("restates", f"{origin.chain} {origin.exhibit}, sealed there in link {origin.sequence}")
+        )
     rows += [("system", exhibit.system)] if exhibit.system else []
     rows += [("source", exhibit.source)] if exhibit.source else []
     rows += [("remark", remark) for remark in description.remarks]
@@ -290,10 +294,12 @@ def _show_rows(exhibit: Exhibit, description: Description) -> list[tuple[str, st
     return rows
 
 
-def _kept_rows(incident: Incident, kept: Protection) -> list[tuple[str, str]]:
+def _kept_rows(state: ChainState, kept: Protection) -> list[tuple[str, str]]:
     """Until when it is kept, and for whom it is on hold."""
     rows = []
     if kept.retain_until:
         rows.append(("kept", f"until {format_instant(kept.retain_until)} at least"))
-    rows += [("on hold", f"for {hold.matter}") for hold in incident.live_holds]
+    rows += [("on hold", f"for {hold.matter}") for hold in state.live_holds]
+    if kept.held and not state.live_holds:
+        rows.append(("on hold", "for others, whose evidence lies in the same object"))
     return rows

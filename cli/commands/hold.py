@@ -17,13 +17,13 @@ from cli.commands.retention import (
     worst,
 )
 from cli.compose import Vault
-from cli.options import AsJson, IncidentArgument, Reason, stated
+from cli.options import AsJson, ChainArgument, Reason, stated
 from cli.render import ObjectLine, count_text, paragraph
-from cli.session import Answer, check_incident, give, incident_or_only, vault_of
+from cli.session import Answer, chain_or_only, check_chain, give, vault_of
 from vault.custody import exhibit_ranges
 from vault.incidents import Chain
 from vault.retention import Drift
-from verify.incident import Hold, Incident
+from verify.incident import ChainState, Hold
 from verify.instant import format_instant
 from verify.strictjson import Object
 
@@ -45,7 +45,7 @@ def set_(
     context: typer.Context,
     matter: MatterOption,
     reason: Reason,
-    incident: IncidentArgument = None,
+    incident: ChainArgument = None,
     ordered_by: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -62,10 +62,10 @@ def set_(
     It acts at once, before and after the retention ends, until every matter has released its own.
     """
     with vault_of(context) as vault:
-        name = incident_or_only(vault, incident, as_json=as_json)
+        name = chain_or_only(vault, incident, as_json=as_json)
         with ObjectLine("holding") as line:
             receipt, laid = vault.retention.set_hold(name, matter, reason, ordered_by, line.show)
-        exhibits = len(vault.incidents.read(name).incident.exhibits)
+        exhibits = len(vault.incidents.read(name).state.exhibits)
         told = (
             f"on hold for {matter}: {count_text(exhibits, 'exhibit')} in "
             f"{count_text(laid.objects, 'object')}, and all still to come "
@@ -100,7 +100,7 @@ def release(
         list[str],
         typer.Option("--exhibit", metavar="EV", help="What shows the approval; repeatable."),
     ],
-    incident: IncidentArgument = None,
+    incident: ChainArgument = None,
     as_json: AsJson = False,
 ) -> None:
     """Release a matter's hold; it takes a second person's approval, sealed as an exhibit.
@@ -109,12 +109,12 @@ def release(
     """
     exhibits = list(dict.fromkeys(exhibit))
     with vault_of(context) as vault:
-        name = incident_or_only(vault, incident, as_json=as_json)
+        name = chain_or_only(vault, incident, as_json=as_json)
         with ObjectLine("releasing") as line:
             receipt, laid = vault.retention.release_hold(
                 name, matter, reason, approved_by, exhibits, line.show
             )
-        live = [hold.matter for hold in vault.incidents.read(name).incident.live_holds]
+        live = [hold.matter for hold in vault.incidents.read(name).state.live_holds]
         lines = paragraph(
             f"{name}  ",
             f"released for {matter} (chain link {receipt.sequence}, log entry {receipt.index})",
@@ -130,6 +130,11 @@ def release(
             if live
             else "no matter holds it any more; what is retained stays retained",
         )
+        if laid.objects and not live:
+            lines += paragraph(
+                "  ",
+                f"{count_text(laid.objects, 'object')} shared with others stay on hold for them",
+            )
         lines += gone_lines(laid)
         data: Object = {
             "approval": "attested",
@@ -148,7 +153,7 @@ def list_(
     context: typer.Context,
     incident: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(metavar="[INCIDENT]", help="One incident; all of them if left out."),
+        typer.Argument(metavar="[INCIDENT|STREAM]", help="One of them; all if left out."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -156,24 +161,24 @@ def list_(
 
     Exit code 1 where the store lacks what the chain demands, 2 where it could not say.
     """
-    check_incident(incident)
+    check_chain(incident)
     with vault_of(context) as vault:
         chains = _chains(vault, incident)
-        found = looked_up(vault, [chain for chain in chains if chain.incident.holds])
+        found = looked_up(vault, [chain for chain in chains if chain.state.holds])
         lines, items = [], []
         for chain in chains:
-            if chain.incident.holds:
-                objects, drift = found[chain.incident.id]
-                lines += _hold_lines(chain.incident, objects)
+            if chain.state.holds:
+                objects, drift = found[chain.state.id]
+                lines += _hold_lines(chain.state, objects)
                 lines += drift_lines(vault, drift)
-                items.append(_item(chain.incident, objects, drift))
+                items.append(_item(chain.state, objects, drift))
         lines = lines or [_nothing(incident)]
         data: Object = {
             "counts": {
-                "live": sum(len(chain.incident.live_holds) for chain in chains),
-                "matters": len({hold.matter for chain in chains for hold in chain.incident.holds}),
+                "live": sum(len(chain.state.live_holds) for chain in chains),
+                "matters": len({hold.matter for chain in chains for hold in chain.state.holds}),
                 "released": sum(
-                    len(chain.incident.holds) - len(chain.incident.live_holds) for chain in chains
+                    len(chain.state.holds) - len(chain.state.live_holds) for chain in chains
                 ),
             },
             "items": items,
@@ -202,23 +207,22 @@ def hold_json(hold: Hold) -> Object:
 def _chains(vault: Vault, incident: str | None) -> list[Chain]:
     if incident is not None:
         return [vault.incidents.read(incident)]
-    return [vault.incidents.read(each) for each in vault.index.chains("INC-")]
+    return [vault.incidents.read(each) for each in vault.incidents.evidence_chains()]
 
 
 def _nothing(incident: str | None) -> str:
     return f"No matter ever held {incident or 'anything here'}; see: evault hold set --help"
 
 
-def _hold_lines(incident: Incident, objects: int) -> list[str]:
-    live = len(incident.live_holds)
-    state = (
-        f"on hold: {count_text(len(incident.exhibits), 'exhibit')} in "
-        f"{count_text(objects, 'object')}"
+def _hold_lines(state: ChainState, objects: int) -> list[str]:
+    live = len(state.live_holds)
+    told_state = (
+        f"on hold: {count_text(len(state.exhibits), 'exhibit')} in {count_text(objects, 'object')}"
         if live
         else "not on hold any more"
     )
-    lines = [f"{incident.id}  {state}"]
-    for hold in incident.holds:
+    lines = [f"{state.id}  {told_state}"]
+    for hold in state.holds:
         label = "  live      " if hold.released_by is None else "  released  "
         told = f"{hold.matter}, since {hold.recorded_at:%Y-%m-%d} (link {hold.sequence})"
         if hold.set_by.ordered_by:
@@ -235,10 +239,10 @@ def _hold_lines(incident: Incident, objects: int) -> list[str]:
     return lines
 
 
-def _item(incident: Incident, objects: int, drift: Sequence[Drift]) -> Object:
+def _item(state: ChainState, objects: int, drift: Sequence[Drift]) -> Object:
     return {
         "drift": drift_json(drift),
-        "holds": [hold_json(hold) for hold in incident.holds],
-        "incident": incident.id,
+        "holds": [hold_json(hold) for hold in state.holds],
+        "incident": state.id,
         "objects": objects,
     }

@@ -15,10 +15,10 @@ from cli.sealing import Wanted, answer_of, check_open, seal
 from cli.session import (
     Answer,
     UsageError,
+    chain_or_only,
     give,
-    incident_or_only,
     settings_of,
-    split_incident,
+    split_chain,
     vault_of,
 )
 from cli.trails import DigestKeysOption, proof_code, proof_json, proof_lines, read_keys
@@ -44,9 +44,9 @@ def ingest(
     words: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Argument(
-            metavar="[INCIDENT] PATH...",
+            metavar="[INCIDENT|STREAM] PATH...",
             help="Files and folders, s3://bucket/prefix, or - for standard input. The incident "
-            "may be left out while only one is open.",
+            "may be left out while only one is open; a stream, like stream:web, needs none.",
         ),
     ] = None,
     kind: Annotated[
@@ -109,14 +109,14 @@ def ingest(
     not be read is sealed as not captured, and makes exit code 1. So does what CloudTrail's own
     digests, where they are among it, prove not to be what was delivered; it is sealed all the same.
     """
-    given, rest = split_incident(words or [])
+    given, rest = split_chain(words or [])
     if not rest and git is None:
         missing = "" if given else "Missing argument '[INCIDENT] PATH...': "
         raise UsageError(f"{missing}name at least one file or folder; see evault ingest --help")
     keys = read_keys(digest_keys)
     kinds = tuple(check_kind(each.replace("-", "_")) for each in dict.fromkeys(kind or ()))
     with vault_of(context) as vault:
-        incident = incident_or_only(vault, given, as_json=as_json)
+        incident = chain_or_only(vault, given, as_json=as_json)
         check_open(vault, incident, deposit)
         sources = _sources_of(rest, name, endpoint, all_versions=all_versions)
         sources += [GitSource(git, revision)] if git is not None else []

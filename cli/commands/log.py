@@ -9,9 +9,9 @@ from typing import Annotated, Optional
 import typer
 
 from cli.compose import Vault, check_home, close_store, load_trust, open_store, rebuild_index
-from cli.options import AsJson, IncidentArgument
+from cli.options import AsJson, ChainArgument
 from cli.render import count_text
-from cli.session import Answer, UsageError, give, incident_or_only, settings_of, vault_of
+from cli.session import Answer, UsageError, chain_or_only, give, settings_of, vault_of
 from vault.errors import NotFoundError, UnavailableError
 from vault.log_audit import audit_log
 from verify.checkpoint import Checkpoint, ConsistencyProof, open_checkpoint
@@ -46,7 +46,7 @@ def checkpoint(context: typer.Context, as_json: AsJson = False) -> None:
 @_app.command()
 def proof(
     context: typer.Context,
-    incident: IncidentArgument = None,
+    incident: ChainArgument = None,
     link: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option("--link", metavar="N", help="The link to prove; else the last."),
@@ -79,7 +79,7 @@ def proof(
             give(Answer([str(consistency).rstrip("\n")], data), as_json=as_json)
         if to is not None:
             raise UsageError("--to belongs to --from; give both")
-        name = incident_or_only(vault, incident, as_json=as_json)
+        name = chain_or_only(vault, incident, as_json=as_json)
         chain = vault.incidents.read(name)
         indices = chain.indices
         number = len(indices) - 1 if link is None else link

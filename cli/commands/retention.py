@@ -13,14 +13,14 @@ from typing import Annotated, Optional
 import typer
 
 from cli.compose import Vault
-from cli.options import AsJson, IncidentArgument, Reason
+from cli.options import AsJson, ChainArgument, Reason
 from cli.render import ObjectLine, columns, count_text, folded, paragraph
 from cli.session import (
     Answer,
     UsageError,
-    check_incident,
+    chain_or_only,
+    check_chain,
     give,
-    incident_or_only,
     read_time,
     vault_of,
 )
@@ -29,7 +29,7 @@ from vault.incidents import Chain
 from vault.retention import Drift, Laid, Sense, keeps_locks
 from verify import strictjson
 from verify.errors import EvidenceError, MalformedError
-from verify.incident import Incident, Severity
+from verify.incident import ChainState, Incident, Severity
 from verify.instant import format_instant
 from verify.retention import RetentionPolicy, floor_of, parse_policy
 from verify.statement import Kind
@@ -54,7 +54,9 @@ def show(
     context: typer.Context,
     incident: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(metavar="[INCIDENT]", help="An incident; the policy alone if left out."),
+        typer.Argument(
+            metavar="[INCIDENT|STREAM]", help="One of them; the policy alone if left out."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +64,7 @@ def show(
 
     Exit code 1 where the store lacks what the chain demands, 2 where it could not say.
     """
-    check_incident(incident)
+    check_chain(incident)
     with vault_of(context) as vault:
         policy, sequence = vault.retention.policy()
         data = _policy_json(policy, sequence)
@@ -88,14 +90,14 @@ def extend(
         typer.Option("--until", metavar="TIME", help="RFC 3339 with zone, like 2036-01-01T00:00Z."),
     ],
     reason: Reason,
-    incident: IncidentArgument = None,
+    incident: ChainArgument = None,
     as_json: AsJson = False,
 ) -> None:
     """Keep all evidence of an incident at least until a moment; this is never taken back."""
     moment = read_time(until)
     assert moment is not None
     with vault_of(context) as vault:
-        name = incident_or_only(vault, incident, as_json=as_json)
+        name = chain_or_only(vault, incident, as_json=as_json)
         with ObjectLine("extending") as line:
             receipt, laid = vault.retention.extend(name, moment, reason, line.show)
         counted = count_text(laid.objects, "object")
@@ -157,12 +159,10 @@ def policy(
 
 
 @_app.command()
-def apply(
-    context: typer.Context, incident: IncidentArgument = None, as_json: AsJson = False
-) -> None:
+def apply(context: typer.Context, incident: ChainArgument = None, as_json: AsJson = False) -> None:
     """Lay the store's locks and holds anew as the chain demands, where they were taken away."""
     with vault_of(context) as vault:
-        name = incident_or_only(vault, incident, as_json=as_json)
+        name = chain_or_only(vault, incident, as_json=as_json)
         with ObjectLine("protecting") as line:
             laid = vault.retention.apply(name, line.show)
         told = f"{name}  {count_text(laid.objects, 'object')} protected as the chain demands"
@@ -181,7 +181,7 @@ def looked_up(vault: Vault, chains: Sequence[Chain]) -> dict[str, tuple[int, lis
     with ObjectLine("asking the store about") as line:
         for chain in chains:
             objects = len(vault.retention.wanted(chain))
-            found[chain.incident.id] = objects, list(vault.retention.drift(chain, line.show))
+            found[chain.state.id] = objects, list(vault.retention.drift(chain, line.show))
     return found
 
 
@@ -304,50 +304,51 @@ def _policy_head(sequence: int | None) -> list[str]:
 
 
 def _incident_lines(vault: Vault, chain: Chain, sequence: int | None) -> list[str]:
-    incident = chain.incident
+    state = chain.state
     by = "the built-in policy" if sequence is None else f"the policy of link {sequence}"
-    mode = vault.retention.mode_of(incident)
+    mode = vault.retention.mode_of(state)
     locked = f", locked in {mode} mode" if vault.store.traits.locks else ""
-    told = f"{incident.fields['severity']}, kept by {by}{locked}"
-    lines = paragraph(f"{incident.id}  ", told)
+    severity = f"{state.fields['severity']}, " if isinstance(state, Incident) else ""
+    told = f"{severity}kept by {by}{locked}"
+    lines = paragraph(f"{state.id}  ", told)
     kept = vault.retention.kept(chain)
     rows = []
     for until, names in groupby(kept, key=lambda name: _day(kept[name].retain_until)):
         listed = list(names)
-        kinds = dict.fromkeys(kind for name in listed for kind in incident.exhibits[name].kinds)
+        kinds = dict.fromkeys(kind for name in listed for kind in state.exhibits[name].kinds)
         rows.append((f"  {exhibit_ranges(listed)}", f"until {until}", ", ".join(kinds)))
     lines += columns(rows) or ["  no exhibits yet"]
-    if incident.retained_until:
-        lines.append(f"  extended by statement to {format_instant(incident.retained_until)}")
-    return lines + hold_lines(incident)
+    if state.retained_until:
+        lines.append(f"  extended by statement to {format_instant(state.retained_until)}")
+    return lines + hold_lines(state)
 
 
-def hold_lines(incident: Incident) -> list[str]:
-    """The live holds of an incident."""
-    live = [f"{hold.matter} (link {hold.sequence})" for hold in incident.live_holds]
+def hold_lines(state: ChainState) -> list[str]:
+    """The live holds of an state."""
+    live = [f"{hold.matter} (link {hold.sequence})" for hold in state.live_holds]
     if not live:
         return []
     return paragraph("  ", f"on hold for {', '.join(live)}: kept whatever the dates say")
 
 
 def _incident_json(vault: Vault, chain: Chain) -> Object:
-    incident = chain.incident
+    state = chain.state
     kept = vault.retention.kept(chain)
-    until = incident.retained_until
+    until = state.retained_until
     return {
-        "holds": [hold.matter for hold in incident.live_holds],
-        "incident": incident.id,
+        "holds": [hold.matter for hold in state.live_holds],
+        "incident": state.id,
         "items": [
             {
                 "exhibit": name,
                 "held": protection.held,
-                "kinds": list(incident.exhibits[name].kinds),
+                "kinds": list(state.exhibits[name].kinds),
                 "mode": protection.mode.value,
                 "until": _instant(protection.retain_until),
             }
             for name, protection in kept.items()
         ],
-        "mode": vault.retention.mode_of(incident).value,
+        "mode": vault.retention.mode_of(state).value,
         "retained_until": _instant(until),
     }
 

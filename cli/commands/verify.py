@@ -14,10 +14,10 @@ from cli.options import AsJson
 from cli.session import (
     Answer,
     UsageError,
+    chain_or_only,
     give,
-    incident_or_only,
     settings_of,
-    split_incident,
+    split_chain,
     vault_of,
 )
 from ingest.parsers import HEAD_SIZE, read_facts
@@ -50,8 +50,8 @@ def verify(
     words: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Argument(
-            metavar="[INCIDENT|BUNDLE] [EXHIBIT...]",
-            help="An incident of this vault, or a bundle; exhibits limit what is read.",
+            metavar="[INCIDENT|STREAM|BUNDLE] [EXHIBIT...]",
+            help="An incident or stream of this vault, or a bundle; exhibits limit what is read.",
         ),
     ] = None,
     trust: Annotated[
@@ -86,7 +86,7 @@ def verify(
     """Check that nothing was altered. Exit code 0 passed, 1 failed, 2 inconclusive."""
     if depth not in (None, *DEPTHS):
         raise UsageError(f"--depth is structure, checksums or bytes, not {depth!r}")
-    given, rest = split_incident(words or [])
+    given, rest = split_chain(words or [])
     is_bundle = given is None and bool(rest) and not rest[0].startswith("EV-")
     if is_bundle:
         _check_bundle(rest, depth)
@@ -108,7 +108,7 @@ def verify(
             )
         else:
             with vault_of(context) as vault:
-                name = incident_or_only(vault, given, as_json=as_json)
+                name = chain_or_only(vault, given, as_json=as_json)
                 chosen = depth or ("checksums" if vault.store.traits.checksums else "bytes")
                 report = _audit_incident(vault, name, rest, trust_file, seen or [], head, chosen)
                 report = replace(

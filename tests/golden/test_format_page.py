@@ -44,9 +44,9 @@ from vault.ports import LockMode, Protection
 from verify.chain import Manifest, read_manifest
 from verify.errors import EvidenceError
 from verify.facts import Facts
-from verify.incident import Hold, Incident
+from verify.incident import ChainState, Hold, Incident
 from verify.retention import parse_hold, parse_policy
-from verify.statement import ON_VAULT_CHAIN, Statement, Type, chain_subject
+from verify.statement import ON_VAULT_CHAIN, Statement, Subject, Type, chain_subject
 from verify.strictjson import Object, dumps
 
 TRUST = verify.trust.parse_trust((GOLDEN / "trust.json").read_bytes(), where="trust.json")
@@ -146,6 +146,12 @@ def full_capture() -> Object:
     body = body_of(1)
     body["source"]["name"] = body["packs"][0]["version_id"] = "some"
     body["packs"][0]["parts"] = body["items"][0]["stored"]["parts"] = []
+    body["items"][0]["from"] = {
+        "chain": "stream:web",
+        "exhibit": "ST-0004",
+        "leaf_hash": HEX,
+        "sequence": 2,
+    }
     place = {"key": "artifacts/01KB0000000000000000000000", "version_id": None}
     body["not_captured"]["description"] = {"location": place, "sha256": HEX, "size": 1}
     return body
@@ -296,6 +302,45 @@ def applied(kind: Type, body: Object) -> Incident:
     )
     incident.apply(Manifest(MANIFESTS[1].envelope, statement, MANIFESTS[1].key, HEX))
     return incident
+
+
+def applied_to_stream(kind: Type, body: Object, *, chain: str = "stream:web") -> ChainState:
+    """A stream with the example's two items, after one more link with this body."""
+    stream = verify.incident.state_of(chain)
+    captured = MANIFESTS[1].statement
+    items = copy.deepcopy(captured.body)
+    for item in items["items"]:
+        item["exhibit"] = item["exhibit"].replace("EV", "ST")
+    names = {each.name.replace("EV", "ST"): each.sha256 for each in captured.subject}
+    for sequence, (each, value) in enumerate(((Type.CAPTURE, items), (kind, body))):
+        named = value.get("exhibits") if sequence else list(names)
+        subject = tuple(
+            Subject(name, names[name]) for name in (named if isinstance(named, list) else ())
+        )
+        statement = dataclasses.replace(
+            captured,
+            type=each,
+            body=value,
+            subject=subject or (chain_subject(chain),),
+            link=dataclasses.replace(captured.link, chain=chain, sequence=sequence),
+        )
+        stream.apply(Manifest(MANIFESTS[1].envelope, statement, MANIFESTS[1].key, HEX))
+    return stream
+
+
+def test_a_stream_takes_the_types_of_the_page_alone() -> None:
+    """And none of them but a capture begins one; what belongs to incidents is refused."""
+    row = line_with("| `capture`, `custody`, `hold` | of an incident or a stream |")
+    assert {kind.value for kind in verify.statement.ON_STREAM} == set(code(row))
+    for kind in set(Type) - verify.statement.ON_STREAM:
+        assert (
+            "stream's chain" in refusal(lambda body, kind=kind: applied_to_stream(kind, body), {})
+            or kind in ON_VAULT_CHAIN
+        )
+    failed = {"event": "export_failed", "export": 0, "reason": "full"}
+    assert "unknown event" in refusal(lambda body: applied_to_stream(Type.CUSTODY, body), failed)
+    preserved = {"event": "preserved", **EVENTS["preserved"][1], "exhibits": ["EV-0001"]}
+    assert "unknown event" in refusal(lambda body: applied(Type.CUSTODY, body), preserved)
 
 
 def table(name: str) -> dict[str, str]:
@@ -501,6 +546,15 @@ EVENTS: dict[str, tuple[Type, Object]] = {
         {"exhibits": ["EV-0001"], "kinds": ["other"], "reason": None},
     ),
     "export_failed": (Type.CUSTODY, {"export": 3, "reason": "disk full"}),
+    "preserved": (
+        Type.CUSTODY,
+        {
+            "exhibits": ["ST-0001"],
+            "incident": "INC-2026-0001",
+            "from": "2026-03-02T09:00:00Z",
+            "to": "2026-03-02T10:00:00Z",
+        },
+    ),
     "set": (Type.HOLD, {"matter": "Smith v. Jones", "reason": "sued", "ordered_by": None}),
     "released": (Type.HOLD, {name: RELEASED[name] for name in RELEASED if name != "event"}),
     "extended": (Type.HOLD, {"until": "2040-01-01T00:00:00Z", "reason": "a clock still runs"}),
@@ -528,7 +582,8 @@ def test_the_events_are_those_of_the_page() -> None:
 def test_an_event_has_the_fields_of_the_page_and_no_others(event: str) -> None:
     kind, fields = EVENTS[event]
     body = {"event": event, **fields}
-    check: Check = lambda value: applied(kind, value)  # noqa: E731
+    apply = applied_to_stream if event == "preserved" else applied
+    check: Check = lambda value: apply(kind, value)  # noqa: E731
     assert refusal(check, body) == ""
     for name in body:
         assert refusal(check, {each: body[each] for each in body if each != name})

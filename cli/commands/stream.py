@@ -1,0 +1,149 @@
+"""`evault stream …`: what is collected before there is an incident."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.commands.hold import hold_json
+from cli.compose import Vault
+from cli.options import AsJson
+from cli.render import columns, count_text, size_text
+from cli.session import Answer, check_stream, give, vault_of
+from vault.incidents import Chain
+from vault.window import claimed_range
+from verify.coverage import Interval
+from verify.instant import format_instant
+from verify.statement import STREAM, Type
+from verify.strictjson import Object
+
+_app = typer.Typer(
+    help="Streams: evidence collected before there is an incident. evault ingest stream:NAME PATH "
+    "begins one; evault preserve brings a window of it into an incident.",
+    no_args_is_help=True,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_app, name="stream")
+
+
+@_app.command("list")
+def list_(context: typer.Context, as_json: AsJson = False) -> None:
+    """List all streams."""
+    with vault_of(context) as vault:
+        streams = vault.incidents.streams()
+        rows = []
+        for chain in streams:
+            last = _captures(chain)[-1]
+            rows.append(
+                (
+                    chain.state.id,
+                    count_text(len(_captures(chain)), "capture"),
+                    count_text(len(chain.state.exhibits), "item"),
+                    size_text(_size(chain)),
+                    f"last {last[:16].replace('T', ' ')}Z",
+                )
+            )
+        lines = columns(rows) or [
+            "There is no stream yet; begin one: evault ingest stream:NAME PATH"
+        ]
+        data: Object = {
+            "counts": {"streams": len(streams)},
+            "items": [stream_json(chain) for chain in streams],
+        }
+        give(Answer(lines, data), as_json=as_json)
+
+
+@_app.command()
+def show(
+    context: typer.Context,
+    stream: Annotated[str, typer.Argument(metavar="STREAM", help="A stream, like stream:web.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show a stream: since when it collects, what its items cover, where they were brought in."""
+    name = check_stream(stream if stream.startswith(STREAM) else f"{STREAM}{stream}")
+    with vault_of(context) as vault:
+        chain = vault.incidents.read(name)
+        covers = _covers(vault, chain)
+        data = stream_json(chain)
+        data["covers"] = (
+            {"from": format_instant(covers[0]), "to": format_instant(covers[1])} if covers else None
+        )
+        lines = [name, *(f"  {row}" for row in columns(_rows(vault, chain, covers)))]
+        give(Answer(lines, data), as_json=as_json)
+
+
+def stream_json(chain: Chain) -> Object:
+    """A stream as a JSON object."""
+    stream, captures = chain.stream, _captures(chain)
+    return {
+        "counts": {
+            "bytes": _size(chain),
+            "captures": len(captures),
+            "items": len(stream.exhibits),
+            "links": stream.sequence + 1,
+            "not_captured": stream.not_captured,
+        },
+        "first_received": captures[0],
+        "head": {"leaf_hash": stream.leaf, "sequence": stream.sequence},
+        "holds": [hold_json(hold) for hold in stream.holds],
+        "last_received": captures[-1],
+        "preserved": [
+            {"incident": incident, "items": len(items)}
+            for incident, items in sorted(stream.preserved.items())
+        ],
+        "retained_until": (
+            format_instant(stream.retained_until) if stream.retained_until else None
+        ),
+        "stream": stream.id,
+    }
+
+
+def _rows(vault: Vault, chain: Chain, covers: Interval | None) -> list[tuple[str, str]]:
+    stream, captures = chain.stream, _captures(chain)
+    ends = captures[0] if len(captures) == 1 else f"{captures[0]} to {captures[-1]}"
+    withdrawn = sum(1 for each in stream.exhibits.values() if each.withdrawn is not None)
+    kept = count_text(len(stream.exhibits), "item")
+    kept += f", {withdrawn} withdrawn" if withdrawn else ""
+    missed = f"; {stream.not_captured} met and not captured" if stream.not_captured else ""
+    times = f"{format_instant(covers[0])} to {format_instant(covers[1])}" if covers else "no times"
+    rows = [
+        ("received", f"{count_text(len(captures), 'capture')}, {ends} (vault's clock)"),
+        ("items", f"{kept}, {size_text(_size(chain))}{missed}"),
+        ("covers", f"{times} (claimed)"),
+    ]
+    dates = [each.retain_until for each in vault.retention.kept(chain).values()]
+    if dates and all(dates):
+        rows.append(("kept", f"until {min(date for date in dates if date):%Y-%m-%d} at least"))
+    rows += [("on hold", f"for {hold.matter} (link {hold.sequence})") for hold in stream.live_holds]
+    rows += [
+        ("preserved", f"{count_text(len(items), 'item')} into {incident}")
+        for incident, items in sorted(stream.preserved.items())
+    ]
+    rows.append(("chain", f"links 0-{stream.sequence}, head {stream.leaf}"))
+    return rows
+
+
+def _captures(chain: Chain) -> list[str]:
+    """When each capture was received, by the vault's clock."""
+    return [
+        format_instant(each.statement.recorded_at)
+        for each in chain.manifests
+        if each.statement.type == Type.CAPTURE
+    ]
+
+
+def _size(chain: Chain) -> int:
+    return sum(exhibit.item.size for exhibit in chain.state.exhibits.values())
+
+
+def _covers(vault: Vault, chain: Chain) -> Interval | None:
+    """From the first to the last time that any item claims."""
+    described = vault.incidents.descriptions(chain).values()
+    ranges = [found for each in described if (found := claimed_range(each.facts))]
+    if not ranges:
+        return None
+    return min(start for start, _ in ranges), max(end for _, end in ranges)

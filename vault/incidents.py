@@ -132,11 +132,7 @@ class Incidents:
             manifests.append(open_manifest(row.envelope, self._keys, where=where))
             indices.append(row.index)
         if not manifests:
-            what = "" if is_stream(incident_id) else "incident "
-            listed = "stream" if is_stream(incident_id) else "incident"
-            raise NotFoundError(
-                f"there is no {what}{incident_id}; list them with: evault {listed} list"
-            )
+            raise absent(incident_id)
         if up_to is not None and len(manifests) != up_to + 1:
             raise NotFoundError(
                 f"{incident_id} has no link {up_to}; its last is {len(manifests) - 1}"
@@ -325,6 +321,13 @@ class Incidents:
             {"event": event, "exhibits": list(names), **details},
             subject=subjects_of(exhibits),
         )
+
+
+def absent(chain_id: str) -> NotFoundError:
+    """There is no such incident, or stream, and where to look."""
+    if is_stream(chain_id):
+        return NotFoundError(f"there is no {chain_id}; list them with: evault stream list")
+    return NotFoundError(f"there is no incident {chain_id}; list them with: evault incident list")
 
 
 def last_turn(chain: Chain) -> int:

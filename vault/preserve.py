@@ -149,7 +149,10 @@ class Preserver:
         chosen = result.window.chosen
         result.already = [(there[name], name) for name in names_of(chosen) if name in there]
         wanted = [each for each in chosen if each.exhibit.item.exhibit not in there]
-        gone = self._retention.cover(guard, stream, names_of(wanted))
+        # Read anew, now that nobody else brings anything in: others may have, since it was chosen
+        # from, and what they hold must stay held.
+        shared = self._incidents.read(stream.state.id)
+        gone = self._retention.cover(guard, shared, names_of(wanted))
         result.gone = sorted(gone)
         wanted = [each for each in wanted if each.exhibit.item.exhibit not in gone]
         if not wanted:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from vault import layout
 from vault.errors import NotFoundError
 from vault.evidence import StoredObject, choose, object_at, read_place, read_whole
-from vault.incidents import Incidents
+from vault.incidents import Incidents, absent
 from vault.log import Log
 from vault.ports import Index, ObjectState, ObjectStore, Protection, Row
 from vault.retention import Retention, Sense, compare
@@ -48,9 +48,7 @@ class StoreRecord:
         self._chain = chain
         self._rows = {row.sequence: row for row in index.rows(chain)}
         if not self._rows:
-            raise NotFoundError(
-                f"there is no chain {chain}; see: evault incident list, evault stream list"
-            )
+            raise absent(chain)
         self._index = index
         self._pack = threading.Lock()
         self._pack_key: tuple[str, str | None] | None = None

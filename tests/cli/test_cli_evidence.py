@@ -168,7 +168,7 @@ def test_classify_changes_what_counts_and_keeps_what_the_parser_said(
         ),
         (("classify", "EV-0001"), "Missing option '--kind'"),
         (("classify", "EV-0001", "--kind", "gossip"), "'gossip' is no kind of evidence; known:"),
-        (("show",), "Missing argument '[INCIDENT] EXHIBIT'"),
+        (("show",), "Missing argument '[INCIDENT|STREAM] EXHIBIT'"),
         (("show", "EV-0001", "EV-0002"), "expected [INCIDENT] EXHIBIT"),
         (("get", "EV-0001", "--purpose", " "), "'--purpose'"),
     ],

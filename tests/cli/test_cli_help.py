@@ -42,11 +42,14 @@ ANSWERS = {
     "log checkpoint": "log-checkpoint",
     "log proof": "log-proof",
     "log rebuild": "log-rebuild",
+    "preserve": "preserve",
     "retention apply": "retention-apply",
     "retention extend": "retention-extend",
     "retention policy": "retention-policy",
     "retention show": "retention-show",
     "store check": "store-check",
+    "stream list": "stream-list",
+    "stream show": "stream-show",
     "sweep": "sweep",
     "trust": "trust",
     "verify": "verify",
@@ -96,7 +99,17 @@ def test_only_the_demo_answers_no_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("incident",), ("evidence",), ("hold",), ("retention",), ("store",), ("log",)]
+    "words",
+    [
+        (),
+        ("incident",),
+        ("evidence",),
+        ("hold",),
+        ("retention",),
+        ("store",),
+        ("stream",),
+        ("log",),
+    ],
 )
 def test_without_a_command_the_help_is_shown_as_it_is(words: tuple[str, ...]) -> None:
     said = run(*words)

@@ -95,7 +95,13 @@ def incident_or_only(vault: Vault, given: str | None, *, as_json: bool = False) 
         if not as_json:
             print(f"{name}, the one open incident:", file=sys.stderr)
         return name
-    check_incident(given)
+    if given.startswith(STREAM):
+        raise UsageError(
+            f"{check_stream(given)} is a stream, and this is done with incidents; bring what "
+            f"matters into one: evault preserve INCIDENT {given} --from TIME --to TIME"
+        )
+    if not _INCIDENT.match(given):
+        raise UsageError(f"{given!r} is no incident id like INC-2026-0001")
     return given
 
 

@@ -52,16 +52,16 @@ class Window:
 
     def add(self, exhibit: Exhibit, description: Description) -> None:
         """Take an item of the stream, if it belongs to the window."""
-        name, claimed = exhibit.item.exhibit, claimed_range(description.facts)
-        if claimed is not None:
-            known = self.extent or claimed
-            self.extent = min(known[0], claimed[0]), max(known[1], claimed[1])
+        name, claims = exhibit.item.exhibit, claimed(description.facts)
+        for start, end in claims:
+            known = self.extent or (start, end)
+            self.extent = min(known[0], start), max(known[1], end)
         received = self.holds(exhibit.received_at)
-        overlaps = claimed is not None and claimed[0] <= self.end and claimed[1] >= self.start
+        overlaps = any(start <= self.end and end >= self.start for start, end in claims)
         # Some of its times have no zone, so that what it claims may not be all that it has.
-        partly = claimed is not None and description.facts.clock == "mixed"
-        if not overlaps and not (received and (claimed is None or partly)):
-            if claimed is None and exhibit.withdrawn is None:
+        partly = description.facts.clock == "mixed"
+        if not overlaps and not (received and (not claims or partly)):
+            if not claims and exhibit.withdrawn is None:
                 self.untimed.append(name)
             return
         if exhibit.withdrawn is not None:
@@ -100,12 +100,14 @@ class Window:
         return sorted(found, key=lambda pause: pause[0] - pause[1])
 
 
-def claimed_range(facts: Facts) -> Interval | None:
-    """From the first to the last time that an item claims for itself; None if it names none."""
-    times = [text for text in (facts.first, facts.last) if text]
-    times += [text for each in facts.coverage for text in (each.start, each.end)]
-    moments = [moment for moment in map(_moment, times) if moment]
-    return (min(moments), max(moments)) if moments else None
+def claimed(facts: Facts) -> list[Interval]:
+    """The stretches that an item claims: from its first to its last time, and what it covers.
+
+    They may lie far apart: a query of today speaks for the time that it asked about.
+    """
+    first, last = (_moment(text) if text else None for text in (facts.first, facts.last))
+    own = [(min(first, last), max(first, last))] if first and last else []
+    return [*own, *covered(facts)]
 
 
 def covered(facts: Facts) -> list[Interval]:

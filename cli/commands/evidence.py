@@ -13,6 +13,7 @@ from typing import Annotated, Optional
 import typer
 
 from cli.commands.retention import owed_lines
+from cli.compose import Vault
 from cli.options import AsJson, ChainArgument, OptionalReason, Reason, stated
 from cli.render import clip, columns, size_text
 from cli.session import (
@@ -108,7 +109,11 @@ def show(
         exhibit = vault.incidents.exhibits_named(chain, [exhibit_id])[0]
         description = vault.incidents.descriptions(chain)[exhibit_id]
         kept = vault.retention.kept(chain)[exhibit_id]
-        rows = [*_show_rows(exhibit, description), *_kept_rows(chain.state, kept)]
+        rows = [
+            *_show_rows(exhibit, description),
+            *_origin_rows(vault, exhibit),
+            *_kept_rows(chain.state, kept),
+        ]
         lines = [f"{chain.state.id} {exhibit_id}", *(f"  {row}" for row in columns(rows))]
         until = kept.retain_until
         data: Object = {
@@ -279,10 +284,6 @@ def _show_rows(exhibit: Exhibit, description: Description) -> list[tuple[str, st
         ("link", str(exhibit.sequence)),
         ("method", exhibit.method),
     ]
-    if origin := exhibit.item.origin:
-        rows.append(
-            ("restates", f"{origin.chain} {origin.exhibit}, sealed there in link {origin.sequence}")
-        )
     rows += [("system", exhibit.system)] if exhibit.system else []
     rows += [("source", exhibit.source)] if exhibit.source else []
     rows += [("remark", remark) for remark in description.remarks]
@@ -292,6 +293,17 @@ def _show_rows(exhibit: Exhibit, description: Description) -> list[tuple[str, st
     if exhibit.withdrawn is not None:
         rows.append(("withdrawn", exhibit.withdrawn))
     return rows
+
+
+def _origin_rows(vault: Vault, exhibit: Exhibit) -> list[tuple[str, str]]:
+    """Of what was preserved: the item that it restates, and since when the vault has had that."""
+    origin = exhibit.item.origin
+    if origin is None:
+        return []
+    cited = vault.incidents.read(origin.chain, up_to=origin.sequence).manifests[-1].statement
+    received = format_instant(cited.recorded_at)
+    told = f"{origin.chain} {origin.exhibit}, received there {received} (link {origin.sequence})"
+    return [("restates", told)]
 
 
 def _kept_rows(state: ChainState, kept: Protection) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from cli.options import AsJson
 from cli.render import columns, count_text, size_text
 from cli.session import Answer, check_stream, give, vault_of
 from vault.incidents import Chain
-from vault.window import claimed_range
+from vault.window import claimed
 from verify.coverage import Interval
 from verify.instant import format_instant
 from verify.statement import STREAM, Type
@@ -143,7 +143,7 @@ def _size(chain: Chain) -> int:
 def _covers(vault: Vault, chain: Chain) -> Interval | None:
     """From the first to the last time that any item claims."""
     described = vault.incidents.descriptions(chain).values()
-    ranges = [found for each in described if (found := claimed_range(each.facts))]
-    if not ranges:
+    claims = [interval for each in described for interval in claimed(each.facts)]
+    if not claims:
         return None
-    return min(start for start, _ in ranges), max(end for _, end in ranges)
+    return min(start for start, _ in claims), max(end for _, end in claims)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from vault.window import SILENCE, Window, claimed_range, names_of
+from vault.window import SILENCE, Window, claimed, names_of
 from verify.description import Description
 from verify.digest import EMPTY
 from verify.facts import Covered, Facts, Gap
@@ -89,10 +89,17 @@ def test_an_item_without_times_belongs_by_when_it_was_received_and_that_is_said(
 def test_what_an_item_says_it_covers_is_its_time_too() -> None:
     """A nil return has no record, and speaks for the time it was asked about."""
     nil = facts(coverage=(Covered(text("12:10:00"), text("12:20:00")),))
-    assert claimed_range(nil) == (at("12:10:00"), at("12:20:00"))
+    assert claimed(nil) == [(at("12:10:00"), at("12:20:00"))]
     made = window([nil])
     assert (names_of(made.chosen), made.by_received) == (["ST-0001"], [])
     assert made.uncovered() == [(at("12:00:00"), at("12:10:00")), (at("12:20:00"), at("13:00:00"))]
+
+
+def test_what_lies_between_a_query_and_the_time_it_asked_about_is_not_claimed() -> None:
+    late = facts("20:00:00", "20:00:05", coverage=(Covered(text("10:00:00"), text("11:00:00")),))
+    assert window([late]).chosen == []
+    assert names_of(window([late], "10:30:00", "10:40:00").chosen) == ["ST-0001"]
+    assert names_of(window([late], "19:00:00", "21:00:00").chosen) == ["ST-0001"]
 
 
 def test_some_times_without_zone_leave_the_received_time_to_decide_too() -> None:
@@ -104,7 +111,7 @@ def test_some_times_without_zone_leave_the_received_time_to_decide_too() -> None
 def test_times_that_are_none_are_not_believed() -> None:
     for first, last in (("yesterday", "today"), ("2026-07-10T12:00:00", "2026-07-10T12:10:00")):
         broken = facts(clock="zoned", first=first, last=last)
-        assert claimed_range(broken) is None
+        assert claimed(broken) == []
         assert window([(broken, at("12:30:00"))]).by_received == ["ST-0001"]
         assert window([(broken, at("12:30:00"))]).uncovered() == [(at("12:00:00"), at("13:00:00"))]
 

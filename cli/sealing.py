@@ -65,7 +65,7 @@ def seal(
     """Take everything found into an incident or a stream, as one deposit."""
     chain = vault.incidents.to_add_to(name)
     repeated = _link_of(chain, wanted.deposit)
-    before = chain if repeated is None else vault.incidents.read(name, up_to=repeated - 1)
+    before = chain if repeated is None else vault.incidents.before(chain, repeated)
     started = time.monotonic()
     policy = vault.retention.policy()
     capture = OpenCapture(

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from vault.deposit import Door, Draft, Receipt
-from vault.errors import NotFoundError, RefusedError, StaleHeadError
-from vault.evidence import descriptions
+from vault.errors import NotFoundError, RefusedError, StaleHeadError, UnavailableError
+from vault.evidence import descriptions, side_document
 from vault.ports import ChainHead, Clock, Index, ObjectStore
 from vault.ulid import new_ulid
 from verify.chain import Manifest, open_manifest
 from verify.description import Description, parse_description
 from verify.envelope import ManifestKey
+from verify.errors import EvidenceError
 from verify.incident import (
     INCIDENT_FIELDS,
     SCOPE_FIELDS,
@@ -31,6 +32,7 @@ from verify.incident import (
 from verify.instant import format_instant
 from verify.statement import (
     STREAM,
+    Capture,
     Kind,
     Subject,
     Type,
@@ -151,6 +153,12 @@ class Incidents:
             return Chain((), (), state_of(check_chain_id(chain_id)))
         return self.read(chain_id)
 
+    def before(self, chain: Chain, sequence: int) -> Chain:
+        """A chain as it was before one of its links; a stream may have been empty."""
+        if sequence == 0:
+            return Chain((), (), state_of(chain.state.id))
+        return self.read(chain.state.id, up_to=sequence - 1)
+
     def descriptions(self, chain: Chain) -> dict[str, Description]:
         """The descriptions of all exhibits, each checked against its manifest."""
         return {
@@ -165,6 +173,36 @@ class Incidents:
                 capture = parse_capture(manifest.statement.body, where=manifest.name)
                 for item, data in descriptions(self._store, capture.items, capture.packs):
                     yield item.exhibit, data
+
+    def description_attempts(self, chain: Chain) -> Iterator[tuple[str, bytes | EvidenceError]]:
+        """The same, or why one cannot be read: what is destroyed must not hide the rest.
+
+        Raises `UnavailableError` where the store cannot be used at all.
+        """
+        for manifest in chain.manifests:
+            if manifest.statement.type != Type.CAPTURE:
+                continue
+            capture = parse_capture(manifest.statement.body, where=manifest.name)
+            try:
+                found = list(descriptions(self._store, capture.items, capture.packs))
+            except UnavailableError:
+                raise
+            except EvidenceError:
+                yield from self._one_by_one(capture)
+            else:
+                yield from ((item.exhibit, data) for item, data in found)
+
+    def _one_by_one(self, capture: Capture) -> Iterator[tuple[str, bytes | EvidenceError]]:
+        for item in capture.items:
+            what = f"description of {item.exhibit}"
+            try:
+                data = side_document(self._store, item.description, capture.packs, what=what)
+            except UnavailableError:
+                raise
+            except EvidenceError as error:
+                yield item.exhibit, error
+            else:
+                yield item.exhibit, data
 
     def declare(self, values: Mapping[str, Any]) -> tuple[str, Receipt]:
         """Declare an incident under the next free number of the year (UTC)."""

@@ -23,6 +23,7 @@ from vault.retention import Guard, Retention
 from vault.ulid import new_ulid
 from vault.window import Chosen, Window, names_of
 from verify.description import parse_description
+from verify.errors import EvidenceError
 from verify.incident import Exhibit, Incident
 from verify.instant import format_instant
 from verify.statement import (
@@ -123,8 +124,11 @@ class Preserver:
         """Step 1: every item of the stream is held against the window."""
         window = Window(_milliseconds(start), _milliseconds(end))
         sequence = -1
-        for name, data in self._incidents.description_bytes(stream):
+        for name, data in self._incidents.description_attempts(stream):
             exhibit = stream.state.exhibits[name]
+            if isinstance(data, EvidenceError):
+                window.unreadable.append(name)
+                continue
             window.add(exhibit, parse_description(data, where=f"description of {name}"))
             if exhibit.sequence != sequence:
                 sequence = exhibit.sequence

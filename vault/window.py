@@ -43,6 +43,8 @@ class Window:
     """Items without a readable time that were received outside the window: nobody can tell."""
     withdrawn: list[str] = field(default_factory=list)
     """Items that would belong, and were withdrawn from the stream."""
+    unreadable: list[str] = field(default_factory=list)
+    """Items whose descriptions are gone or altered in the store: they could not be judged."""
     captures: list[datetime] = field(default_factory=list)
     """When each capture of the stream was received, in the vault's order."""
     extent: Interval | None = None

@@ -495,7 +495,8 @@ class _Audit:
         self.guard(Step.LOG, "", self._log)
         size = self.checkpoint.head.size if self.checkpoint else 0
         count = len(self.sequences)
-        cited = f"; so are {len(self.cited):,} links of streams" if self.cited else ""
+        links = "link" if len(self.cited) == 1 else "links"
+        cited = f"; {len(self.cited):,} cited {links} too" if self.cited else ""
         self.conclude(
             Step.LOG,
             f"{count:,} of {count:,} included in a signed tree of {size:,}, in order{cited}",

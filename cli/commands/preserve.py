@@ -59,7 +59,7 @@ def preserve(
 
     Items belong by the times that they claim; those without readable times by when they were
     received. Retention and holds of the incident cover the same bytes from then on. What the
-    incident has already is not taken twice. Exit code 1 if bytes of an item are gone.
+    incident has already is not taken twice. Exit code 1 if an item's bytes or description are gone.
     """
     given, rest = split_incident(words)
     if len(rest) != 1:
@@ -117,6 +117,12 @@ def _answer(vault: Vault, name: str, stream: str, done: Preserved) -> Answer:
             "sealed; they are restated as sealed. To say the same here: evault evidence classify",
         )
     lines += _lack_lines(window, stream)
+    if window.unreadable:
+        lines += paragraph(
+            "NOT JUDGED: ",
+            f"{exhibit_ranges(window.unreadable)}: the store has their descriptions no more, or "
+            "others; see: evault sweep --depth bytes",
+        )
     if done.gone:
         lines += paragraph(
             "NOT KEPT: ",
@@ -143,7 +149,7 @@ def _answer(vault: Vault, name: str, stream: str, done: Preserved) -> Answer:
         "stream": stream,
         "window": {"from": format_instant(window.start), "to": format_instant(window.end)},
     }
-    return Answer(lines, data, 1 if done.gone else 0)
+    return Answer(lines, data, 1 if done.gone or window.unreadable else 0)
 
 
 def _headline(stream: str, done: Preserved, size: int) -> str:
@@ -232,6 +238,7 @@ def _lacks_json(window: Window) -> Object:
         },
         "not_captured": window.not_captured,
         "uncovered": [_span_json(each) for each in window.uncovered()],
+        "unreadable": list(window.unreadable),
         "untimed": list(window.untimed),
         "withdrawn": list(window.withdrawn),
     }

@@ -14,6 +14,7 @@ from cli.session import Answer, check_stream, give, vault_of
 from vault.incidents import Chain
 from vault.window import claimed
 from verify.coverage import Interval
+from verify.description import parse_description
 from verify.instant import format_instant
 from verify.statement import STREAM, Type
 from verify.strictjson import Object
@@ -142,8 +143,12 @@ def _size(chain: Chain) -> int:
 
 def _covers(vault: Vault, chain: Chain) -> Interval | None:
     """From the first to the last time that any item claims."""
-    described = vault.incidents.descriptions(chain).values()
-    claims = [interval for each in described for interval in claimed(each.facts)]
+    claims = [
+        interval
+        for name, data in vault.incidents.description_attempts(chain)
+        if isinstance(data, bytes)
+        for interval in claimed(parse_description(data, where=name).facts)
+    ]
     if not claims:
         return None
     return min(start for start, _ in claims), max(end for _, end in claims)

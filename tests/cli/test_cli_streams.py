@@ -86,6 +86,29 @@ def test_streams_are_listed_and_shown(collected: Evault) -> None:
         )
 
 
+def test_a_first_deposit_repeated_is_sealed_once(evault: Evault) -> None:
+    words = ("ingest", STREAM, LOGS[0], "--deposit", "hour-1")
+    first = evault.answer("ingest", *words)
+    again = evault.answer("ingest", *words)
+    assert again["receipt"] == {**first["receipt"], "repeated": True}
+    assert again["items"] == first["items"]
+    assert run("stream", "show", STREAM, "--json").json["counts"]["items"] == 1
+
+
+def test_what_is_destroyed_in_a_stream_does_not_hide_the_rest(collected: Evault) -> None:
+    """The pack of the second capture is gone, with all descriptions in it."""
+    case = collected.declare()
+    packs = sorted((collected.home / "store" / "artifacts").iterdir())
+    assert len(packs) == 3
+    packs[1].unlink()
+    said = collected.answer("preserve", "preserve", case, STREAM, *WINDOW, code=1)
+    assert named(said) == [path.name for path in LOGS[:30] if path.name in WITHIN]
+    assert said["lacks"]["unreadable"] == [f"ST-{n:04d}" for n in range(31, len(LOGS) + 1)]
+    assert "NOT JUDGED: ST-0031..0055" in run("preserve", case, STREAM, *WINDOW).out
+    collected("verify", case)
+    assert collected.answer("stream-show", "stream", "show", STREAM)["counts"]["items"] == 56
+
+
 def test_there_is_no_stream_yet(evault: Evault) -> None:
     assert evault.answer("stream-list", "stream", "list")["items"] == []
     assert "evault ingest stream:NAME PATH" in evault("stream", "list").out

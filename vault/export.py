@@ -413,6 +413,7 @@ def _page_head(incident: Incident, export: Export, origin: str) -> pages.PageHea
         trust_sha256=export.trust_sha256,
         evault=export.evault,
         keeping=pages.keeping_of(incident),
+        streams=tuple(dict.fromkeys(each.chain for each in citations(incident))),
     )
 
 

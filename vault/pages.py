@@ -24,6 +24,7 @@ from verify.bundle import (
     DESCRIPTIONS,
     EVIDENCE,
     PROFILE,
+    STREAMS,
     TRUST,
     link_path,
 )
@@ -133,6 +134,8 @@ class PageHead:
     evault: str
     """Version of evault that wrote the pages."""
     keeping: Keeping = Keeping()
+    streams: tuple[str, ...] = ()
+    """The streams of which the bundle carries links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +241,7 @@ def verify_page(head: PageHead, *, required: Sequence[str]) -> bytes:
         trust_groups=_visible(groups),
         steps="\n".join(_step(step, required) for step in _known_steps(required)),
         last=head.export_sequence,
+        streams=_verify_streams(head),
         CHAIN=CHAIN,
         COMPLETENESS=COMPLETENESS,
         DESCRIPTIONS=DESCRIPTIONS,
@@ -1035,7 +1039,7 @@ A BagIt 1.0 bag (RFC 8493) in a zip. In it:
 - `{DESCRIPTIONS}` name, times and facts of each exhibit
 - `{CHAIN}` links 0 to {last}: signed statements (DSSE), one after another;
   link {last} is this export, and binds the pages by their digests
-- `data/proof/` the log's signed checkpoint, and the proof for each link
+{streams}- `data/proof/` the log's signed checkpoint, and the proof for each link
 - `data/report/` completeness and chain of custody, as HTML, JSON and CSV
 - `{PROFILE}` the checklist that the completeness report was judged by
 - `{TRUST}` a copy of the keys, for comparison only: do not
@@ -1190,6 +1194,14 @@ receipt or another bundle, that link N exists. This bundle ends with link {last}
   remedy, for whoever kept an earlier receipt.
 - Nothing about sources that were never registered. We cannot know about them.
 """
+
+
+def _verify_streams(head: PageHead) -> str:
+    if not head.streams:
+        return ""
+    named = _visible(", ".join(head.streams))
+    text = f"- `{STREAMS}` the links of {named} that first sealed what was preserved from there"
+    return "\n".join(textwrap.wrap(text, 78, subsequent_indent="  ")) + "\n"
 
 
 def _verify_facts(head: PageHead) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,11 @@ def test_a_bundle_with_preserved_exhibits_verifies_and_its_report_recomputes(
     assert again.read_bytes() == bundle.read_bytes()
     assert collected.answer("verify", "verify", bundle)["verdict"] == "passed"
     assert collected.answer("verify", "verify", bundle, "--facts")["verdict"] == "passed"
+    with zipfile.ZipFile(bundle) as archive:
+        told = archive.read(f"{case}/data/VERIFY.md").decode()
+        pages = archive.read(f"{case}/data/report/custody.html").decode()
+    assert f"- `data/streams/` the links of {STREAM} that first sealed" in told
+    assert f"preserved from {STREAM} ST-" in pages
     shown = collected("evidence", "show", case, "EV-0001").out
     assert "restates" in shown
     assert "ST-" in shown

@@ -160,6 +160,21 @@ def test_the_same_window_twice_adds_nothing_and_a_wider_one_the_rest(collected: 
     collected.sound()
 
 
+def test_what_came_of_several_systems_stays_theirs(evault: Evault) -> None:
+    """One link for each system and source, all in one go; the checklist asks for logs by system."""
+    for path, system in zip(LOGS[:3], ("crm", "aws", "crm"), strict=True):
+        evault("ingest", STREAM, path, "--system", system, "--source", "trail")
+    case = evault.declare(systems=("crm", "aws"))
+    wide = ("--from", "2023-07-10T11:00Z", "--to", "2023-07-10T13:00Z")
+    said = evault.answer("preserve", "preserve", case, STREAM, *wide)
+    assert [(each["from"]["exhibit"], each["system"]) for each in said["items"]] == [
+        ("ST-0001", "crm"), ("ST-0003", "crm"), ("ST-0002", "aws"),
+    ]  # fmt: skip
+    assert [each["sequence"] for each in said["receipts"]] == [1, 2]
+    assert "chain links 1-2" not in run("preserve", case, STREAM, *wide).out
+    evault.sound()
+
+
 def test_what_was_withdrawn_is_not_brought_in_nor_brought_back(collected: Evault) -> None:
     case = collected.declare()
     collected("evidence", "withdraw", STREAM, "ST-0015", "--reason", "of another case")

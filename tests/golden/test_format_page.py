@@ -304,19 +304,22 @@ def applied(kind: Type, body: Object) -> Incident:
     return incident
 
 
-def applied_to_stream(kind: Type, body: Object, *, chain: str = "stream:web") -> ChainState:
-    """A stream with the example's two items, after one more link with this body."""
+def applied_to_stream(kind: Type, body: Object, *, begin: bool = True) -> ChainState:
+    """A stream with the example's two items, after one more link with this body; or that alone."""
+    chain = "stream:web"
     stream = verify.incident.state_of(chain)
     captured = MANIFESTS[1].statement
     items = copy.deepcopy(captured.body)
     for item in items["items"]:
         item["exhibit"] = item["exhibit"].replace("EV", "ST")
     names = {each.name.replace("EV", "ST"): each.sha256 for each in captured.subject}
-    for sequence, (each, value) in enumerate(((Type.CAPTURE, items), (kind, body))):
-        named = value.get("exhibits") if sequence else list(names)
-        subject = tuple(
-            Subject(name, names[name]) for name in (named if isinstance(named, list) else ())
-        )
+    links = ((Type.CAPTURE, items), (kind, body))
+    for sequence, (each, value) in enumerate(links if begin else links[1:]):
+        if each == Type.CAPTURE:
+            named = {item["exhibit"]: item["sha256"] for item in value["items"]}
+        else:
+            named = {name: names[name] for name in value.get("exhibits", ()) if name in names}
+        subject = tuple(Subject(name, sha256) for name, sha256 in named.items())
         statement = dataclasses.replace(
             captured,
             type=each,
@@ -337,6 +340,15 @@ def test_a_stream_takes_the_types_of_the_page_alone() -> None:
             "stream's chain" in refusal(lambda body, kind=kind: applied_to_stream(kind, body), {})
             or kind in ON_VAULT_CHAIN
         )
+    assert "begins with a capture" in refusal(
+        lambda body: applied_to_stream(Type.CUSTODY, body, begin=False), {"event": "viewed"}
+    )
+    again = full_capture()
+    again["items"][0]["exhibit"] = "ST-0003"
+    del again["items"][1:]
+    assert "only incidents do that" in refusal(
+        lambda body: applied_to_stream(Type.CAPTURE, body), again
+    )
     failed = {"event": "export_failed", "export": 0, "reason": "full"}
     assert "unknown event" in refusal(lambda body: applied_to_stream(Type.CUSTODY, body), failed)
     preserved = {"event": "preserved", **EVENTS["preserved"][1], "exhibits": ["EV-0001"]}

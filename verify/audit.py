@@ -403,8 +403,9 @@ class _Audit:
             except EvidenceError as error:
                 self.fail(Step.CHAIN, citation.name, _without(error, citation.name))
                 continue
+            items = {item.exhibit: item for item in capture.items}
             for exhibit in exhibits:
-                check = partial(check_restated, exhibit, manifest, capture)
+                check = partial(check_restated, exhibit, manifest, capture, items)
                 self.guard(Step.CHAIN, exhibit.item.exhibit, check)
         if not cited:
             return ""

@@ -56,8 +56,13 @@ def check_cited(citation: Citation, manifest: Manifest, *, log: str) -> Capture:
     return parse_capture(statement.body, where=citation.name)
 
 
-def check_restated(exhibit: Exhibit, manifest: Manifest, capture: Capture) -> None:
-    """Raise `ChainError` unless an exhibit is the cited item, in everything but number and name."""
+def check_restated(
+    exhibit: Exhibit, manifest: Manifest, capture: Capture, items: Mapping[str, Item]
+) -> None:
+    """Raise `ChainError` unless an exhibit is the cited item, in everything but number and name.
+
+    `items` are those of the capture, by name: one look-up for each of many exhibits.
+    """
     origin = exhibit.item.origin
     assert origin is not None
     if origin.leaf != manifest.leaf:
@@ -65,7 +70,6 @@ def check_restated(exhibit: Exhibit, manifest: Manifest, capture: Capture) -> No
             f"cites {origin.chain} link {origin.sequence} as {origin.leaf}, "
             f"which is {manifest.leaf}"
         )
-    items = {item.exhibit: item for item in capture.items}
     item = items.get(origin.exhibit)
     if item is None:
         raise ChainError(f"cites {origin.exhibit}, which link {origin.sequence} does not have")

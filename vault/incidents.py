@@ -13,18 +13,10 @@ from vault.evidence import descriptions
 from vault.ports import ChainHead, Clock, Index, ObjectStore
 from vault.ulid import new_ulid
 from verify.chain import Manifest, open_manifest
+from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Change, check_value, declared_body
 from verify.description import Description, parse_description
 from verify.envelope import ManifestKey
-from verify.incident import (
-    INCIDENT_FIELDS,
-    SCOPE_FIELDS,
-    Change,
-    Exhibit,
-    Incident,
-    check_value,
-    declared_body,
-    fold,
-)
+from verify.incident import Exhibit, Incident, fold
 from verify.instant import format_instant
 from verify.statement import Kind, Subject, Type, check_chain_id, parse_capture
 from verify.strictjson import Object

@@ -26,18 +26,17 @@ from vault.evidence import PACK_PART_SIZE, StoredObject, objects_of
 from vault.incidents import Chain, Incidents, subjects_of
 from vault.ports import Clock, Index, LockMode, ObjectStore, Protection, StoreTraits, extended
 from vault.ulid import new_ulid
+from verify.approval import ATTESTED, Approval, check_second_person
 from verify.chain import Manifest, open_manifest
+from verify.declaration import Severity
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError, MalformedError
-from verify.incident import Incident, Severity
+from verify.incident import Incident
 from verify.instant import format_instant
 from verify.retention import (
-    ATTESTED,
     BUILT_IN,
     MAX_DAYS,
-    Approval,
     RetentionPolicy,
-    check_second_person,
     parse_hold,
     parse_policy,
     retained_until,

@@ -26,19 +26,11 @@ from vault.custody import exhibit_ranges, value_text
 from vault.deposit import Receipt
 from vault.incidents import Chain
 from verify.checklist import Timeliness, timeliness
-from verify.incident import (
-    Change,
-    Exposure,
-    Incident,
-    Phase,
-    Role,
-    Severity,
-    Tier,
-    Trigger,
-    YesNo,
-)
+from verify.declaration import Change, Exposure, Severity, Tier, Trigger, YesNo
+from verify.incident import Incident
 from verify.instant import format_instant
 from verify.report import printable
+from verify.response import Phase, Role
 from verify.strictjson import Object
 
 DECLARE_LIMIT = timedelta(minutes=15)

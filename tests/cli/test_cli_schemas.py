@@ -15,7 +15,8 @@ from cli_support import DEMO, SAMPLES, SCHEMAS, Evault, check, run, validator
 
 import cli
 from vault.ports import LockMode
-from verify.incident import Exposure, Phase, Role, Severity, Tier, Trigger, YesNo
+from verify.declaration import Exposure, Severity, Tier, Trigger, YesNo
+from verify.response import Phase, Role
 from verify.statement import Kind
 from verify.trust import Step
 

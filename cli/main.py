@@ -19,6 +19,7 @@ import typer
 from typer.main import get_command
 
 from cli.commands import (
+    attest,
     capture,
     checklist,
     custody,
@@ -35,6 +36,7 @@ from cli.commands import (
     store,
     sweep,
     verify,
+    waive,
 )
 from cli.compose import version
 from cli.plainhelp import use_plain_help
@@ -91,8 +93,8 @@ def main(
 
 
 for module in (
-    init, incident, inspect, ingest, capture, evidence, checklist, custody, hold, retention, verify,
-    sweep, export, log, store, demo,
+    init, incident, inspect, ingest, capture, evidence, attest, checklist, waive, custody, hold,
+    retention, verify, sweep, export, log, store, demo,
 ):  # fmt: skip
     module.register(app)
 use_plain_help(app)

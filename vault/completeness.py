@@ -29,6 +29,16 @@ def report_of(incidents: Incidents, chain: Chain, profile: Profile, as_of: datet
     )
 
 
+def answers_of(report: Object) -> dict[str, str]:
+    """Each condition of a report by its id, like `C2.models`, and how it was answered."""
+    return {
+        condition["id"]: condition["answer"]
+        for part in ("evidence", "duties")
+        for item in report.get(part, ())
+        for condition in (*item["conditions"], *item.get("checks", ()))
+    }
+
+
 def seal_report(
     *,
     incidents: Incidents,

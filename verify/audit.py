@@ -689,6 +689,17 @@ class _Audit:
                 f"who approved the release of a hold (link {links}{more}) is the word of who asked "
                 "for it: attested, not authenticated"
             )
+        attested = self.incident.attestations if self.incident else []
+        approved = [each.sequence for each in attested if each.approval]
+        waived = self.incident.waivers.values() if self.incident else ()
+        approved = sorted([*approved, *(waiver.sequence for waiver in waived)])
+        if approved:
+            links = ", ".join(map(str, approved[:5]))
+            more = ", and more" if len(approved) > 5 else ""
+            yield (
+                f"who approved a waiver or an attestation (link {links}{more}) is the word of who "
+                "recorded it: attested, not authenticated"
+            )
         if self.stepped_back:
             shown = ", ".join(str(each) for each in self.stepped_back[:5])
             more = ", and more" if len(self.stepped_back) > 5 else ""

@@ -104,6 +104,21 @@ def parse_waiver(statement: Statement, *, where: str) -> Waiver | Revocation:
         return revocation
     if event != "granted":
         raise MalformedError(f"{where}: unknown event {event!r} of a waiver")
+    waiver = _granted(reader, where, statement.recorded_at, statement.link.sequence)
+    check_second_person(statement.actor, waiver.approval, requester=waiver.requester, where=where)
+    return waiver
+
+
+def waiver_body(waiver: Waiver) -> Object:
+    """The body that grants a waiver. Raises `MalformedError` for what could not be read back."""
+    body = waiver.to_json()
+    reader = Fields(body, waiver.id)
+    reader.text("event")
+    _granted(reader, waiver.id, waiver.recorded_at, waiver.sequence)
+    return body
+
+
+def _granted(reader: Fields, where: str, recorded_at: datetime, sequence: int) -> Waiver:
     waiver = Waiver(
         id=reader.text("waiver", limit=20),
         conditions=tuple(
@@ -119,8 +134,8 @@ def parse_waiver(statement: Statement, *, where: str) -> Waiver | Revocation:
         valid_from=parse_instant(reader.raw("valid_from"), where=f"{where}.valid_from"),
         valid_to=parse_instant(reader.raw("valid_to"), where=f"{where}.valid_to"),
         compensating=exhibits_of(reader, "compensating"),
-        recorded_at=statement.recorded_at,
-        sequence=statement.link.sequence,
+        recorded_at=recorded_at,
+        sequence=sequence,
     )
     reader.done()
     if waiver.valid_to <= waiver.valid_from:
@@ -130,5 +145,4 @@ def parse_waiver(statement: Statement, *, where: str) -> Waiver | Revocation:
         )
     if not waiver.exhibits:
         raise MalformedError(f"{where}: an attested approval names the exhibit that shows it")
-    check_second_person(statement.actor, waiver.approval, requester=waiver.requester, where=where)
     return waiver

@@ -14,6 +14,7 @@ import cli
 from cli.main import app
 
 ANSWERS = {
+    "attest": "attest",
     "capture": "capture",
     "checklist": "checklist",
     "custody": "custody",
@@ -35,6 +36,7 @@ ANSWERS = {
     "incident reopen": "incident-act",
     "incident scope": "incident-change",
     "incident show": "incident-show",
+    "incident update": "incident-act",
     "ingest": "ingest",
     "init": "init",
     "inspect": "inspect",
@@ -50,6 +52,9 @@ ANSWERS = {
     "sweep": "sweep",
     "trust": "trust",
     "verify": "verify",
+    "waive grant": "waive",
+    "waive list": "waive-list",
+    "waive revoke": "waive",
 }
 PARTS = {"audit-report", "exhibit", "incident", "problem", "receipt", "terms"}
 
@@ -96,7 +101,8 @@ def test_only_the_demo_answers_no_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("incident",), ("evidence",), ("hold",), ("retention",), ("store",), ("log",)]
+    "words",
+    [(), ("incident",), ("evidence",), ("hold",), ("waive",), ("retention",), ("store",), ("log",)],
 )
 def test_without_a_command_the_help_is_shown_as_it_is(words: tuple[str, ...]) -> None:
     said = run(*words)

@@ -20,9 +20,9 @@ from verify.description import Description, parse_description
 from verify.envelope import ManifestKey
 from verify.incident import Exhibit, Incident, fold
 from verify.instant import format_instant
-from verify.response import Role, current, offer
+from verify.response import Role, current, offer, parse_role, parse_update
 from verify.statement import Kind, Subject, Type, check_chain_id, parse_capture
-from verify.strictjson import Object
+from verify.strictjson import Fields, Object
 
 _ATTEMPTS = 5
 
@@ -237,6 +237,7 @@ class Incidents:
             "person": person,
             "role": role,
         }
+        parse_role(Fields(body, incident_id))  # what could not be read is never sealed
         for _ in range(_ATTEMPTS):
             incident = self.read(incident_id).incident
             _check_apart(incident, role, person)
@@ -260,21 +261,18 @@ class Incidents:
         names: Sequence[str] = (),
     ) -> Receipt:
         """Record what everyone was told: how far it is contained, and what comes next."""
+        body: Object = {
+            "at": format_instant(at),
+            "channel": channel,
+            "containment": containment,
+            "event": "updated",
+            "exhibits": list(names),
+            "next_steps": next_steps,
+            "note": note,
+        }
+        parse_update(Fields(body, incident_id), recorded_at=at, sequence=0)
         exhibits = self.exhibits_named(self.read(incident_id), names)
-        return self.state(
-            incident_id,
-            Type.INCIDENT,
-            {
-                "at": format_instant(at),
-                "channel": channel,
-                "containment": containment,
-                "event": "updated",
-                "exhibits": list(names),
-                "next_steps": next_steps,
-                "note": note,
-            },
-            subject=subjects_of(exhibits),
-        )
+        return self.state(incident_id, Type.INCIDENT, body, subject=subjects_of(exhibits))
 
     def enter_phase(
         self, incident_id: str, phase: str, at: datetime, names: Sequence[str]

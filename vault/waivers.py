@@ -17,7 +17,7 @@ from vault.ports import Clock
 from verify.approval import ATTESTED, Approval
 from verify.instant import format_instant
 from verify.statement import Actor, Type
-from verify.waiver import Revocation, Waiver, waiver_body, waiver_name
+from verify.waiver import Waiver, revocation_body, waiver_body, waiver_name
 
 _ATTEMPTS = 5
 
@@ -114,7 +114,7 @@ class Waivers:
                 raise RefusedError(
                     f"waiver {waiver_id} was revoked by link {waiver.revoked_sequence} already"
                 )
-            body = Revocation(waiver_id, reason).to_json()
+            body = revocation_body(waiver_id, reason)
             try:
                 receipt = self._incidents.state(
                     incident_id, Type.WAIVER, body, expect=incident.sequence

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from verify.approval import check_second_person, words_of
-from verify.attestation import Attestation, exhibits_of, parse_attestation
+from verify.approval import check_second_person
+from verify.attestation import Attestation, parse_attestation
 from verify.chain import Manifest
 from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Setting, Severity
 from verify.errors import ChainError, MalformedError, UnsupportedError
 from verify.instant import parse_instant
 from verify.response import (
     Assignment,
-    Containment,
     Phase,
     PhaseEntry,
     Role,
@@ -28,6 +27,8 @@ from verify.response import (
     accept,
     assign,
     current,
+    parse_role,
+    parse_update,
 )
 from verify.retention import HoldEvent, check_extension, parse_hold, parse_policy
 from verify.statement import (
@@ -58,9 +59,7 @@ AFTER_SEAL = frozenset({Type.CUSTODY, Type.HOLD, Type.ASSESSMENT, Type.EXPORT, T
 """What may follow a seal, besides a reopening."""
 
 
-_ROLES = frozenset(Role)
 _PHASES = frozenset(Phase)
-_CONTAINMENTS = frozenset(Containment)
 
 
 @dataclass(slots=True)
@@ -311,14 +310,9 @@ def _take_incident(incident: Incident, statement: Statement, where: str) -> None
 
 
 def _take_role(incident: Incident, statement: Statement, body: Fields, where: str) -> None:
-    role, person = body.text("role"), body.text("person")
-    at, recorded_at = parse_instant(body.raw("at"), where=where), statement.recorded_at
-    sequence = statement.link.sequence
-    if role not in _ROLES:
-        raise MalformedError(f"{where}: {role!r} is none of {', '.join(Role)}")
-    assigned = body.text("event") == "assigned"
-    body.done()
-    if assigned:
+    role, person, at = parse_role(body)
+    recorded_at, sequence = statement.recorded_at, statement.link.sequence
+    if body.text("event") == "assigned":
         assign(incident.assignments, Assignment(role, person, at, recorded_at, sequence))
     else:
         accept(
@@ -333,22 +327,8 @@ def _take_role(incident: Incident, statement: Statement, body: Fields, where: st
 
 
 def _take_update(incident: Incident, statement: Statement, body: Fields, where: str) -> None:
-    containment = body.text("containment")
-    if containment not in _CONTAINMENTS:
-        raise MalformedError(f"{where}: {containment!r} is none of {', '.join(Containment)}")
-    exhibits = exhibits_of(body, "exhibits")
-    _known_exhibits(incident, exhibits, where)
-    update = Update(
-        at=parse_instant(body.raw("at"), where=where),
-        containment=containment,
-        next_steps=words_of(body, "next_steps"),
-        note=None if body.raw("note") is None else words_of(body, "note"),
-        channel=None if body.raw("channel") is None else words_of(body, "channel", limit=1_000),
-        exhibits=exhibits,
-        recorded_at=statement.recorded_at,
-        sequence=statement.link.sequence,
-    )
-    body.done()
+    update = parse_update(body, recorded_at=statement.recorded_at, sequence=statement.link.sequence)
+    _known_exhibits(incident, update.exhibits, where)
     incident.updates.append(update)
 
 

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from verify.approval import same_person
-from verify.errors import ChainError
+from verify.approval import same_person, words_of
+from verify.attestation import exhibits_of
+from verify.errors import ChainError, MalformedError
+from verify.instant import parse_instant
+from verify.strictjson import Fields
 
 
 class Role(StrEnum):
@@ -99,6 +102,41 @@ class Update:
     exhibits: tuple[str, ...]
     recorded_at: datetime
     sequence: int
+
+
+_ROLES = frozenset(Role)
+_CONTAINMENTS = frozenset(Containment)
+
+
+def parse_role(body: Fields) -> tuple[str, str, datetime]:
+    """Role, person and claimed time of an `assigned` or `accepted`. Raises `MalformedError`."""
+    body.text("event")
+    role, person = body.text("role"), body.text("person")
+    at = parse_instant(body.raw("at"), where=f"{body.where}.at")
+    body.done()
+    if role not in _ROLES:
+        raise MalformedError(f"{body.where}: {role!r} is none of {', '.join(Role)}")
+    return role, person, at
+
+
+def parse_update(body: Fields, *, recorded_at: datetime, sequence: int) -> Update:
+    """Read the body of an `updated` strictly. Raises `MalformedError`."""
+    body.text("event")
+    containment = body.text("containment")
+    if containment not in _CONTAINMENTS:
+        raise MalformedError(f"{body.where}: {containment!r} is none of {', '.join(Containment)}")
+    update = Update(
+        at=parse_instant(body.raw("at"), where=f"{body.where}.at"),
+        containment=containment,
+        next_steps=words_of(body, "next_steps"),
+        note=None if body.raw("note") is None else words_of(body, "note"),
+        channel=None if body.raw("channel") is None else words_of(body, "channel", limit=1_000),
+        exhibits=exhibits_of(body, "exhibits"),
+        recorded_at=recorded_at,
+        sequence=sequence,
+    )
+    body.done()
+    return update
 
 
 def current(assignments: Sequence[Assignment], role: str) -> Assignment | None:

@@ -81,10 +81,6 @@ class Revocation:
     waiver: str
     reason: str
 
-    def to_json(self) -> Object:
-        """The body of the statement."""
-        return {"event": "revoked", "reason": self.reason, "waiver": self.waiver}
-
 
 def waiver_name(number: int) -> str:
     """W-0001 for 1; waivers are numbered from 1 within a chain, and never reused."""
@@ -99,9 +95,7 @@ def parse_waiver(statement: Statement, *, where: str) -> Waiver | Revocation:
     reader = Fields(statement.body, f"{where}.body")
     event = reader.text("event")
     if event == "revoked":
-        revocation = Revocation(reader.text("waiver", limit=20), words_of(reader, "reason"))
-        reader.done()
-        return revocation
+        return _revoked(reader)
     if event != "granted":
         raise MalformedError(f"{where}: unknown event {event!r} of a waiver")
     waiver = _granted(reader, where, statement.recorded_at, statement.link.sequence)
@@ -116,6 +110,21 @@ def waiver_body(waiver: Waiver) -> Object:
     reader.text("event")
     _granted(reader, waiver.id, waiver.recorded_at, waiver.sequence)
     return body
+
+
+def revocation_body(waiver: str, reason: str) -> Object:
+    """The body that revokes a waiver. Raises `MalformedError` for what could not be read back."""
+    body: Object = {"event": "revoked", "reason": reason, "waiver": waiver}
+    reader = Fields(body, waiver)
+    reader.text("event")
+    _revoked(reader)
+    return body
+
+
+def _revoked(reader: Fields) -> Revocation:
+    revocation = Revocation(reader.text("waiver", limit=20), words_of(reader, "reason"))
+    reader.done()
+    return revocation
 
 
 def _granted(reader: Fields, where: str, recorded_at: datetime, sequence: int) -> Waiver:

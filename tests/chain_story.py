@@ -57,7 +57,8 @@ def exhibit_subject(name: str) -> Subject:
 def manifest_of(kind: Type, body: Object, link: Link, **changes: Any) -> Manifest:
     """A link as a reader of a chain has it; its signature is of no interest here."""
     lists = (body.get(name) for name in ("exhibits", "compensating"))
-    named = dict.fromkeys(each for names in lists if isinstance(names, list) for each in names)
+    listed = [each for names in lists if isinstance(names, list) for each in names]
+    named = dict.fromkeys(each for each in listed if isinstance(each, str))
     subject = tuple(map(exhibit_subject, named))
     statement = Statement(
         type=kind,

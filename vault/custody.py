@@ -161,7 +161,7 @@ def _hold_told(hold: HoldEvent) -> tuple[str, str, tuple[str, ...]]:
 
 
 def attestation_text(attestation: Attestation) -> str:
-    """An attestation in a line: `rollback: action RB-1, started …, shown by EV-0004`."""
+    """An attestation in a line: `rollback: action RB-1; started …; shown by EV-0004`."""
     told = [
         f"{_plain(rule.name)} {_field_text(attestation.fields[rule.name])}"
         for rule in RULES[attestation.type].fields
@@ -173,7 +173,7 @@ def attestation_text(attestation: Attestation) -> str:
     if attestation.exhibits:
         told.append(f"shown by {exhibit_ranges(attestation.exhibits)}")
     said = f' "{attestation.statement}"' if attestation.statement else ""
-    return f"{_plain(attestation.type)}: {', '.join(told)}{said}"
+    return f"{_plain(attestation.type)}: {'; '.join(told)}{said}"
 
 
 def waiver_text(waiver: Waiver) -> str:

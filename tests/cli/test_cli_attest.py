@@ -68,7 +68,7 @@ def test_what_is_said_is_what_is_sealed(evault: Evault, shown: str, kind: str) -
     row = links(evault)[-1]
     assert (row["event"], row["exhibits"]) == ("attested", ["EV-0001"])
     assert row["detail"].startswith(kind.replace("_", " "))
-    assert "approved by Grace Hopper (attested), shown by EV-0001" in row["detail"]
+    assert "approved by Grace Hopper (attested); shown by EV-0001" in row["detail"]
     evault.sound()
 
 

@@ -229,8 +229,8 @@ def _incident_told(body: Object) -> tuple[str, str, tuple[str, ...]]:
             for change in body["changes"]
         )
         return event, f'{changes} "{body["reason"]}"' if body["reason"] else changes, ()
-    if event == "assigned":
-        return "assigned", f"{body['role']} to {body['person']}", ()
+    if event in ("assigned", "offered"):
+        return event, f"{body['role']} to {body['person']}", ()
     if event == "accepted":
         return "accepted", f"{body['role']} by {body['person']}, at {body['at']}", ()
     if event == "updated":

@@ -240,6 +240,10 @@ class Incidents:
         parse_role(Fields(body, incident_id))  # what could not be read is never sealed
         for _ in range(_ATTEMPTS):
             incident = self.read(incident_id).incident
+            held = current(incident.assignments, role)
+            if event != "accepted":
+                free = held is None or same_person(held.person, person)
+                body["event"] = "assigned" if free else "offered"
             _check_apart(incident, role, person)
             if event == "accepted":
                 _check_given(incident, role, person, at)

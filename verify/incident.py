@@ -27,6 +27,7 @@ from verify.response import (
     accept,
     assign,
     current,
+    offer_role,
     parse_role,
     parse_update,
 )
@@ -280,7 +281,7 @@ def _take_incident(incident: Incident, statement: Statement, where: str) -> None
             target[name] = change.raw("new")
             at = statement.recorded_at
             incident.settings.append(Setting(name, target[name], at, at, sequence, reason))
-    elif event in ("assigned", "accepted"):
+    elif event in ("assigned", "offered", "accepted"):
         _take_role(incident, statement, body, where)
     elif event == "updated":
         _take_update(incident, statement, body, where)
@@ -312,8 +313,11 @@ def _take_incident(incident: Incident, statement: Statement, where: str) -> None
 def _take_role(incident: Incident, statement: Statement, body: Fields, where: str) -> None:
     role, person, at = parse_role(body)
     recorded_at, sequence = statement.recorded_at, statement.link.sequence
-    if body.text("event") == "assigned":
-        assign(incident.assignments, Assignment(role, person, at, recorded_at, sequence))
+    event, given = body.text("event"), Assignment(role, person, at, recorded_at, sequence)
+    if event == "assigned":
+        assign(incident.assignments, given)
+    elif event == "offered":
+        offer_role(incident.assignments, given, where=where)
     else:
         accept(
             incident.assignments,

@@ -1,7 +1,7 @@
 """Who answers an incident and how far they are: roles and their handover, phases, updates. No I/O.
 
-A role that is free goes to whom it is assigned. A role that another person holds is *offered*: the
-holder keeps it until the offer is accepted. FORMAT.md §4.2.
+A role is *assigned*, and held from then on, or *offered*: then whoever holds it keeps it until the
+offer is accepted. A vault offers what another person holds. FORMAT.md §4.2.
 """
 
 from __future__ import annotations
@@ -109,7 +109,10 @@ _CONTAINMENTS = frozenset(Containment)
 
 
 def parse_role(body: Fields) -> tuple[str, str, datetime]:
-    """Role, person and claimed time of an `assigned` or `accepted`. Raises `MalformedError`."""
+    """Role, person and claimed time of `assigned`, `offered` and `accepted`.
+
+    Raises `MalformedError`.
+    """
     body.text("event")
     role, person = body.text("role"), body.text("person")
     at = parse_instant(body.raw("at"), where=f"{body.where}.at")
@@ -152,22 +155,32 @@ def offer(assignments: Sequence[Assignment], role: str) -> Assignment | None:
 
 
 def assign(assignments: list[Assignment], new: Assignment) -> None:
-    """Take in an assignment: of a free role at once, of a held one as an offer.
+    """Take in an assignment: the role is held from its time, by nobody else any more.
 
-    An offer that still waits lapses; the holder's own name again changes nothing else.
+    An offer that still waits lapses. The holder's own name again keeps what they accepted.
     """
     held, waiting = current(assignments, new.role), offer(assignments, new.role)
     if waiting:
         waiting.until = new.at
+    if held:
+        held.until = new.at
     if held and same_person(held.person, new.person):
-        held.until, new.since = new.at, new.at
-        new.accepted_at = held.accepted_at
-        new.accepted_recorded_at, new.accepted_sequence = (
-            held.accepted_recorded_at,
-            held.accepted_sequence,
-        )
-    elif held is None:
-        new.since = new.at
+        new.accepted_at, new.accepted_sequence = held.accepted_at, held.accepted_sequence
+        new.accepted_recorded_at = held.accepted_recorded_at
+    new.since = new.at
+    assignments.append(new)
+
+
+def offer_role(assignments: list[Assignment], new: Assignment, *, where: str) -> None:
+    """Take in an offer, which changes nothing until it is accepted; one that waits lapses.
+
+    Raises `ChainError` if the person holds the role.
+    """
+    held, waiting = current(assignments, new.role), offer(assignments, new.role)
+    if held and same_person(held.person, new.person):
+        raise ChainError(f"{where}: {new.person} holds {new.role} already")
+    if waiting:
+        waiting.until = new.at
     assignments.append(new)
 
 

@@ -97,7 +97,7 @@ def update(
         typer.Option(
             "--channel",
             metavar="NAME",
-            help="Where it was given; the incident's channel if left out.",
+            help="Where it was given, like the incident's channel.",
             callback=stated,
         ),
     ] = None,
@@ -117,18 +117,21 @@ def update(
     """
     with vault_of(context) as vault:
         name = incident_or_only(vault, incident, as_json=as_json)
-        scope = vault.incidents.read(name).incident.scope
         receipt = vault.incidents.update(
             name,
             at=read_time(at) or vault.clock(),
             containment=containment,
             next_steps=next_steps,
             note=note,
-            channel=channel or scope.get("channel"),
+            channel=channel,
             names=list(dict.fromkeys(exhibit or [])),
         )
-        given = vault.incidents.read(name, up_to=receipt.sequence).incident.updates[-1]
-        told = paragraph("  ", update_text(update_json(given)))
+        incident_now = vault.incidents.read(name, up_to=receipt.sequence).incident
+        told = paragraph("  ", update_text(update_json(incident_now.updates[-1])))
+        if channel is None:
+            known = incident_now.scope.get("channel")
+            hint = f"; the incident's channel is {known}" if known else ""
+            told += paragraph("Look at: ", f"it does not say where it was given{hint}: --channel.")
         acknowledge(name, "updated", receipt, as_json, told)
 
 

@@ -214,7 +214,7 @@ def test_a_mistake_names_the_key_the_known_keys_and_an_example(
         (("acknowledgement", "at=now", "person=A", "alert=EV-0009"), "has no exhibit EV-0009;"),
         (("freeze", "at=now", "systems=a", "--exhibit", "EV-0009"), "has no exhibit EV-0009;"),
         (("freeze", "at=now", "systems=a", "--statement", " "), "'--statement'"),
-        (("freeze", "at=now", "systems=a", "--statement", "x" * 65_537), "of at most 65536"),
+        (("freeze", "at=now", "systems=a", "--statement", "x" * 65_537), "at most 65,536"),
         (("freeze", "at=now", "systems=" + "x" * 1_001), "texts of 1 to 1,000 characters"),
         (("finding", "conflict=C2", "believed=EV-0001", "reason=r"), "a whole item or a wildcard"),
         (("finding", "conflict=C2.modles", "believed=EV-0001", "reason=r"),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from cli_support import Evault, run
+
+from cli.compose import open_vault
+from cli.settings import read_settings
+from verify.errors import MalformedError
 
 
 def assign(evault: Evault, *words: str) -> str:
@@ -40,7 +45,7 @@ def test_a_role_is_handed_over_when_it_is_accepted(evault: Evault, case: str) ->
     rows = [(row["event"], row["detail"]) for row in run("custody", "--json").json["items"]]
     assert rows[1:3] == [
         ("assigned", "incident_commander to Ada"),
-        ("assigned", "incident_commander to Grace Hopper"),
+        ("offered", "incident_commander to Grace Hopper"),
     ]
     assert rows[3][0] == "accepted"
     assert rows[3][1].startswith("incident_commander by grace hopper, at ")
@@ -109,7 +114,8 @@ def test_an_update_says_how_far_and_what_next(evault: Evault, case: str) -> None
     evault("incident", "scope", "--channel", "#inc-1")
     said = evault(
         "incident", "update", "--containment", "partly_contained", "--next", "isolate mail",
-        "--note", "one tenant", "--at", "2023-07-10T13:30Z", "--exhibit", "EV-0001",
+        "--note", "one tenant", "--channel", "#inc-1", "--at", "2023-07-10T13:30Z",
+        "--exhibit", "EV-0001",
     )  # fmt: skip
     assert said.out == (
         f"{case}  updated (chain link 3, log entry 3)\n"
@@ -117,7 +123,10 @@ def test_an_update_says_how_far_and_what_next(evault: Evault, case: str) -> None
         "next: isolate mail\n"
         '  "one tenant"\n'
     )
-    evault("incident", "update", "--containment", "contained", "--next", "watch", "--channel", "x")
+    said = evault("incident", "update", "--containment", "contained", "--next", "watch")
+    assert said.lines[-1] == (
+        "Look at: it does not say where it was given; the incident's channel is #inc-1: --channel."
+    )
     first, second = shown(evault)["updates"]
     assert first == {
         "at": "2023-07-10T13:30:00Z",
@@ -129,7 +138,7 @@ def test_an_update_says_how_far_and_what_next(evault: Evault, case: str) -> None
         "recorded_at": first["recorded_at"],
         "sequence": 3,
     }
-    assert (second["channel"], second["note"], second["exhibits"]) == ("x", None, [])
+    assert (second["channel"], second["note"], second["exhibits"]) == (None, None, [])
     assert "2 updates, the last: contained at" in evault("incident", "show").out
     evault.sound()
 
@@ -156,12 +165,28 @@ def test_an_update_that_says_less_is_refused(
 def test_words_that_no_reader_would_take_are_never_sealed(evault: Evault, case: str) -> None:
     """A statement that the fold refuses would make the whole incident unreadable."""
     long = "x" * 65_537
+    at = datetime(2023, 7, 10, 13, tzinfo=UTC)
+    vault = open_vault(read_settings({}, evault.home))
+    try:
+        for refused in (
+            lambda: vault.incidents.assign(case, "comms_lead", long, at),
+            lambda: vault.incidents.update(case, at=at, containment="contained", next_steps=long),
+            lambda: vault.incidents.update(case, at=at, containment="mostly", next_steps="n"),
+            lambda: vault.incidents.update(case, at=at, containment="contained", next_steps=" "),
+        ):
+            with pytest.raises(MalformedError):
+                refused()
+    finally:
+        vault.close()
     for words in (
         ("assign", "comms_lead", long),
         ("update", "--containment", "contained", "--next", long),
         ("update", "--containment", "contained", "--next", "n", "--note", long),
+        ("close", "--reason", long),
+        ("scope", "--run", "r", "--reason", long),
+        ("amend", "--tier", "3", "--reason", long),
     ):
-        assert "expected text of at most 65536 characters" in evault.refused("incident", *words)
+        assert "expected at most 65,536 characters" in evault.refused("incident", *words)
     assert evault.link() == 0
 
 

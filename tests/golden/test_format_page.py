@@ -525,6 +525,10 @@ EVENTS: dict[str, tuple[Type, Object]] = {
         Type.INCIDENT,
         {"role": "comms_lead", "person": "Grace", "at": "2026-03-02T09:30:00Z"},
     ),
+    "offered": (
+        Type.INCIDENT,
+        {"role": "comms_lead", "person": "Grace", "at": "2026-03-02T09:30:00Z"},
+    ),
     "accepted": (
         Type.INCIDENT,
         {"role": "governance_steward", "person": "Barbara", "at": "2026-03-02T09:30:00Z"},

@@ -54,6 +54,7 @@ def bodies() -> dict[str, tuple[Type, Object]]:
         {"at": "2026-03-02T10:00:00Z", "event": "assigned", "person": "Ada",
          "role": "comms_lead"},
     )  # fmt: skip
+    found["offered"] = (Type.INCIDENT, {**found["assigned"][1], "event": "offered"})
     return found
 
 

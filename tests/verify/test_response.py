@@ -57,7 +57,7 @@ def test_a_free_role_is_held_at_once(story: Story) -> None:
 
 
 def test_an_offered_role_changes_hands_when_it_is_accepted(story: Story) -> None:
-    told(story, role("assigned", "Ada", 5), role("assigned", "Grace", 30))
+    told(story, role("assigned", "Ada", 5), role("offered", "Grace", 30))
     ada, grace = story.incident.assignments
     assert (grace.offered, grace.since, ada.until) == (True, None, None)
     assert story.incident.holder(COMMANDER) == "Ada"
@@ -71,8 +71,8 @@ def test_an_offered_role_changes_hands_when_it_is_accepted(story: Story) -> None
 
 
 def test_a_handover_that_nobody_accepted_leaves_the_role_where_it_was(story: Story) -> None:
-    told(story, role("assigned", "Ada", 5), role("assigned", "Grace", 30))
-    told(story, role("assigned", "Linus", 35))
+    told(story, role("assigned", "Ada", 5), role("offered", "Grace", 30))
+    told(story, role("offered", "Linus", 35))
     ada, grace, linus = story.incident.assignments
     assert story.incident.holder(COMMANDER) == "Ada"
     assert (grace.since, grace.until, grace.offered) == (None, moment(35), False)
@@ -85,7 +85,7 @@ def test_a_handover_that_nobody_accepted_leaves_the_role_where_it_was(story: Sto
 
 @pytest.mark.parametrize("person", ["Linus", "Ada Lovelace", "?"])
 def test_only_who_was_offered_a_role_accepts_it(story: Story, person: str) -> None:
-    told(story, role("assigned", "Ada", 5), role("assigned", "Grace", 30))
+    told(story, role("assigned", "Ada", 5), role("offered", "Grace", 30))
     with pytest.raises(ChainError, match="was not given to"):
         told(story, role("accepted", person, 40))
     with pytest.raises(ChainError, match="comms_lead was not given to Grace"):
@@ -102,11 +102,35 @@ def test_a_role_is_accepted_once(story: Story) -> None:
 
 def test_the_holders_own_name_again_withdraws_an_offer(story: Story) -> None:
     told(story, role("assigned", "Ada", 5), role("accepted", "Ada", 6))
-    told(story, role("assigned", "Grace", 30), role("assigned", "Ada", 35))
+    told(story, role("offered", "Grace", 30), role("assigned", "Ada", 35))
     first, grace, again = story.incident.assignments
     assert (first.until, again.since, grace.offered) == (moment(35), moment(35), False)
     assert again.accepted_at == moment(6)
     assert story.incident.holder(COMMANDER) == "Ada"
+
+
+def test_who_is_assigned_takes_over_at_once_and_without_acceptance(story: Story) -> None:
+    """What chains said before there were offers keeps its meaning."""
+    told(story, role("assigned", "Ada", 5), role("offered", "Grace", 20))
+    told(story, role("assigned", "Linus", 30))
+    ada, grace, linus = story.incident.assignments
+    assert story.incident.holder(COMMANDER) == "Linus"
+    assert (ada.until, linus.since, linus.accepted_at) == (moment(30), moment(30), None)
+    assert (grace.since, grace.until) == (None, moment(30))
+
+
+def test_a_free_role_that_is_offered_is_held_once_it_is_accepted(story: Story) -> None:
+    told(story, role("offered", "Ada", 5))
+    assert story.incident.holder(COMMANDER) is None
+    told(story, role("accepted", "Ada", 9))
+    assert story.incident.assignments[0].since == moment(9)
+
+
+def test_nobody_is_offered_what_they_hold(story: Story) -> None:
+    told(story, role("assigned", "Ada", 5))
+    with pytest.raises(ChainError, match="ADA@lab holds incident_commander already"):
+        told(story, role("offered", "ADA@lab", 6))
+    assert len(story.incident.assignments) == 1
 
 
 def test_roles_are_kept_apart(story: Story) -> None:
@@ -124,11 +148,10 @@ def test_a_chain_may_hold_a_commander_who_is_the_steward(story: Story) -> None:
     assert story.incident.holder(Role.GOVERNANCE_STEWARD) == story.incident.holder(COMMANDER)
 
 
-@pytest.mark.parametrize("event", ["assigned", "accepted"])
+@pytest.mark.parametrize("event", ["assigned", "offered", "accepted"])
 def test_bodies_of_roles_are_closed(story: Story, event: str) -> None:
     with pytest.raises(MalformedError, match="'captain' is none of incident_commander"):
         told(story, role(event, "Ada", 5, "captain"))
-    told(story, role("assigned", "Ada", 5))
     with pytest.raises(MalformedError, match="unknown field 'reason'"):
         told(story, {**role(event, "Ada", 6), "reason": "shift"})
 

@@ -29,13 +29,16 @@ def report_of(incidents: Incidents, chain: Chain, profile: Profile, as_of: datet
     )
 
 
-def answers_of(report: Object) -> dict[str, str]:
-    """Each condition of a report by its id, like `C2.models`, and how it was answered."""
+def answers_of(report: Object, *, checks: bool = True) -> dict[str, str]:
+    """Each condition of a report by its id, like `C2.models`, and how it was answered.
+
+    With `checks`, also what only looks for contradictions, and so cannot be waived.
+    """
     return {
-        condition["id"]: condition["answer"]
+        each["id"]: each["answer"]
         for part in ("evidence", "duties")
         for item in report.get(part, ())
-        for condition in (*item["conditions"], *item.get("checks", ()))
+        for each in (*item["conditions"], *(item.get("checks", ()) if checks else ()))
     }
 
 

@@ -113,8 +113,11 @@ def grant(
     with vault_of(context) as vault:
         name = incident_or_only(vault, given, as_json=as_json)
         chain = vault.incidents.read(name)
-        answers = answers_of(report_of(vault.incidents, chain, built_in_profile(), vault.clock()))
+        report = report_of(vault.incidents, chain, built_in_profile(), vault.clock())
+        answers = answers_of(report, checks=False)
         for condition in conditions:
+            if condition in answers_of(report) and condition not in answers:
+                raise UsageError(f"{condition} only looks for contradictions; {_closes(name)}")
             check_known_condition(condition, answers)
         waiver, receipt = vault.waivers.grant(
             name,
@@ -267,10 +270,7 @@ def _notes(vault: Vault, name: str, waiver: Waiver, answers: dict[str, str]) -> 
     notes = []
     for condition in waiver.conditions:
         if answers[condition] == "conflict":
-            notes.append(
-                f"{condition} is contradicted, and no waiver touches that; a finding of which "
-                f"record is believed does: evault attest {name} finding conflict={condition} …"
-            )
+            notes.append(f"{condition} is contradicted; {_closes(name)}")
         elif answers[condition] == "pass":
             notes.append(f"{condition} holds as it is; the waiver counts once it does not.")
     incident = vault.incidents.read(name).incident
@@ -278,6 +278,13 @@ def _notes(vault: Vault, name: str, waiver: Waiver, answers: dict[str, str]) -> 
     notes += [_unknown(each, name) for each in waiver.scope if each not in known]
     withdrawn = _withdrawn(waiver, [n for n, e in incident.exhibits.items() if e.withdrawn])
     return [*notes, *withdrawn]
+
+
+def _closes(name: str) -> str:
+    return (
+        "no waiver touches that, a finding of which record is believed does: "
+        f"evault attest {name} finding"
+    )
 
 
 def _unknown(each: str, name: str) -> str:

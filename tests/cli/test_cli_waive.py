@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from cli_support import Evault, run
 
+from vault.completeness import answers_of
+
 ME = getpass.getuser()
 
 
@@ -42,10 +44,10 @@ def grant(evault: Evault, *more: str, **changes: Any) -> Any:
 def test_a_waiver_is_sealed_as_it_was_asked_for(evault: Evault, shown: str) -> None:
     said = grant(
         evault, "--scope", "aws", "--compensating", "EV-0002", "--from", "2026-03-02T09:00Z",
-        "--requested-by", "Linus", conditions=("C2.models", "C4.alert"), until="2999-01-01T00:00Z",
+        "--requested-by", "Linus", conditions=("C2.models", "C2.calls"), until="2999-01-01T00:00Z",
     )  # fmt: skip
     waiver = said["waiver"]
-    assert waiver["conditions"] == ["C2.models", "C4.alert"]
+    assert waiver["conditions"] == ["C2.models", "C2.calls"]
     assert (waiver["waiver"], waiver["state"], waiver["scope"]) == ("W-0001", "live", ["aws"])
     assert (waiver["owner"], waiver["requester"]) == ("Head of Platform", "Linus")
     assert waiver["approved_by"] == {"authenticated": "attested", "person": "Grace Hopper"}
@@ -56,7 +58,7 @@ def test_a_waiver_is_sealed_as_it_was_asked_for(evault: Evault, shown: str) -> N
     assert run("incident", "show", "--json").json["waivers"] == [waiver]
     (row,) = [row for row in run("custody", "--json").json["items"] if row["event"] == "waived"]
     assert row["exhibits"] == ["EV-0001", "EV-0002"]
-    assert "C2.models, C4.alert, from 2026-03-02T09:00:00Z to 2999-01-01T00:00:00Z" in row["detail"]
+    assert "C2.models, C2.calls, from 2026-03-02T09:00:00Z to 2999-01-01T00:00:00Z" in row["detail"]
     assert "approved by Grace Hopper (attested)" in row["detail"]
     evault.sound()
 
@@ -158,16 +160,30 @@ def test_the_list_tells_live_ended_revoked_and_to_come(evault: Evault, shown: st
 
 
 def test_what_a_waiver_does_not_do_is_told(evault: Evault, shown: str) -> None:
-    said = grant(evault, "--scope", "erp", conditions=("C1.severity",))
+    evault("incident", "assign", "incident_commander", "Ada")
+    said = grant(evault, "--scope", "erp", conditions=("C1.commander",))
     assert said["notes"] == [
-        "C1.severity holds as it is; the waiver counts once it does not.",
+        "C1.commander holds as it is; the waiver counts once it does not.",
         f"erp is none of the systems and principals of {shown}.",
     ]
     evault("incident", "amend", "--declared-at", "2023-07-10T12:00Z", "--reason", "the clock")
-    (note,) = grant(evault, conditions=("C1.order",))["notes"]
-    assert note.startswith("C1.order is contradicted, and no waiver touches that; a finding")
+    answers = answers_of(run("checklist", "--json").json["report"])
+    contradicted = next(name for name, answer in answers.items() if answer == "conflict")
+    said = run(*words(conditions=(contradicted,)))
+    told = " ".join((said.out + said.err).split())
+    assert "no waiver touches that, a finding of which record is believed does" in told
+    assert f"evault attest {shown} finding" in told
     evault("evidence", "withdraw", "EV-0001", "--reason", "wrong case")
     assert grant(evault)["notes"] == ["EV-0001 was withdrawn; it shows nothing."]
+
+
+def test_what_only_looks_for_contradictions_is_told_apart() -> None:
+    condition, check = {"answer": "fail", "id": "C2.models"}, {"answer": "pass", "id": "C2.pinned"}
+    report = {"evidence": [{"checks": [check], "conditions": [condition]}],
+              "duties": [{"conditions": [{"answer": "conflict", "id": "K1.frozen"}]}]}  # fmt: skip
+    conditions = {"C2.models": "fail", "K1.frozen": "conflict"}
+    assert answers_of(report, checks=False) == conditions
+    assert answers_of(report) == {**conditions, "C2.pinned": "pass"}
 
 
 def test_nothing_is_waived_in_a_closed_incident(evault: Evault, shown: str) -> None:

@@ -681,6 +681,13 @@ def test_attestations_are_those_of_the_page() -> None:
         assert tuple(code("".join(part for part in parts if "both" in part))) == rule.one_of
 
 
+@pytest.mark.parametrize("kind", [Type.ATTESTATION, Type.WAIVER])
+def test_the_examples_of_bodies_are_read(kind: Type) -> None:
+    text = FORMAT.split(f"<!-- example: {kind} -->\n```json\n")[1].split("```")[0]
+    incident = applied(kind, json.loads(text))
+    assert len(incident.attestations) + len(incident.waivers) == 1
+
+
 def _choices(field: verify.attestation.FieldRule) -> tuple[str, ...]:
     closed = field.shape in ("choice", "choices") and field.name != "kinds"
     return field.choices if closed else ()

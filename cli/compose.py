@@ -32,6 +32,7 @@ from vault.adapters.pem import (
     load_manifest_key,
 )
 from vault.adapters.sql import SqlIndex
+from vault.attestations import Attestations
 from vault.deposit import Door
 from vault.errors import NotFoundError, RefusedError, UnavailableError
 from vault.export import Exporter
@@ -41,6 +42,7 @@ from vault.ports import Clock, LockMode, ObjectStore
 from vault.preserve import Preserver
 from vault.retention import Retention
 from vault.sweep import Sweeper
+from vault.waivers import Waivers
 from verify.digest import sha256_hex
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError
@@ -95,6 +97,8 @@ class Vault:
     log: Log
     door: Door
     incidents: Incidents
+    attestations: Attestations
+    waivers: Waivers
     exporter: Exporter
     retention: Retention
     preserver: Preserver
@@ -425,6 +429,8 @@ def _assemble(settings: Settings, config: HomeConfig, store: ObjectStore, index:
     log = Log(store, index, log_signer, trust.origin, key)
     door = Door(index=index, log=log, signer=signer, clock=now, actor=settings.actor)
     incidents = Incidents(store=store, index=index, door=door, clock=now, key=key)
+    attestations = Attestations(incidents=incidents, actor=door.actor)
+    waivers = Waivers(incidents=incidents, actor=door.actor, clock=now)
     retention = Retention(
         store=store,
         index=index,
@@ -460,6 +466,8 @@ def _assemble(settings: Settings, config: HomeConfig, store: ObjectStore, index:
         log=log,
         door=door,
         incidents=incidents,
+        attestations=attestations,
+        waivers=waivers,
         exporter=exporter,
         retention=retention,
         preserver=preserver,

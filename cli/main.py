@@ -19,6 +19,7 @@ import typer
 from typer.main import get_command
 
 from cli.commands import (
+    attest,
     capture,
     checklist,
     custody,
@@ -37,6 +38,7 @@ from cli.commands import (
     stream,
     sweep,
     verify,
+    waive,
 )
 from cli.compose import version
 from cli.plainhelp import use_plain_help
@@ -93,8 +95,8 @@ def main(
 
 
 for module in (
-    init, incident, inspect, ingest, capture, stream, preserve, evidence, checklist, custody, hold,
-    retention, verify, sweep, export, log, store, demo,
+    init, incident, inspect, ingest, capture, stream, preserve, evidence, attest, checklist, waive,
+    custody, hold, retention, verify, sweep, export, log, store, demo,
 ):  # fmt: skip
     module.register(app)
 use_plain_help(app)

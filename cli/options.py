@@ -12,6 +12,7 @@ from cli.config import CONCURRENCY, PART_MIB
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _PREFIX = re.compile(r"[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*\Z")
+MAX_TEXT = 65_536
 _SECRET = "evault.json keeps it, and is not secret"  # noqa: S105
 
 
@@ -20,6 +21,8 @@ def stated(text: str | None) -> str | None:
     if text is not None:
         if not text.strip():
             raise typer.BadParameter("expected a few words, not nothing")
+        if len(text) > MAX_TEXT:  # no reader would take it: FORMAT.md §2.4
+            raise typer.BadParameter(f"expected at most {MAX_TEXT:,} characters")
         if any("\ud800" <= char <= "\udfff" for char in text):
             raise typer.BadParameter("is not valid UTF-8")
     return text

@@ -18,6 +18,7 @@ import typer
 
 from cli.compose import Vault, now, open_vault
 from cli.settings import Settings
+from vault.deposit import Receipt
 from vault.errors import UnavailableError
 from verify.errors import EvidenceError, MalformedError
 from verify.instant import read_given_instant
@@ -156,6 +157,28 @@ def split_incident(words: Sequence[str]) -> tuple[str | None, list[str]]:
     if words and is_incident(words[0]):
         return words[0], list(words[1:])
     return None, list(words)
+
+
+def split_words(words: list[str], usage: str) -> tuple[str | None, list[str]]:
+    """An optional incident before the words of `usage`."""
+    given, rest = split_incident(words)
+    if len(rest) != len(usage.split()):
+        raise UsageError(f"expected [INCIDENT] {usage}; quote what has spaces")
+    return given, rest
+
+
+def acknowledge(
+    name: str,
+    told: str,
+    receipt: Receipt,
+    as_json: bool,
+    more: Sequence[str] = (),
+    code: int = 0,
+) -> None:
+    """Say that one statement about an incident was sealed, and where."""
+    line = f"{name}  {printable(told)} (chain link {receipt.sequence}, log entry {receipt.index})"
+    data: Object = {"incident": name, "receipt": receipt.to_json()}
+    give(Answer([line, *more], data, code), as_json=as_json)
 
 
 def check_new_file(path: Path) -> None:

@@ -29,6 +29,19 @@ def report_of(incidents: Incidents, chain: Chain, profile: Profile, as_of: datet
     )
 
 
+def answers_of(report: Object, *, checks: bool = True) -> dict[str, str]:
+    """Each condition of a report by its id, like `C2.models`, and how it was answered.
+
+    With `checks`, also what only looks for contradictions, and so cannot be waived.
+    """
+    return {
+        each["id"]: each["answer"]
+        for part in ("evidence", "duties")
+        for item in report.get(part, ())
+        for each in (*item["conditions"], *(item.get("checks", ()) if checks else ()))
+    }
+
+
 def seal_report(
     *,
     incidents: Incidents,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from verify.attestation import RULES, Attestation, Value, parse_attestation
 from verify.chain import Manifest
 from verify.instant import format_instant
 from verify.retention import HoldEvent, parse_hold
@@ -20,6 +22,7 @@ from verify.statement import (
     parse_export,
 )
 from verify.strictjson import Object
+from verify.waiver import Revocation, Waiver, parse_waiver
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +122,28 @@ def _told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
         return "closed", f"sealed with {body['exhibits']} exhibits{lock}", ()
     if statement.type == Type.HOLD:
         return _hold_told(parse_hold(body, where=where))
-    if statement.type == Type.CUSTODY and "exhibits" in body:
-        exhibits = tuple(body["exhibits"])
-        if body["event"] == "preserved":
-            told = f"{exhibit_ranges(exhibits)} into {body['incident']}"
-            return "preserved", f"{told}: {body['from']} to {body['to']}", exhibits
-        reason = body.get("reason") or body.get("purpose")
-        detail = exhibit_ranges(exhibits)
-        if body["event"] == "classified":
-            detail += f" as {', '.join(body['kinds'])}"
-        return str(body["event"]), f'{detail} "{reason}"' if reason else detail, exhibits
-    if statement.type == Type.CUSTODY and body.get("event") == "export_failed":
-        return "export failed", f"link {body['export']}: {body['reason']}", ()
+    if statement.type == Type.ATTESTATION:
+        attestation = parse_attestation(statement, where=where)
+        return "attested", attestation_text(attestation), attestation.exhibits
+    if statement.type == Type.WAIVER:
+        return _waiver_told(parse_waiver(statement, where=where))
+    if statement.type == Type.CUSTODY:
+        return _custody_told(body)
     return statement.type.value, "", ()
+
+
+def _custody_told(body: Object) -> tuple[str, str, tuple[str, ...]]:
+    if body["event"] == "export_failed":
+        return "export failed", f"link {body['export']}: {body['reason']}", ()
+    exhibits = tuple(body["exhibits"])
+    if body["event"] == "preserved":
+        told = f"{exhibit_ranges(exhibits)} into {body['incident']}"
+        return "preserved", f"{told}: {body['from']} to {body['to']}", exhibits
+    reason = body.get("reason") or body.get("purpose")
+    detail = exhibit_ranges(exhibits)
+    if body["event"] == "classified":
+        detail += f" as {', '.join(body['kinds'])}"
+    return str(body["event"]), f'{detail} "{reason}"' if reason else detail, exhibits
 
 
 def _capture_told(capture: Capture) -> tuple[str, str, tuple[str, ...]]:
@@ -168,6 +180,65 @@ def _hold_told(hold: HoldEvent) -> tuple[str, str, tuple[str, ...]]:
     return "kept longer", f'all exhibits, until {until} at least "{hold.reason}"', ()
 
 
+def attestation_text(attestation: Attestation) -> str:
+    """An attestation in a line: `rollback: action RB-1; started …; shown by EV-0004`."""
+    told = [
+        f"{_plain(rule.name)} {_field_text(attestation.fields[rule.name])}"
+        for rule in RULES[attestation.type].fields
+        if rule.name in attestation.fields
+    ]
+    if attestation.approval:
+        approval = attestation.approval
+        told.append(f"approved by {approval.person} ({approval.authenticated})")
+    if attestation.exhibits:
+        told.append(f"shown by {exhibit_ranges(attestation.exhibits)}")
+    said = f' "{attestation.statement}"' if attestation.statement else ""
+    return f"{_plain(attestation.type)}: {'; '.join(told)}{said}"
+
+
+def waiver_text(waiver: Waiver) -> str:
+    """A waiver in a line: what it names, for whom, until when, who bears it, who approved it."""
+    valid = f"{format_instant(waiver.valid_from)} to {format_instant(waiver.valid_to)}"
+    told = [f"{', '.join(waiver.conditions)}, from {valid}"]
+    if waiver.scope:
+        told.append(f"for {', '.join(waiver.scope)}")
+    told += [
+        f"owner {waiver.owner}",
+        f"asked for by {waiver.requester}",
+        f"approved by {waiver.approval.person} ({waiver.approval.authenticated})",
+        f"shown by {exhibit_ranges(waiver.exhibits)}",
+    ]
+    if waiver.compensating:
+        told.append(f"in its place {exhibit_ranges(waiver.compensating)}")
+    return f'{waiver.id}: {"; ".join(told)} "{waiver.reason}"'
+
+
+def update_text(update: Object) -> str:
+    """What everyone was told: how far it is contained, where, and what comes next."""
+    where = f", in {update['channel']}" if update["channel"] else ""
+    shown = f", shown by {exhibit_ranges(update['exhibits'])}" if update["exhibits"] else ""
+    note = f' "{update["note"]}"' if update["note"] else ""
+    told = f"{_plain(update['containment'])} at {update['at']}{where}{shown}"
+    return f"{told}; next: {update['next_steps']}{note}"
+
+
+def _plain(name: str) -> str:
+    """`started` of `started_at`, `kill switch` of `kill_switch`."""
+    return name.removesuffix("_at").removesuffix("_digest").replace("_", " ")
+
+
+def _field_text(value: Value) -> str:
+    if isinstance(value, datetime):
+        return format_instant(value)
+    return value if isinstance(value, str) else ", ".join(value)
+
+
+def _waiver_told(waiver: Waiver | Revocation) -> tuple[str, str, tuple[str, ...]]:
+    if isinstance(waiver, Revocation):
+        return "waiver revoked", f'{waiver.waiver} "{waiver.reason}"', ()
+    return "waived", waiver_text(waiver), waiver.shown_by
+
+
 def _incident_told(body: Object) -> tuple[str, str, tuple[str, ...]]:
     event = body["event"]
     if event == "declared":
@@ -178,8 +249,12 @@ def _incident_told(body: Object) -> tuple[str, str, tuple[str, ...]]:
             for change in body["changes"]
         )
         return event, f'{changes} "{body["reason"]}"' if body["reason"] else changes, ()
-    if event == "assigned":
-        return "assigned", f"{body['role']} to {body['person']}", ()
+    if event in ("assigned", "offered"):
+        return event, f"{body['role']} to {body['person']}", ()
+    if event == "accepted":
+        return "accepted", f"{body['role']} by {body['person']}, at {body['at']}", ()
+    if event == "updated":
+        return "updated", update_text(body), tuple(body["exhibits"])
     if event == "phase":
         exhibits = tuple(body["exhibits"])
         shown = f", shown by {exhibit_ranges(exhibits)}" if exhibits else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,24 +13,15 @@ from vault.errors import NotFoundError, RefusedError, StaleHeadError, Unavailabl
 from vault.evidence import descriptions, side_document
 from vault.ports import ChainHead, Clock, Index, ObjectStore
 from vault.ulid import new_ulid
+from verify.approval import same_person
 from verify.chain import Manifest, open_manifest
+from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Change, check_value, declared_body
 from verify.description import Description, parse_description
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError
-from verify.incident import (
-    INCIDENT_FIELDS,
-    SCOPE_FIELDS,
-    ChainState,
-    Change,
-    Exhibit,
-    Incident,
-    Stream,
-    check_value,
-    declared_body,
-    fold,
-    state_of,
-)
+from verify.incident import ChainState, Exhibit, Incident, Stream, fold, state_of
 from verify.instant import format_instant
+from verify.response import Role, current, offer, parse_role, parse_update
 from verify.statement import (
     STREAM,
     Capture,
@@ -40,7 +32,7 @@ from verify.statement import (
     is_stream,
     parse_capture,
 )
-from verify.strictjson import Object
+from verify.strictjson import Fields, Object
 
 _ATTEMPTS = 5
 _CHAINS_KNOWN = 4
@@ -304,12 +296,66 @@ class Incidents:
         return found
 
     def assign(self, incident_id: str, role: str, person: str, at: datetime) -> Receipt:
-        """Assign a role to a person."""
-        return self.state(
-            incident_id,
-            Type.INCIDENT,
-            {"at": format_instant(at), "event": "assigned", "person": person, "role": role},
-        )
+        """Give a free role to a person, or offer them one that another holds.
+
+        Raises `RefusedError` if the commander were the steward, or the steward the commander.
+        """
+        return self._role(incident_id, "assigned", role, person, at)
+
+    def accept(self, incident_id: str, role: str, person: str, at: datetime) -> Receipt:
+        """Record that a person accepts a role; one that was offered changes hands.
+
+        Raises `RefusedError` if it was not given to them, or they have accepted it already.
+        """
+        return self._role(incident_id, "accepted", role, person, at)
+
+    def _role(self, incident_id: str, event: str, role: str, person: str, at: datetime) -> Receipt:
+        body: Object = {
+            "at": format_instant(at),
+            "event": event,
+            "person": person,
+            "role": role,
+        }
+        parse_role(Fields(body, incident_id))  # what could not be read is never sealed
+        for _ in range(_ATTEMPTS):
+            incident = self.read(incident_id).incident
+            held = current(incident.assignments, role)
+            if event != "accepted":
+                free = held is None or same_person(held.person, person)
+                body["event"] = "assigned" if free else "offered"
+            _check_apart(incident, role, person)
+            if event == "accepted":
+                _check_given(incident, role, person, at)
+            try:
+                return self.state(incident_id, Type.INCIDENT, body, expect=incident.sequence)
+            except StaleHeadError:
+                continue
+        raise StaleHeadError(f"others keep adding to {incident_id}; run the command again")
+
+    def update(
+        self,
+        incident_id: str,
+        *,
+        at: datetime,
+        containment: str,
+        next_steps: str,
+        note: str | None = None,
+        channel: str | None = None,
+        names: Sequence[str] = (),
+    ) -> Receipt:
+        """Record what everyone was told: how far it is contained, and what comes next."""
+        body: Object = {
+            "at": format_instant(at),
+            "channel": channel,
+            "containment": containment,
+            "event": "updated",
+            "exhibits": list(names),
+            "next_steps": next_steps,
+            "note": note,
+        }
+        parse_update(Fields(body, incident_id), recorded_at=at, sequence=0)
+        exhibits = self.exhibits_named(self.read(incident_id), names)
+        return self.state(incident_id, Type.INCIDENT, body, subject=subjects_of(exhibits))
 
     def enter_phase(
         self, incident_id: str, phase: str, at: datetime, names: Sequence[str]
@@ -366,6 +412,42 @@ def absent(chain_id: str) -> NotFoundError:
     if is_stream(chain_id):
         return NotFoundError(f"there is no {chain_id}; list them with: evault stream list")
     return NotFoundError(f"there is no incident {chain_id}; list them with: evault incident list")
+
+
+def _check_apart(incident: Incident, role: str, person: str) -> None:
+    """The commander is not the steward: nobody confirms their own response."""
+    apart = (Role.INCIDENT_COMMANDER, Role.GOVERNANCE_STEWARD)
+    if role not in apart:
+        return
+    other = apart[1 - apart.index(Role(role))]
+    for each in (current(incident.assignments, other), offer(incident.assignments, other)):
+        if each and same_person(each.person, person):
+            held = "holds" if each.since else "is offered"
+            raise RefusedError(
+                f"{person} {held} {other}, and the commander must not be the steward: nobody "
+                f"confirms their own response. Give {role} to another person, or first hand over "
+                f"{other}: evault incident assign {incident.id} {other} PERSON"
+            )
+
+
+def _check_given(incident: Incident, role: str, person: str, at: datetime) -> None:
+    """A role is accepted by whom it was given to, once, and not before."""
+    held, waiting = current(incident.assignments, role), offer(incident.assignments, role)
+    given = [each for each in (waiting, held) if each and same_person(each.person, person)]
+    if not given:
+        raise RefusedError(
+            f"{role} was not given to {person}; offer it first: "
+            f"evault incident assign {incident.id} {role} {shlex.quote(person)}"
+        )
+    if given[0].accepted_at:
+        raise RefusedError(
+            f"{person} accepted {role} at {format_instant(given[0].accepted_at)} already"
+        )
+    if at < given[0].at:
+        raise RefusedError(
+            f"{person} was given {role} at {format_instant(given[0].at)}, "
+            f"and cannot have accepted it at {format_instant(at)}"
+        )
 
 
 def last_turn(chain: Chain) -> int:

@@ -972,6 +972,13 @@ def _custody_notes(head: PageHead) -> str:
                 "approved its release, is the word of who recorded it.",
             ),
             (
+                "What people said",
+                "Attestations, waivers, roles and updates show that somebody said so, in this "
+                "order; whether it is so is for the exhibits that they cite. An approval that is "
+                "marked attested is the word of who recorded it, and the exhibit named beside it: "
+                "nobody authenticated the second person.",
+            ),
+            (
                 "Withheld",
                 "A withheld exhibit keeps its number, size and digest in the chain. Its bytes and "
                 "its description (name, format, facts, claimed times) are not in this bundle.",

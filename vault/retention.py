@@ -39,18 +39,17 @@ from vault.ports import (
     together,
 )
 from vault.ulid import new_ulid
+from verify.approval import ATTESTED, Approval, check_second_person
 from verify.chain import Manifest, open_manifest
+from verify.declaration import Severity
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError, MalformedError
-from verify.incident import ChainState, Incident, Severity, Stream
+from verify.incident import ChainState, Incident, Stream
 from verify.instant import format_instant
 from verify.retention import (
-    ATTESTED,
     BUILT_IN,
     MAX_DAYS,
-    Approval,
     RetentionPolicy,
-    check_second_person,
     parse_hold,
     parse_policy,
     retained_until,

@@ -47,7 +47,7 @@ from verify.errors import (
     SplitViewError,
     UnsupportedError,
 )
-from verify.incident import ChainState, Exhibit, state_of
+from verify.incident import ChainState, Exhibit, Incident, state_of
 from verify.instant import format_instant
 from verify.merkle import check_multi_inclusion
 from verify.preserved import Citation, check_cited, check_restated, citations
@@ -781,6 +781,19 @@ class _Audit:
         if self.cited:
             streams = ", ".join(dict.fromkeys(each.chain for each in self.cited))
             yield f"of {streams} only the links cited are here; nothing is said of the rest"
+        approved: list[int] = []
+        if isinstance(self.incident, Incident):
+            attested = [each for each in self.incident.attestations if each.approval]
+            approved = sorted(
+                each.sequence for each in (*attested, *self.incident.waivers.values())
+            )
+        if approved:
+            links = ", ".join(map(str, approved[:5]))
+            more = ", and more" if len(approved) > 5 else ""
+            yield (
+                f"who approved a waiver or an attestation (link {links}{more}) is the word of who "
+                "recorded it: attested, not authenticated"
+            )
         if self.stepped_back:
             shown = ", ".join(str(each) for each in self.stepped_back[:5])
             more = ", and more" if len(self.stepped_back) > 5 else ""

@@ -26,8 +26,9 @@ from verify.coverage import extent, silences
 from verify.description import Description
 from verify.digest import sha256_hex
 from verify.errors import MalformedError, UnsupportedError
-from verify.incident import Exhibit, Incident, Role
+from verify.incident import Exhibit, Incident
 from verify.instant import format_instant
+from verify.response import Role
 from verify.statement import Assessment, check_kind
 from verify.strictjson import Fields, Object
 

@@ -11,19 +11,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, ClassVar
 
+from verify.approval import check_second_person
+from verify.attestation import Attestation, parse_attestation
 from verify.chain import Manifest
+from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Setting, Severity
 from verify.errors import ChainError, MalformedError, UnsupportedError
 from verify.instant import parse_instant
-from verify.retention import (
-    HoldEvent,
-    check_extension,
-    check_second_person,
-    parse_hold,
-    parse_policy,
+from verify.response import (
+    Assignment,
+    Phase,
+    PhaseEntry,
+    Role,
+    Update,
+    accept,
+    assign,
+    current,
+    offer_role,
+    parse_role,
+    parse_update,
 )
+from verify.retention import HoldEvent, check_extension, parse_hold, parse_policy
 from verify.statement import (
     ON_STREAM,
     ON_VAULT_CHAIN,
@@ -46,7 +55,8 @@ from verify.statement import (
     parse_export,
     parse_sweep,
 )
-from verify.strictjson import Fields, Object
+from verify.strictjson import Fields
+from verify.waiver import Revocation, Waiver, parse_waiver, waiver_name
 
 LOOKBACK = timedelta(hours=24)
 """How far before detection the window of interest starts, unless the scope says otherwise."""
@@ -55,109 +65,7 @@ AFTER_SEAL = frozenset({Type.CUSTODY, Type.HOLD, Type.ASSESSMENT, Type.EXPORT, T
 """What may follow a seal, besides a reopening."""
 
 
-class Severity(StrEnum):
-    """How bad it is; sev1 is the worst."""
-
-    SEV1 = "sev1"
-    SEV2 = "sev2"
-    SEV3 = "sev3"
-    SEV4 = "sev4"
-
-
-class Tier(StrEnum):
-    """The suspected tier; unknown counts as Tier 4."""
-
-    TIER_1 = "1"
-    TIER_2 = "2"
-    TIER_3 = "3"
-    TIER_4 = "4"
-    UNKNOWN = "unknown"
-
-
-class Trigger(StrEnum):
-    """The runbook's four triggers, and that none is known yet."""
-
-    EGRESS = "egress"
-    POLICY = "policy"
-    CHANGE = "change"
-    DEVIATION = "deviation"
-    UNKNOWN = "unknown"
-
-
-class Exposure(StrEnum):
-    """Whether data was exposed."""
-
-    NONE = "none"
-    SUSPECTED = "suspected"
-    CONFIRMED = "confirmed"
-    UNKNOWN = "unknown"
-
-
-class YesNo(StrEnum):
-    """An answer that may not be known."""
-
-    YES = "yes"
-    NO = "no"
-    UNKNOWN = "unknown"
-
-
-class Role(StrEnum):
-    """The runbook's five roles."""
-
-    INCIDENT_COMMANDER = "incident_commander"
-    COMMS_LEAD = "comms_lead"
-    FORENSICS_LEAD = "forensics_lead"
-    REMEDIATION_LEAD = "remediation_lead"
-    GOVERNANCE_STEWARD = "governance_steward"
-
-
-class Phase(StrEnum):
-    """The phases after declaring, each entered by a statement."""
-
-    TRIAGED = "triaged"
-    CONTAINED = "contained"
-    REMEDIATED = "remediated"
-    RECOVERING = "recovering"
-    RECOVERED = "recovered"
-
-
-_ROLES = frozenset(Role)
 _PHASES = frozenset(Phase)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One field of an incident or of its scope, before and after; values as in JSON."""
-
-    name: str
-    old: Any
-    new: Any
-
-    def to_json(self) -> Object:
-        """The JSON object."""
-        return {"field": self.name, "new": self.new, "old": self.old}
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """A role taken by a person; `at` is claimed, `recorded_at` the vault's clock."""
-
-    role: str
-    person: str
-    at: datetime
-    recorded_at: datetime
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseEntry:
-    """A phase entered; `at` is claimed, `recorded_at` the vault's clock."""
-
-    phase: str
-    at: datetime
-    exhibits: tuple[str, ...]
-    recorded_at: datetime
-    sequence: int
 
 
 @dataclass(slots=True)
@@ -281,6 +189,11 @@ class Incident(ChainState):
     scope: dict[str, Any] = field(default_factory=dict)
     assignments: list[Assignment] = field(default_factory=list)
     phases: list[PhaseEntry] = field(default_factory=list)
+    settings: list[Setting] = field(default_factory=list)
+    """Every value that a field of the incident or of its scope ever had, in order."""
+    updates: list[Update] = field(default_factory=list)
+    attestations: list[Attestation] = field(default_factory=list)
+    waivers: dict[str, Waiver] = field(default_factory=dict)
     last_assessment: int | None = None
     last_export: int | None = None
 
@@ -326,10 +239,25 @@ class Incident(ChainState):
             parse_instant(end, where="to") if end else self.phase_at(Phase.CONTAINED) or as_of,
         )
 
+    @property
+    def severity_history(self) -> list[Setting]:
+        """Each severity that was stated, in order."""
+        return [each for each in self.settings if each.name == "severity"]
+
+    @property
+    def tier_history(self) -> list[Setting]:
+        """Each tier that was stated, in order; `unknown` counts as Tier 4."""
+        return [each for each in self.settings if each.name == "tier"]
+
+    @property
+    def scope_history(self) -> list[Setting]:
+        """Each value of a field of the scope, in order."""
+        return [each for each in self.settings if each.name in SCOPE_FIELDS]
+
     def holder(self, role: Role) -> str | None:
-        """Who holds a role now."""
-        held = [entry.person for entry in self.assignments if entry.role == role]
-        return held[-1] if held else None
+        """Who holds a role now; while an offer waits, still who held it before."""
+        held = current(self.assignments, role)
+        return held.person if held else None
 
     def _admit(self, statement: Statement, where: str) -> None:
         declares = statement.type == Type.INCIDENT and statement.body.get("event") == "declared"
@@ -385,73 +313,6 @@ def check_vault_link(manifest: Manifest) -> None:
         raise ChainError(f"{where}: its subjects are not what its body speaks of")
 
 
-def check_value(name: str, value: object, *, where: str) -> None:
-    """Raise `MalformedError` unless `value` may stand in the field of an incident or its scope."""
-    try:
-        rule = {**INCIDENT_FIELDS, **SCOPE_FIELDS}[name]
-    except KeyError:
-        raise MalformedError(f"{where}: there is no field {name!r}") from None
-    rule(value, where=f"{where}.{name}")
-
-
-def _text(value: object, *, where: str) -> None:
-    if not isinstance(value, str) or not 0 < len(value) <= 1_000:
-        raise MalformedError(f"{where}: expected 1 to 1,000 characters")
-
-
-def _texts(value: object, *, where: str) -> None:
-    if not isinstance(value, list) or len(value) > 1_000:
-        raise MalformedError(f"{where}: expected a list of at most 1,000 different texts")
-    for each in value:
-        _text(each, where=where)
-    if len(set(value)) != len(value):
-        raise MalformedError(f"{where}: expected a list of at most 1,000 different texts")
-
-
-def _some_texts(value: object, *, where: str) -> None:
-    _texts(value, where=where)
-    if not value:
-        raise MalformedError(f"{where}: at least one is needed")
-
-
-def _instant(value: object, *, where: str) -> None:
-    parse_instant(value, where=where)
-
-
-def _one_of(enumeration: type[StrEnum]) -> Callable[..., None]:
-    values = frozenset(enumeration)
-
-    def check(value: object, *, where: str) -> None:
-        if not isinstance(value, str) or value not in values:
-            raise MalformedError(f"{where}: {value!r} is none of {', '.join(enumeration)}")
-
-    return check
-
-
-INCIDENT_FIELDS: dict[str, Callable[..., None]] = {
-    "title": _text,
-    "severity": _one_of(Severity),
-    "tier": _one_of(Tier),
-    "systems": _some_texts,
-    "trigger": _one_of(Trigger),
-    "detected_at": _instant,
-    "declared_at": _instant,
-}
-
-SCOPE_FIELDS: dict[str, Callable[..., None]] = {
-    "from": _instant,
-    "to": _instant,
-    "principals": _texts,
-    "runs": _texts,
-    "detectors": _texts,
-    "sources": _texts,
-    "channel": _text,
-    "exposure": _one_of(Exposure),
-    "customer_impact": _one_of(YesNo),
-    "ticket": _text,
-}
-
-
 def _take_incident(incident: Incident, statement: Statement, where: str) -> None:
     body = Fields(statement.body, f"{where}.body")
     event = body.text("event")
@@ -461,10 +322,14 @@ def _take_incident(incident: Incident, statement: Statement, where: str) -> None
             rule(body.raw(name), where=f"{where}.{name}")
             incident.fields[name] = body.raw(name)
         incident.declared_recorded_at = statement.recorded_at
+        incident.settings += [
+            Setting(name, value, incident.declared_at, statement.recorded_at, sequence, None)
+            for name, value in incident.fields.items()
+        ]
     elif event in ("amended", "scoped"):
         known = INCIDENT_FIELDS if event == "amended" else SCOPE_FIELDS
         target = incident.fields if event == "amended" else incident.scope
-        body.text_or_none("reason")
+        reason = body.text_or_none("reason")
         for each in body.entries("changes", limit=len(known)):
             change = Fields(each, f"{where}.changes")
             name = change.text("field")
@@ -475,19 +340,12 @@ def _take_incident(incident: Incident, statement: Statement, where: str) -> None
                 raise ChainError(f"{where}: {name} was not {change.raw('old')!r} before")
             change.done()
             target[name] = change.raw("new")
-    elif event == "assigned":
-        role = body.text("role")
-        if role not in _ROLES:
-            raise MalformedError(f"{where}: {role!r} is none of {', '.join(Role)}")
-        incident.assignments.append(
-            Assignment(
-                role,
-                body.text("person"),
-                parse_instant(body.raw("at"), where=where),
-                statement.recorded_at,
-                sequence,
-            )
-        )
+            at = statement.recorded_at
+            incident.settings.append(Setting(name, target[name], at, at, sequence, reason))
+    elif event in ("assigned", "offered", "accepted"):
+        _take_role(incident, statement, body, where)
+    elif event == "updated":
+        _take_update(incident, statement, body, where)
     elif event == "phase":
         phase = body.text("phase")
         if phase not in _PHASES:
@@ -511,6 +369,32 @@ def _take_incident(incident: Incident, statement: Statement, where: str) -> None
     else:
         raise MalformedError(f"{where}: unknown event {event!r} of an incident")
     body.done()
+
+
+def _take_role(incident: Incident, statement: Statement, body: Fields, where: str) -> None:
+    role, person, at = parse_role(body)
+    recorded_at, sequence = statement.recorded_at, statement.link.sequence
+    event, given = body.text("event"), Assignment(role, person, at, recorded_at, sequence)
+    if event == "assigned":
+        assign(incident.assignments, given)
+    elif event == "offered":
+        offer_role(incident.assignments, given, where=where)
+    else:
+        accept(
+            incident.assignments,
+            role,
+            person,
+            at=at,
+            recorded_at=recorded_at,
+            sequence=sequence,
+            where=where,
+        )
+
+
+def _take_update(incident: Incident, statement: Statement, body: Fields, where: str) -> None:
+    update = parse_update(body, recorded_at=statement.recorded_at, sequence=statement.link.sequence)
+    _known_exhibits(incident, update.exhibits, where)
+    incident.updates.append(update)
 
 
 def _take_capture(state: ChainState, statement: Statement, where: str) -> None:
@@ -618,6 +502,30 @@ def _take_hold(state: ChainState, statement: Statement, where: str) -> None:
         )
 
 
+def _take_attestation(incident: Incident, statement: Statement, where: str) -> None:
+    attestation = parse_attestation(statement, where=where)
+    _known_exhibits(incident, attestation.exhibits, where)
+    incident.attestations.append(attestation)
+
+
+def _take_waiver(incident: Incident, statement: Statement, where: str) -> None:
+    waiver = parse_waiver(statement, where=where)
+    if isinstance(waiver, Revocation):
+        granted = incident.waivers.get(waiver.waiver)
+        if granted is None:
+            raise ChainError(f"{where}: no waiver {waiver.waiver} was granted on this chain")
+        if granted.revoked_at:
+            raise ChainError(f"{where}: waiver {waiver.waiver} is revoked already")
+        granted.revoked_at, granted.revoked_reason = statement.recorded_at, waiver.reason
+        granted.revoked_sequence = statement.link.sequence
+        return
+    expected = waiver_name(len(incident.waivers) + 1)
+    if waiver.id != expected:
+        raise ChainError(f"{where}: expected waiver {expected}, found {waiver.id}")
+    _known_exhibits(incident, waiver.shown_by, where)
+    incident.waivers[waiver.id] = waiver
+
+
 def _take_assessment(incident: Incident, statement: Statement, where: str) -> None:
     assessment = parse_assessment(statement.body, where=f"{where}.body")
     if assessment.head_sequence >= statement.link.sequence:
@@ -658,7 +566,9 @@ def _check_subject(state: ChainState, statement: Statement, where: str) -> None:
     elif statement.type == Type.EXPORT:
         named = (Subject(f"{state.id}/{state.sequence}", state.leaf),)
     elif isinstance(body.get("exhibits"), list):
-        named = tuple(Subject(name, state.exhibits[name].item.sha256) for name in body["exhibits"])
+        # What compensates for a waiver is what it speaks of too.
+        exhibits = dict.fromkeys([*body["exhibits"], *body.get("compensating", ())])
+        named = tuple(Subject(name, state.exhibits[name].item.sha256) for name in exhibits)
     if statement.subject != (named or (chain_subject(state.id),)):
         raise ChainError(f"{where}: its subjects are not what its body speaks of")
 
@@ -674,13 +584,8 @@ _TAKE: dict[Type, Callable[[Incident, Statement, str], None]] = {
     **_TAKE_EVIDENCE,
     Type.INCIDENT: _take_incident,
     Type.SEAL: _take_seal,
+    Type.ATTESTATION: _take_attestation,
+    Type.WAIVER: _take_waiver,
     Type.ASSESSMENT: _take_assessment,
     Type.EXPORT: _take_export,
 }
-
-
-def declared_body(values: dict[str, Any]) -> Object:
-    """The body that declares an incident; `values` has the fields of `INCIDENT_FIELDS`."""
-    for name, rule in INCIDENT_FIELDS.items():
-        rule(values[name], where=name)
-    return {"event": "declared", **values}

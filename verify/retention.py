@@ -7,14 +7,14 @@ FORMAT.md §4.7, §4.8.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from verify.approval import MAX_PERSON, Approval, parse_approval, words_of
 from verify.errors import ChainError, MalformedError, UnsupportedError
 from verify.instant import format_instant, parse_instant
-from verify.statement import Actor, Kind, check_kind
+from verify.statement import Kind, check_kind
 from verify.strictjson import Fields, Object
 
 FLOOR_DAYS = 30
@@ -35,11 +35,6 @@ MAX_DAYS = 36_500
 """A hundred years: no store promises more."""
 MAX_RULES = 200
 MAX_MATTER = 200
-MAX_PERSON = 512
-ATTESTED = "attested"
-"""How a vault knows of an approval that it has only the word of who asked for, and an exhibit."""
-
-_category = unicodedata.ucd_3_2_0.category
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +124,6 @@ def _rule(reader: Fields, severities: frozenset[str]) -> Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
-    """A second person's yes: who, and how the vault knew."""
-
-    person: str
-    authenticated: str
-    """`attested`: by the word of who asked, and by the exhibit that is named beside it."""
-
-    def to_json(self) -> Object:
-        """The JSON object."""
-        return {"authenticated": self.authenticated, "person": self.person}
-
-
-@dataclass(frozen=True, slots=True)
 class HoldEvent:
     """The body of a `hold`: `set` and `released` for a matter, or retention `extended`."""
 
@@ -177,16 +159,16 @@ def parse_hold(body: object, *, where: str) -> HoldEvent:
     Raises `MalformedError`, or `UnsupportedError` for an approval that is more than attested.
     """
     reader = Fields(body, where)
-    event, reason = reader.text("event"), _words(reader, "reason")
+    event, reason = reader.text("event"), words_of(reader, "reason")
     matter, ordered_by, approval, until = None, None, None, None
     exhibits: tuple[str, ...] = ()
     if event == "set":
-        matter = _words(reader, "matter", limit=MAX_MATTER)
+        matter = words_of(reader, "matter", limit=MAX_MATTER)
         if reader.raw("ordered_by") is not None:
-            ordered_by = _words(reader, "ordered_by", limit=MAX_PERSON)
+            ordered_by = words_of(reader, "ordered_by", limit=MAX_PERSON)
     elif event == "released":
-        matter = _words(reader, "matter", limit=MAX_MATTER)
-        approval = _approval(reader.object("approved_by"))
+        matter = words_of(reader, "matter", limit=MAX_MATTER)
+        approval = parse_approval(reader.object("approved_by"))
         exhibits = tuple(reader.texts("exhibits"))
         if not exhibits:
             raise MalformedError(f"{where}: an attested approval names the exhibit that shows it")
@@ -196,52 +178,6 @@ def parse_hold(body: object, *, where: str) -> HoldEvent:
         raise MalformedError(f"{where}: unknown event {event!r} of a hold")
     reader.done()
     return HoldEvent(event, matter, reason, ordered_by, approval, exhibits, until)
-
-
-def _approval(reader: Fields) -> Approval:
-    approval = Approval(_words(reader, "person", limit=MAX_PERSON), reader.text("authenticated"))
-    reader.done()
-    if approval.authenticated != ATTESTED:
-        # Here nobody but who asks is authenticated; to say more of the other takes a server.
-        raise UnsupportedError(f"{reader.where}: an approval is known here as {ATTESTED} alone")
-    return approval
-
-
-def _words(reader: Fields, name: str, *, limit: int = 65_536) -> str:
-    text = reader.text(name, limit=limit)
-    if not text.strip():
-        raise MalformedError(f"{reader.where}.{name}: says nothing")
-    return text
-
-
-def check_second_person(actor: Actor, approval: Approval, *, where: str) -> None:
-    """Who approves is not who asks, in whatever spelling (FORMAT.md §4.7). Raises `MalformedError`.
-
-    It keeps people from approving for themselves by habit. Against a vault that names people as
-    it likes it proves nothing: the approval is attested.
-    """
-    asking = {name_key(actor.id), name_key(actor.claimed or "")}
-    approving = name_key(approval.person)
-    if not approving:
-        raise MalformedError(f"{where}: {approval.person!r} names nobody")
-    if approving in asking:
-        raise MalformedError(
-            f"{where}: {approval.person} asks and approves; it takes a second person"
-        )
-
-
-def name_key(name: str) -> str:
-    """What is left of a name without host, case, spaces, accents and signs: `Ada@lab` is `ada`."""
-    return _letters(name.partition("@")[0]) or _letters(name)
-
-
-def _letters(text: str) -> str:
-    # What Unicode 3.2 did not assign stands as it is: no two Pythons must differ about a name.
-    plain = "".join(
-        each if _category(each) == "Cn" else unicodedata.normalize("NFKD", each).casefold()
-        for each in text
-    )
-    return "".join(each for each in plain if _category(each)[0] in "LN" or _category(each) == "Cn")
 
 
 def check_extension(

@@ -8,37 +8,31 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from cli.commands import response
 from cli.commands.hold import hold_json
+from cli.commands.response import response_json, response_rows
 from cli.commands.retention import binding, gone_lines, owed_lines
-from cli.compose import Vault
+from cli.compose import Vault, now
 from cli.options import AsJson, IncidentArgument, OptionalReason, Reason, stated
 from cli.render import ObjectLine, columns, count_text, folded, paragraph, span_text
 from cli.session import (
     Answer,
     UsageError,
+    acknowledge,
     give,
     incident_or_only,
     read_time,
-    split_incident,
+    split_words,
     vault_of,
 )
 from vault.custody import exhibit_ranges, value_text
-from vault.deposit import Receipt
 from vault.incidents import Chain
 from verify.checklist import Timeliness, timeliness
-from verify.incident import (
-    Change,
-    Exposure,
-    Incident,
-    Phase,
-    Role,
-    Severity,
-    Tier,
-    Trigger,
-    YesNo,
-)
+from verify.declaration import Change, Exposure, Severity, Tier, Trigger, YesNo
+from verify.incident import Incident
 from verify.instant import format_instant
 from verify.report import printable
+from verify.response import Phase, Role
 from verify.strictjson import Object
 
 DECLARE_LIMIT = timedelta(minutes=15)
@@ -53,6 +47,7 @@ SystemOption = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    response.register(_app)
     app.add_typer(_app, name="incident")
 
 
@@ -275,34 +270,6 @@ def scope(
 
 
 @_app.command()
-def assign(
-    context: typer.Context,
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[INCIDENT] ROLE PERSON",
-            help=f"Roles: {', '.join(Role)}.",
-        ),
-    ],
-    at: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--at", metavar="TIME", help="Since when; now if left out."),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Assign one of the runbook's five roles to a person."""
-    given, (role, person) = _split(words, "ROLE PERSON")
-    role = role.replace("-", "_")
-    stated(person)
-    if role not in set(Role):
-        raise UsageError(f"{role!r} is no role; the roles are {', '.join(Role)}")
-    with vault_of(context) as vault:
-        name = incident_or_only(vault, given, as_json=as_json)
-        receipt = vault.incidents.assign(name, role, person, read_time(at) or vault.clock())
-        _acknowledge(name, f"{role} is {person}", receipt, as_json)
-
-
-@_app.command()
 def phase(
     context: typer.Context,
     words: Annotated[
@@ -320,7 +287,7 @@ def phase(
     as_json: AsJson = False,
 ) -> None:
     """Say that a phase of the response was reached."""
-    given, (reached,) = _split(words, "PHASE")
+    given, (reached,) = split_words(words, "PHASE")
     exhibits = list(dict.fromkeys(exhibit or []))
     if reached not in set(Phase):
         raise UsageError(f"{reached!r} is no phase; the phases are {', '.join(Phase)}")
@@ -331,7 +298,7 @@ def phase(
         told = f"{reached} at {format_instant(moment)}"
         if exhibits:
             told += f", shown by {exhibit_ranges(exhibits)}"
-        _acknowledge(name, told, receipt, as_json)
+        acknowledge(name, told, receipt, as_json)
 
 
 @_app.command()
@@ -363,7 +330,7 @@ def close(
             )
             lines = [*paragraph("  ", told), *binding(vault), *gone_lines(laid)]
             code = 1 if laid.gone else 0
-        _acknowledge(name, "closed and sealed", receipt, as_json, lines, code)
+        acknowledge(name, "closed and sealed", receipt, as_json, lines, code)
 
 
 @_app.command()
@@ -377,7 +344,7 @@ def reopen(
     with vault_of(context) as vault:
         name = incident_or_only(vault, incident)
         receipt = vault.incidents.reopen(name, reason)
-        _acknowledge(name, "reopened", receipt, as_json)
+        acknowledge(name, "reopened", receipt, as_json)
 
 
 def _change(
@@ -417,27 +384,6 @@ def _change_rows(changes: Sequence[Change]) -> list[tuple[str, str]]:
     return [
         (change.name, f"{value_text(change.old)} -> {value_text(change.new)}") for change in changes
     ]
-
-
-def _acknowledge(
-    name: str,
-    told: str,
-    receipt: Receipt,
-    as_json: bool,
-    more: Sequence[str] = (),
-    code: int = 0,
-) -> None:
-    line = f"{name}  {printable(told)} (chain link {receipt.sequence}, log entry {receipt.index})"
-    data: Object = {"incident": name, "receipt": receipt.to_json()}
-    give(Answer([line, *more], data, code), as_json=as_json)
-
-
-def _split(words: list[str], usage: str) -> tuple[str | None, list[str]]:
-    """An optional incident before the words of `usage`."""
-    given, rest = split_incident(words)
-    if len(rest) != len(usage.split()):
-        raise UsageError(f"expected [INCIDENT] {usage}; quote what has spaces")
-    return given, rest
 
 
 def _tier_text(incident: Incident) -> str:
@@ -488,7 +434,7 @@ def _show_lines(chain: Chain, vault: Vault) -> list[str]:
         )
         for entry in incident.phases
     ]
-    rows += [(str(role), holder) for role in Role if (holder := incident.holder(role))]
+    rows += response_rows(incident)
     withdrawn = sum(1 for exhibit in incident.exhibits.values() if exhibit.withdrawn)
     kept = f"{len(incident.exhibits)}" + (f", {withdrawn} withdrawn" if withdrawn else "")
     missed = f"; {incident.not_captured} met and not captured" if incident.not_captured else ""
@@ -515,6 +461,7 @@ def _kept_rows(chain: Chain, vault: Vault) -> list[tuple[str, str]]:
 
 def _incident_json(incident: Incident) -> Object:
     return {
+        **response_json(incident, now()),
         "counts": {
             "exhibits": len(incident.exhibits),
             "links": incident.sequence + 1,

@@ -28,8 +28,9 @@ from vault.custody import exhibit_ranges
 from vault.incidents import Chain
 from vault.retention import Drift, Laid, Sense, keeps_locks
 from verify import strictjson
+from verify.declaration import Severity
 from verify.errors import EvidenceError, MalformedError
-from verify.incident import ChainState, Incident, Severity
+from verify.incident import ChainState, Incident
 from verify.instant import format_instant
 from verify.retention import RetentionPolicy, floor_of, parse_policy
 from verify.statement import Kind

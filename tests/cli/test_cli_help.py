@@ -14,6 +14,7 @@ import cli
 from cli.main import app
 
 ANSWERS = {
+    "attest": "attest",
     "capture": "capture",
     "checklist": "checklist",
     "custody": "custody",
@@ -35,6 +36,7 @@ ANSWERS = {
     "incident reopen": "incident-act",
     "incident scope": "incident-change",
     "incident show": "incident-show",
+    "incident update": "incident-act",
     "ingest": "ingest",
     "init": "init",
     "inspect": "inspect",
@@ -53,6 +55,9 @@ ANSWERS = {
     "sweep": "sweep",
     "trust": "trust",
     "verify": "verify",
+    "waive grant": "waive",
+    "waive list": "waive-list",
+    "waive revoke": "waive",
 }
 PARTS = {"audit-report", "exhibit", "incident", "problem", "receipt", "terms"}
 
@@ -105,6 +110,7 @@ def test_only_the_demo_answers_no_json() -> None:
         ("incident",),
         ("evidence",),
         ("hold",),
+        ("waive",),
         ("retention",),
         ("store",),
         ("stream",),

@@ -15,7 +15,9 @@ from cli_support import DEMO, SAMPLES, SCHEMAS, Evault, check, run, validator
 
 import cli
 from vault.ports import LockMode
-from verify.incident import Exposure, Phase, Role, Severity, Tier, Trigger, YesNo
+from verify.attestation import AttestationType
+from verify.declaration import Exposure, Severity, Tier, Trigger, YesNo
+from verify.response import Containment, Phase, Role
 from verify.statement import Kind
 from verify.trust import Step
 
@@ -56,7 +58,8 @@ def test_a_schema_is_closed(name: str) -> None:
     [
         ("kind", Kind), ("step", Step), ("severity", Severity), ("tier", Tier), ("role", Role),
         ("trigger", Trigger), ("phase", Phase), ("exposure", Exposure), ("yes_no", YesNo),
-        ("lock_mode", LockMode),
+        ("lock_mode", LockMode), ("containment", Containment),
+        ("attestation_type", AttestationType),
     ],
 )  # fmt: skip
 def test_the_words_of_a_schema_are_those_of_the_format(name: str, words: Any) -> None:
@@ -109,6 +112,26 @@ def test_every_command_answers_in_its_shape(empty: Evault) -> None:
     answer("evidence-get", "evidence", "get", "EV-0001", "-o", empty.folder / "out")
     answer("evidence-correct", "evidence", "classify", "EV-0009", "--kind", "ticket")
     answer("evidence-correct", "evidence", "withdraw", "EV-0009", "--reason", "wrong case")
+    answer("incident-act", "incident", "assign", "comms-lead", "Bob")
+    answer("incident-act", "incident", "assign", "comms-lead", "Bob", "--accept")
+    answer("incident-act", "incident", "update", "--containment", "contained", "--next", "watch")
+    asked = answer("attest", "attest", "freeze", code=2)
+    assert (asked["receipt"], asked["second_person"]) == (None, False)
+    frozen = answer("attest", "attest", "freeze", "at=-5m", "systems=aws", "systems=mail-agent")
+    assert frozen["attestation"]["fields"]["systems"] == ["aws", "mail-agent"]
+    granted = answer(
+        "waive", "waive", "grant", "C2.models", "--reason", "r", "--owner", "o", "--until", "+2w",
+        "--approved-by", "Grace", "--exhibit", "EV-0001", "--compensating", "EV-0002",
+    )  # fmt: skip
+    assert (granted["waiver"]["waiver"], granted["waiver"]["state"]) == ("W-0001", "live")
+    assert answer("waive-list", "waive", "list")["counts"] == {"live": 1, "waivers": 1}
+    assert answer("waive", "waive", "revoke", "W-0001", "--reason", "r")["waiver"]["state"] == (
+        "revoked"
+    )
+    shown = answer("incident-show", "incident", "show")
+    assert [len(shown[name]) for name in ("assignments", "attestations", "updates", "waivers")] == [
+        2, 1, 1, 1
+    ]  # fmt: skip
     assert answer("checklist", "checklist")["receipt"] is None
     assert answer("checklist", "checklist", "--seal")["receipt"]["state"] == "kept"
     answer("checklist", "checklist", "--require", "complete", code=1)

@@ -52,8 +52,8 @@ from verify.description import Description
 from verify.digest import sha256_hex
 from verify.envelope import ManifestKey
 from verify.facts import Facts
-from verify.incident import Phase
 from verify.report import Verdict
+from verify.response import Phase
 from verify.statement import Actor, Subject, Type
 from verify.trust import Trust
 

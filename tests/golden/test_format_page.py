@@ -25,14 +25,18 @@ from hypothesis import strategies as st
 
 import vault.log
 import verify
+import verify.approval
+import verify.attestation
 import verify.bundle
 import verify.checklist
+import verify.declaration
 import verify.description
 import verify.envelope
 import verify.facts
 import verify.incident
 import verify.instant
 import verify.merkle
+import verify.response
 import verify.retention
 import verify.seen
 import verify.statement
@@ -227,6 +231,28 @@ RELEASED: Object = {
     "reason": "settled",
 }
 
+GRANTED: Object = {
+    "approved_by": {"authenticated": "attested", "person": "Grace"},
+    "compensating": ["EV-0002"],
+    "conditions": ["C2.models"],
+    "event": "granted",
+    "exhibits": ["EV-0001"],
+    "owner": "Head of Platform",
+    "reason": "the provider keeps no versions",
+    "requester": "Ada",
+    "scope": ["crm"],
+    "valid_from": "2026-03-02T09:00:00Z",
+    "valid_to": "2026-04-02T09:00:00Z",
+    "waiver": "W-0001",
+}
+ATTESTED: Object = {
+    "approved_by": {"authenticated": "attested", "person": "Grace"},
+    "attestation": "freeze",
+    "exhibits": ["EV-0001"],
+    "fields": {"at": "2026-03-02T09:10:00Z", "systems": ["crm"]},
+    "statement": "tokens revoked",
+}
+
 DOCUMENTS: dict[str, tuple[Object, Check]] = {
     "statement": (LINKS[1]["statement"], as_document(verify.statement.parse_statement)),
     "capture": (full_capture(), lambda body: verify.statement.parse_capture(body, where="it")),
@@ -237,9 +263,11 @@ DOCUMENTS: dict[str, tuple[Object, Check]] = {
         lambda body: applied(Type.SEAL, body),
     ),
     "released": (RELEASED, lambda body: parse_hold(body, where="it")),
+    "attestation": (ATTESTED, lambda body: applied(Type.ATTESTATION, body)),
+    "granted": (GRANTED, lambda body: applied(Type.WAIVER, body)),
     "policy": (
         {"policy": "retention", "rules": [{"days": 400, "kind": "prompt", "severity": "sev1"}]},
-        lambda body: parse_policy(body, where="it", severities=verify.incident.Severity),
+        lambda body: parse_policy(body, where="it", severities=verify.declaration.Severity),
     ),
     "sweep": (
         {
@@ -288,11 +316,19 @@ def applied(kind: Type, body: Object) -> Incident:
         event = parse_hold({"event": "set", "matter": RELEASED["matter"], "ordered_by": None,
                             "reason": "sued"}, where="it")  # fmt: skip
         incident.holds.append(Hold(RELEASED["matter"], event, before.recorded_at, 2, before.actor))
-    link = dataclasses.replace(before.link, sequence=0 if body.get("event") == "declared" else 2)
+    if kind == Type.WAIVER and body.get("event") == "revoked":
+        incident = applied(Type.WAIVER, GRANTED)
+    if kind == Type.INCIDENT and body.get("event") == "accepted":
+        incident = applied(Type.INCIDENT, {"event": "assigned", **EVENTS["accepted"][1]})
+    sequence = incident.sequence + 1
+    link = dataclasses.replace(
+        before.link, sequence=0 if body.get("event") == "declared" else sequence
+    )
     if link.sequence == 0:
         incident = Incident("INC-2026-0001")
-    named = body.get("exhibits") if isinstance(body.get("exhibits"), list) else None
-    subject = tuple(each for each in before.subject if each.name in (named or ()))
+    lists = (body.get(name) for name in ("exhibits", "compensating"))
+    named = [name for names in lists if isinstance(names, list) for name in names]
+    subject = tuple(each for each in before.subject if each.name in named)
     statement: Statement = dataclasses.replace(
         before,
         type=kind,
@@ -546,6 +582,30 @@ EVENTS: dict[str, tuple[Type, Object]] = {
         Type.INCIDENT,
         {"role": "comms_lead", "person": "Grace", "at": "2026-03-02T09:30:00Z"},
     ),
+    "offered": (
+        Type.INCIDENT,
+        {"role": "comms_lead", "person": "Grace", "at": "2026-03-02T09:30:00Z"},
+    ),
+    "accepted": (
+        Type.INCIDENT,
+        {"role": "governance_steward", "person": "Barbara", "at": "2026-03-02T09:30:00Z"},
+    ),
+    "updated": (
+        Type.INCIDENT,
+        {
+            "at": "2026-03-02T10:30:00Z",
+            "channel": "#inc-1",
+            "containment": "contained",
+            "exhibits": ["EV-0001"],
+            "next_steps": "roll back the prompt",
+            "note": None,
+        },
+    ),
+    "granted": (
+        Type.WAIVER,
+        {name: value for name, value in GRANTED.items() if name != "event"},
+    ),
+    "revoked": (Type.WAIVER, {"waiver": "W-0001", "reason": "the provider answered"}),
     "phase": (
         Type.INCIDENT,
         {"phase": "triaged", "at": "2026-03-02T09:30:00Z", "exhibits": ["EV-0001"]},
@@ -580,12 +640,13 @@ def events_of(section: str) -> dict[str, list[str]]:
 
 
 def test_the_events_are_those_of_the_page() -> None:
-    sections = ("### 4.2 `incident`", "### 4.3 `custody`", "### 4.7 `hold`")
+    sections = ("### 4.2 `incident`", "### 4.3 `custody`", "### 4.7 `hold`", "### 4.11 `waiver`")
     told: dict[str, list[str]] = {}
     for each in sections:
         told |= events_of(each)
     assert told.keys() == EVENTS.keys()
     assert told.pop("declared") == []
+    assert told.pop("granted") == []
     for event, fields in told.items():
         assert set(fields) == EVENTS[event][1].keys(), event
 
@@ -604,8 +665,8 @@ def test_an_event_has_the_fields_of_the_page_and_no_others(event: str) -> None:
 
 def test_the_fields_of_incident_and_scope_are_those_of_the_page() -> None:
     for header, known in (
-        ("| incident field | value |", verify.incident.INCIDENT_FIELDS),
-        ("| scope field | value |", verify.incident.SCOPE_FIELDS),
+        ("| incident field | value |", verify.declaration.INCIDENT_FIELDS),
+        ("| scope field | value |", verify.declaration.SCOPE_FIELDS),
     ):
         lines = FORMAT.split(header)[1].split("\n\n")[0].split("\n")[2:]
         named = [name for line in lines for name in code(line.split(" | ")[0])]
@@ -613,12 +674,14 @@ def test_the_fields_of_incident_and_scope_are_those_of_the_page() -> None:
         for line in lines:
             for name in code(line.split(" | ")[0]):
                 for value in code(line.split(" | ")[1]):
-                    verify.incident.check_value(name, value, where="it")
+                    verify.declaration.check_value(name, value, where="it")
 
 
-@pytest.mark.parametrize("name", verify.incident.INCIDENT_FIELDS | verify.incident.SCOPE_FIELDS)
+@pytest.mark.parametrize(
+    "name", verify.declaration.INCIDENT_FIELDS | verify.declaration.SCOPE_FIELDS
+)
 def test_texts_of_an_incident_have_1_to_1000_characters(name: str) -> None:
-    check: Check = lambda value: verify.incident.check_value(name, value, where="it")  # noqa: E731
+    check: Check = lambda value: verify.declaration.check_value(name, value, where="it")  # noqa: E731
     longest = "x" * 1_000
     if refusal(check, longest) == "":
         assert refusal(check, longest + "x")
@@ -647,9 +710,12 @@ def test_kinds_types_roles_phases_steps_and_tests_are_those_of_the_page() -> Non
     for kind in ON_VAULT_CHAIN:
         said = refusal(lambda body, kind=kind: read_on_vault(kind, body), {})
         assert ("not known here" in said) == (kind.value not in specified)
-    assert code(line_with("| `role` |"))[2:] == [role.value for role in verify.incident.Role]
+    assert code(line_with("| `role` |"))[2:] == [role.value for role in verify.response.Role]
+    assert code(line_with("| `containment` |"))[2:] == [
+        each.value for each in verify.response.Containment
+    ]
     assert code(line_with("| `phase` | `text`"))[2:] == [
-        phase.value for phase in verify.incident.Phase
+        phase.value for phase in verify.response.Phase
     ]
     steps = re.findall(r"^\*\*(\d+) `(\w+)`\*\*", FORMAT, re.MULTILINE)
     assert steps == [(str(number), step.value) for number, step in enumerate(verify.trust.Step, 1)]
@@ -658,6 +724,40 @@ def test_kinds_types_roles_phases_steps_and_tests_are_those_of_the_page() -> Non
     assert set(code(after[1])) == {kind.value for kind in verify.incident.AFTER_SEAL}
     tests = [code(cells[0]) for cells in rows_of_tests()]
     assert {name: tuple(parameters) for name, *parameters in tests} == verify.checklist._PARAMETERS
+
+
+def test_attestations_are_those_of_the_page() -> None:
+    told = {code(cells[0])[0]: cells[1:] for cells in rows("<!-- attestations -->\n")}
+    assert list(told) == [each.value for each in verify.attestation.AttestationType]
+    shapes = {cells[0] for cells in rows("A field with `?` may be absent; it is never null.\n")}
+    assert shapes == {shape.value for shape in verify.attestation.Shape}
+    for name, (_, fields, also) in told.items():
+        rule = verify.attestation.RULES[verify.attestation.AttestationType(name)]
+        read = []
+        for each in fields.split(" · "):
+            match = re.fullmatch(r"`(\w+)`(\??) (\w+)(?:\((.*)\))?", each)
+            assert match is not None, each
+            read.append((match[1], match[2] == "", match[3], tuple(code(match[4] or ""))))
+        assert read == [
+            (field.name, field.required, field.shape.value, _choices(field))
+            for field in rule.fields
+        ]
+        parts = dict(part.partition(": ")[::2] for part in also.split("; "))
+        assert tuple(code(parts.get("in order", ""))) == rule.in_order
+        assert ("`approved_by` is not null" in parts) == rule.second_person
+        assert tuple(code("".join(part for part in parts if "both" in part))) == rule.one_of
+
+
+@pytest.mark.parametrize("kind", [Type.ATTESTATION, Type.WAIVER])
+def test_the_examples_of_bodies_are_read(kind: Type) -> None:
+    text = FORMAT.split(f"<!-- example: {kind} -->\n```json\n")[1].split("```")[0]
+    incident = applied(kind, json.loads(text))
+    assert len(incident.attestations) + len(incident.waivers) == 1
+
+
+def _choices(field: verify.attestation.FieldRule) -> tuple[str, ...]:
+    closed = field.shape in ("choice", "choices") and field.name != "kinds"
+    return field.choices if closed else ()
 
 
 def rows_of_tests() -> list[list[str]]:
@@ -763,14 +863,14 @@ def name_key_by_the_letter(name: str) -> str:
 
 @given(st.text(st.one_of(st.characters(), st.sampled_from("@ .ÁáßİKſ\u0301")), max_size=12))
 def test_name_keys_are_those_of_the_page(name: str) -> None:
-    assert verify.retention.name_key(name) == name_key_by_the_letter(name)
+    assert verify.approval.name_key(name) == name_key_by_the_letter(name)
 
 
 def test_the_examples_of_one_name_are_those_of_the_page() -> None:
     line = FORMAT[FORMAT.index("So `ADA@elsewhere`") :].split(" are who ")[0]
     (other,) = re.findall(r"are who `([^`]+)` is\.", FORMAT)
-    assert {verify.retention.name_key(each) for each in code(line)} == {
-        verify.retention.name_key(other)
+    assert {verify.approval.name_key(each) for each in code(line)} == {
+        verify.approval.name_key(other)
     }
 
 

@@ -10,24 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from verify.approval import ATTESTED, MAX_PERSON, Approval, check_second_person
+from verify.declaration import Severity
 from verify.errors import ChainError, EvidenceError, MalformedError, UnsupportedError
-from verify.incident import Severity
 from verify.retention import (
-    ATTESTED,
     BUILT_IN,
     FLOOR_DAYS,
     LOG_FLOOR_DAYS,
     LOG_KINDS,
     MAX_DAYS,
     MAX_MATTER,
-    MAX_PERSON,
     MAX_RULES,
-    Approval,
     HoldEvent,
     RetentionPolicy,
     Rule,
     check_extension,
-    check_second_person,
     floor_of,
     parse_hold,
     parse_policy,

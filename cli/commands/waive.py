@@ -1,0 +1,295 @@
+"""`evault waive …`: named conditions of the checklist that need not hold for a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Optional
+
+import typer
+
+from cli.commands.attest import check_known_condition
+from cli.compose import Vault, now
+from cli.options import AsJson, Reason, stated
+from cli.render import columns, count_text, paragraph
+from cli.session import (
+    Answer,
+    UsageError,
+    give,
+    incident_or_only,
+    is_incident,
+    read_time,
+    split_incident,
+    vault_of,
+)
+from vault.completeness import answers_of, built_in_profile, report_of
+from vault.custody import exhibit_ranges, waiver_text
+from vault.waivers import Wanted
+from verify.instant import format_instant
+from verify.strictjson import Object
+from verify.waiver import Waiver
+
+_AHEAD = re.compile(r"\+(\d{1,4})([hdw])\Z")
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+_app = typer.Typer(help="Waive named conditions of the checklist for a time.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_app, name="waive")
+
+
+@_app.command()
+def grant(
+    context: typer.Context,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[INCIDENT] CONDITION...",
+            help="Conditions like C2.models, each by its name; evault checklist --explain shows "
+            "them.",
+        ),
+    ],
+    reason: Reason,
+    owner: Annotated[
+        str,
+        typer.Option("--owner", metavar="PERSON", help="Who bears the risk.", callback=stated),
+    ],
+    approved_by: Annotated[
+        str,
+        typer.Option(
+            "--approved-by",
+            metavar="PERSON",
+            help="Who approved it, neither you nor who asked; attested by you, not authenticated.",
+            callback=stated,
+        ),
+    ],
+    exhibit: Annotated[
+        list[str],
+        typer.Option("--exhibit", metavar="EV", help="What shows the approval; repeatable."),
+    ],
+    until: Annotated[
+        str,
+        typer.Option(
+            "--until", metavar="TIME", help="When it ends: RFC 3339 with zone, or +12h, +14d, +2w."
+        ),
+    ],
+    from_: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--from", metavar="TIME", help="From when it counts; now if left out."),
+    ] = None,
+    requested_by: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--requested-by", metavar="PERSON", help="Who asked; you if left out.", callback=stated
+        ),
+    ] = None,
+    scope: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--scope",
+            metavar="NAME",
+            help="A system or principal that it is for; the whole incident if left out.",
+        ),
+    ] = None,
+    compensating: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--compensating", metavar="EV", help="Evidence of what stands in its place; repeatable."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Waive conditions, each by its name; what is contradicted cannot be waived.
+
+    It takes a second person's approval, sealed as an exhibit, and it ends.
+    """
+    given, conditions = split_incident(words)
+    if not conditions:
+        raise UsageError("name the conditions, like C2.models; see: evault checklist --explain")
+    end, start = _read_end(until), read_time(from_)
+    with vault_of(context) as vault:
+        name = incident_or_only(vault, given, as_json=as_json)
+        chain = vault.incidents.read(name)
+        report = report_of(vault.incidents, chain, built_in_profile(), vault.clock())
+        answers = answers_of(report, checks=False)
+        for condition in conditions:
+            if condition in answers_of(report) and condition not in answers:
+                raise UsageError(f"{condition} only looks for contradictions; {_closes(name)}")
+            check_known_condition(condition, answers)
+        waiver, receipt = vault.waivers.grant(
+            name,
+            Wanted(
+                conditions=conditions,
+                reason=reason,
+                owner=owner,
+                approved_by=approved_by,
+                exhibits=list(exhibit),
+                valid_to=end,
+                valid_from=start,
+                requester=requested_by,
+                scope=scope or (),
+                compensating=compensating or (),
+            ),
+        )
+        notes = _notes(vault, name, waiver, answers)
+    told = f"{waiver_text(waiver)} (chain link {receipt.sequence}, log entry {receipt.index})"
+    lines = paragraph(f"{name}  ", f"waived by {told}")
+    lines += paragraph(
+        "  ",
+        f"approved by {approved_by}, as you attest by {exhibit_ranges(waiver.exhibits)}; "
+        "evault authenticated nobody but you",
+    )
+    for note in notes:
+        lines += paragraph("Look at: ", note)
+    data: Object = {
+        "incident": name,
+        "notes": notes,
+        "receipt": receipt.to_json(),
+        "waiver": waiver_json(waiver, now()),
+    }
+    give(Answer(lines, data), as_json=as_json)
+
+
+@_app.command()
+def revoke(
+    context: typer.Context,
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="[INCIDENT] WAIVER", help="A waiver like W-0001."),
+    ],
+    reason: Reason,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a waiver; it stays on the chain, and counts no more."""
+    given, rest = split_incident(words)
+    if len(rest) != 1:
+        raise UsageError("expected [INCIDENT] WAIVER, one waiver like W-0001")
+    with vault_of(context) as vault:
+        name = incident_or_only(vault, given, as_json=as_json)
+        waiver, receipt = vault.waivers.revoke(name, rest[0].upper(), reason)
+    told = (
+        f"{waiver.id} is revoked; {', '.join(waiver.conditions)} must hold again "
+        f"(chain link {receipt.sequence}, log entry {receipt.index})"
+    )
+    data: Object = {
+        "incident": name,
+        "notes": [],
+        "receipt": receipt.to_json(),
+        "waiver": waiver_json(waiver, now()),
+    }
+    give(Answer(paragraph(f"{name}  ", told), data), as_json=as_json)
+
+
+@_app.command("list")
+def list_(
+    context: typer.Context,
+    incident: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="[INCIDENT]", help="One incident; all of them if left out."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List waivers: live, still to come, ended and revoked."""
+    if incident is not None and not is_incident(incident):
+        raise UsageError(f"{incident!r} is no incident id like INC-2026-0001")
+    with vault_of(context) as vault:
+        names = [incident] if incident else list(vault.index.chains("INC-"))
+        moment = vault.clock()
+        found = [
+            (name, waiver)
+            for name in names
+            for waiver in vault.incidents.read(name).incident.waivers.values()
+        ]
+    rows = [
+        (
+            name,
+            waiver.id,
+            state_of(waiver, moment),
+            format_instant(waiver.valid_to),
+            ", ".join(waiver.conditions),
+            f'owner {waiver.owner} "{waiver.reason}"',
+        )
+        for name, waiver in found
+    ]
+    live = sum(state_of(waiver, moment) == "live" for _, waiver in found)
+    lines = columns(rows) or [
+        f"Nothing was ever waived {f'in {incident}' if incident else 'here'}; "
+        "see: evault waive grant --help"
+    ]
+    if rows:
+        lines.append(f"{count_text(len(rows), 'waiver')}, {live} live; each until the time shown")
+    data: Object = {
+        "counts": {"live": live, "waivers": len(rows)},
+        "items": [{"incident": name, **waiver_json(waiver, moment)} for name, waiver in found],
+    }
+    give(Answer(lines, data), as_json=as_json)
+
+
+def state_of(waiver: Waiver, moment: datetime) -> str:
+    """`revoked`, `ended`, `to come` or `live`, at a moment."""
+    if waiver.revoked_at:
+        return "revoked"
+    if moment > waiver.valid_to:
+        return "ended"
+    return "live" if moment >= waiver.valid_from else "to come"
+
+
+def waiver_json(waiver: Waiver, moment: datetime) -> Object:
+    """A waiver as a JSON object, with its state at a moment."""
+    body = waiver.to_json()
+    del body["event"]
+    revoked = waiver.revoked_at
+    return {
+        **body,
+        "recorded_at": format_instant(waiver.recorded_at),
+        "revoked_at": format_instant(revoked) if revoked else None,
+        "revoked_reason": waiver.revoked_reason,
+        "revoked_sequence": waiver.revoked_sequence,
+        "sequence": waiver.sequence,
+        "state": state_of(waiver, moment).replace(" ", "_"),
+    }
+
+
+def _read_end(text: str) -> datetime:
+    ahead = _AHEAD.match(text)
+    if ahead:
+        return now() + timedelta(**{_UNITS[ahead.group(2)]: int(ahead.group(1))})
+    try:
+        moment = read_time(text)
+    except UsageError as error:
+        raise UsageError(f"--until: {str(error).partition(';')[0]}; or +12h, +14d, +2w") from error
+    assert moment is not None
+    return moment
+
+
+def _notes(vault: Vault, name: str, waiver: Waiver, answers: dict[str, str]) -> list[str]:
+    """What the waiver does not do, although it was granted."""
+    notes = []
+    for condition in waiver.conditions:
+        if answers[condition] == "conflict":
+            notes.append(f"{condition} is contradicted; {_closes(name)}")
+        elif answers[condition] == "pass":
+            notes.append(f"{condition} holds as it is; the waiver counts once it does not.")
+    incident = vault.incidents.read(name).incident
+    known = {*incident.systems, *(incident.scope.get("principals") or ())}
+    notes += [_unknown(each, name) for each in waiver.scope if each not in known]
+    withdrawn = _withdrawn(waiver, [n for n, e in incident.exhibits.items() if e.withdrawn])
+    return [*notes, *withdrawn]
+
+
+def _closes(name: str) -> str:
+    return (
+        "no waiver touches that, a finding of which record is believed does: "
+        f"evault attest {name} finding"
+    )
+
+
+def _unknown(each: str, name: str) -> str:
+    return f"{each} is none of the systems and principals of {name}."
+
+
+def _withdrawn(waiver: Waiver, gone: Sequence[str]) -> list[str]:
+    return [f"{each} was withdrawn; it shows nothing." for each in waiver.shown_by if each in gone]

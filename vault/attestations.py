@@ -1,0 +1,122 @@
+"""Attestations: what people say they did, saw or decided, sealed onto an incident's chain.
+
+The form is `verify.attestation`'s; here it is held against the incident as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vault.deposit import Receipt
+from vault.errors import RefusedError
+from vault.incidents import Incidents, subjects_of
+from verify.approval import ATTESTED, Approval, check_second_person, same_person
+from verify.attestation import (
+    Attestation,
+    AttestationType,
+    Value,
+    attestation_body,
+)
+from verify.errors import MalformedError
+from verify.incident import Incident
+from verify.instant import format_instant
+from verify.statement import Actor, Type
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """An attestation as it was sealed, and what a reader should look at."""
+
+    attestation: Attestation
+    receipt: Receipt
+    notes: tuple[str, ...]
+
+
+class Attestations:
+    """The attestations of one vault's incidents, made by one actor."""
+
+    def __init__(self, *, incidents: Incidents, actor: Actor) -> None:
+        self._incidents = incidents
+        self._actor = actor
+
+    def attest(
+        self,
+        incident_id: str,
+        type_: AttestationType,
+        fields: Mapping[str, Value],
+        *,
+        exhibits: Sequence[str] = (),
+        statement: str | None = None,
+        approved_by: str | None = None,
+    ) -> Attested:
+        """Seal an attestation.
+
+        Raises `MalformedError` for fields that it cannot have, `RefusedError` for a second person
+        who is none or whom no exhibit shows, `NotFoundError` for exhibits that do not exist.
+        """
+        approval = None if approved_by is None else Approval(approved_by, ATTESTED)
+        if approval:
+            check_attested(self._actor, approval, exhibits)
+        body = attestation_body(
+            type_,
+            fields,
+            exhibits=tuple(exhibits),
+            statement=statement,
+            approval=approval,
+        )
+        chain = self._incidents.read(incident_id)
+        shown = self._incidents.exhibits_named(chain, body["exhibits"])
+        receipt = self._incidents.state(
+            incident_id, Type.ATTESTATION, body, subject=subjects_of(shown)
+        )
+        incident = self._incidents.read(incident_id, up_to=receipt.sequence).incident
+        sealed = incident.attestations[-1]
+        return Attested(sealed, receipt, tuple(notes_on(sealed, incident)))
+
+
+def check_attested(
+    actor: Actor, approval: Approval, exhibits: Sequence[str], *, requester: str | None = None
+) -> None:
+    """A second person is another person, and an exhibit shows their approval.
+
+    Raises `RefusedError`.
+    """
+    try:
+        check_second_person(actor, approval, requester=requester, where="--approved-by")
+    except MalformedError as error:
+        raise RefusedError(str(error)) from error
+    if not exhibits:
+        raise RefusedError(
+            f"nothing shows that {approval.person} approved; seal the message, ticket or review "
+            "that does, and name it with --exhibit EV-…"
+        )
+
+
+def notes_on(attestation: Attestation, incident: Incident) -> list[str]:
+    """What is well-formed, sealed as it was said, and still worth a look."""
+    fields, notes = attestation.fields, []
+    at = attestation.at
+    if at and at > attestation.recorded_at:
+        notes.append(
+            f"{format_instant(at)} lies after this vault's clock; "
+            "what has not happened yet shows nothing."
+        )
+    for one, other, told in (
+        ("approver", "requester", "asked for what they approved; another person's approval counts"),
+        ("reviewer", "author", "reviewed what they wrote; another person's review counts"),
+    ):
+        person, second = fields.get(one), fields.get(other)
+        if isinstance(person, str) and isinstance(second, str) and same_person(person, second):
+            notes.append(f"{person} {told}.")
+    for name, known, where in (
+        ("systems", incident.systems, "the systems"),
+        ("principals", incident.scope.get("principals") or [], "the scope's principals"),
+    ):
+        value = fields.get(name)
+        for each in value if isinstance(value, tuple) else ():
+            if each not in known:
+                notes.append(f"{each} is none of {where} of {incident.id}.")
+    withdrawn = [name for name in attestation.exhibits if incident.exhibits[name].withdrawn]
+    notes += [f"{name} was withdrawn; it shows nothing." for name in withdrawn]
+    return notes

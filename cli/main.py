@@ -1,7 +1,7 @@
 """`evault`: the entry point. It reads settings once, runs a command, and turns errors into words.
 
-Exit codes: 0 done or verified · 1 the evidence failed, or something met could not be kept ·
-2 could not be checked, or bad usage · 130 interrupted.
+Exit codes: 0 done or verified · 1 the evidence failed, or something met could not be kept, or only
+a spool has it · 2 could not be checked, or bad usage · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typer.main import get_command
 from cli.commands import (
     capture,
     checklist,
+    collector,
     custody,
     demo,
     evidence,
@@ -32,6 +33,7 @@ from cli.commands import (
     inspect,
     log,
     retention,
+    spool,
     store,
     sweep,
     verify,
@@ -92,7 +94,7 @@ def main(
 
 for module in (
     init, incident, inspect, ingest, capture, evidence, checklist, custody, hold, retention, verify,
-    sweep, export, log, store, demo,
+    sweep, export, log, store, spool, collector, demo,
 ):  # fmt: skip
     module.register(app)
 use_plain_help(app)

@@ -10,6 +10,7 @@ from verify.instant import format_instant
 from verify.retention import HoldEvent, parse_hold
 from verify.statement import (
     Actor,
+    Capture,
     Statement,
     Type,
     exhibit_number,
@@ -96,14 +97,7 @@ def exhibit_ranges(names: Sequence[str]) -> str:
 def _told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
     body = statement.body
     if statement.type == Type.CAPTURE:
-        capture = parse_capture(body, where=where)
-        exhibits = tuple(item.exhibit for item in capture.items)
-        detail = exhibit_ranges(exhibits) or "nothing"
-        if capture.of > 1:
-            detail += f" (part {capture.part} of {capture.of})"
-        if capture.not_captured:
-            detail += f"; {capture.not_captured} not captured"
-        return "captured", detail, exhibits
+        return _capture_told(parse_capture(body, where=where))
     if statement.type == Type.INCIDENT:
         return _incident_told(body)
     if statement.type == Type.ASSESSMENT:
@@ -133,6 +127,19 @@ def _told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
     if statement.type == Type.CUSTODY and body.get("event") == "export_failed":
         return "export failed", f"link {body['export']}: {body['reason']}", ()
     return statement.type.value, "", ()
+
+
+def _capture_told(capture: Capture) -> tuple[str, str, tuple[str, ...]]:
+    exhibits = tuple(item.exhibit for item in capture.items)
+    detail = exhibit_ranges(exhibits) or "nothing"
+    if capture.of > 1:
+        detail += f" (part {capture.part} of {capture.of})"
+    if capture.not_captured:
+        detail += f"; {capture.not_captured} not captured"
+    if capture.delivered:
+        place = capture.delivered
+        detail += f"; collected before, entry {place.number} of spool {place.spool}"
+    return "captured", detail, exhibits
 
 
 def _hold_told(hold: HoldEvent) -> tuple[str, str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from cli.compose import bucket_source
-from cli.options import AsJson, EndpointOption
+from cli.options import AsJson, EndpointOption, SpoolOption
 from cli.sealing import Wanted, answer_of, check_open, seal
 from cli.session import (
     UsageError,
@@ -20,6 +20,7 @@ from cli.session import (
     split_incident,
     vault_of,
 )
+from cli.spooling import open_spool, reached, spool_and_deliver
 from ingest.source import Found, Source, SourceUnreadableError
 from ingest.sources.files import FileSource
 from ingest.sources.git import GitSource
@@ -96,6 +97,7 @@ def ingest(
             "--deposit", metavar="ID", help="An id of your own; repeating it doubles nothing."
         ),
     ] = None,
+    spool: SpoolOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Seal files and folders, byte for byte, and say what they are and lack.
@@ -108,23 +110,37 @@ def ingest(
         missing = "" if given else "Missing argument '[INCIDENT] PATH...': "
         raise UsageError(f"{missing}name at least one file or folder; see evault ingest --help")
     kinds = tuple(check_kind(each.replace("-", "_")) for each in dict.fromkeys(kind or ()))
+    wanted = Wanted(
+        host=settings_of(context).host,
+        kinds=kinds,
+        system=system,
+        source=source,
+        method=method or _method(rest, git),
+        again=again,
+        pack=pack,
+        deposit=deposit,
+    )
+
+    def sources() -> tuple[Source, list[Found]]:
+        places = _sources_of(rest, name, endpoint)
+        places += [GitSource(git, revision)] if git is not None else []
+        where = JoinedSource(places)
+        return where, _survey(where, rest)
+
+    if spool is not None:
+        if deposit is not None:
+            raise UsageError("--deposit goes without --spool: an entry of a spool has an id")
+        if not pack:
+            raise UsageError("--no-pack goes without --spool: the vault packs what is delivered")
+        opened = open_spool(spool, as_json=as_json)
+        with reached(context, opened, given, as_json=as_json) as there:
+            where, found = sources()
+            answer = spool_and_deliver(opened, there, where, found, wanted, context)
+        give(answer, as_json=as_json)
     with vault_of(context) as vault:
         incident = incident_or_only(vault, given, as_json=as_json)
         check_open(vault, incident, deposit)
-        sources = _sources_of(rest, name, endpoint)
-        sources += [GitSource(git, revision)] if git is not None else []
-        where = JoinedSource(sources)
-        found = _survey(where, rest)
-        wanted = Wanted(
-            host=settings_of(context).host,
-            kinds=kinds,
-            system=system,
-            source=source,
-            method=method or _method(rest, git),
-            again=again,
-            pack=pack,
-            deposit=deposit,
-        )
+        where, found = sources()
         outcome = seal(vault, incident, where, found, wanted)
         give(answer_of(vault, incident, outcome, system), as_json=as_json)
 

@@ -16,6 +16,9 @@ from cli.main import app
 ANSWERS = {
     "capture": "capture",
     "checklist": "checklist",
+    "collector add": "collector-add",
+    "collector list": "collector-list",
+    "collector remove": "collector-remove",
     "custody": "custody",
     "evidence classify": "evidence-correct",
     "evidence get": "evidence-get",
@@ -46,12 +49,26 @@ ANSWERS = {
     "retention extend": "retention-extend",
     "retention policy": "retention-policy",
     "retention show": "retention-show",
+    "spool deliver": "spool-deliver",
+    "spool init": "spool-init",
+    "spool limit": "spool-limit",
+    "spool set-aside": "spool-set-aside",
+    "spool status": "spool-status",
     "store check": "store-check",
     "sweep": "sweep",
     "trust": "trust",
     "verify": "verify",
 }
-PARTS = {"audit-report", "exhibit", "incident", "problem", "receipt", "terms"}
+PARTS = {
+    "audit-report",
+    "collector",
+    "exhibit",
+    "incident",
+    "problem",
+    "receipt",
+    "spooled",
+    "terms",
+}
 
 
 def commands(group: object = None, name: str = "") -> Iterator[tuple[str, typer.core.TyperCommand]]:
@@ -96,7 +113,18 @@ def test_only_the_demo_answers_no_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("incident",), ("evidence",), ("hold",), ("retention",), ("store",), ("log",)]
+    "words",
+    [
+        (),
+        ("incident",),
+        ("evidence",),
+        ("hold",),
+        ("retention",),
+        ("store",),
+        ("log",),
+        ("spool",),
+        ("collector",),
+    ],
 )
 def test_without_a_command_the_help_is_shown_as_it_is(words: tuple[str, ...]) -> None:
     said = run(*words)

@@ -118,7 +118,7 @@ def spool_and_deliver(
     destination = VaultDestination(where.vault)
     result = deliver(spool, destination, clock=now, up_to=entry.number)
     if entry.number in destination.receipts and result.stopped is None:
-        return _sealed(spool, entry, collected, where, destination)
+        return _sealed(spool, entry, collected, where, destination, len(result.handed) - 1)
     # Another process may have delivered it: then its receipt is here.
     settled = spool.settled(entry.number)
     if settled is not None and settled.kept:
@@ -212,6 +212,7 @@ def _sealed(
     collected: Collected,
     where: Reached,
     destination: VaultDestination,
+    before: int = 0,
 ) -> Answer:
     """Kept by the vault: exhibits as for any other capture, the envelope first."""
     assert where.vault is not None
@@ -238,6 +239,9 @@ def _sealed(
         f"{envelope} is the collection as this collector signed it, "
         f"entry {entry.number} of its spool",
     ]
+    if before:
+        verb = "was" if before == 1 else "were"
+        lines.append(f"{count_text(before, 'entry')} that waited before it {verb} delivered first")
     notes = look_at(sealed)
     system = entry.collection.system
     if system is not None and system not in chain.incident.systems:

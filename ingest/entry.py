@@ -7,6 +7,7 @@ descriptions      the items' descriptions likewise, then the list of what was no
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,8 @@ class Entry:
     collection: Collection
     data: bytes
     """The envelope's bytes, as they were signed."""
+    offsets: tuple[int, ...]
+    """Where each item's bytes begin in `contents`."""
 
     @property
     def number(self) -> int:
@@ -96,10 +99,9 @@ class Entry:
 
     def content(self, number: int) -> Iterator[bytes]:
         """The bytes of an item, by its place from 0; the reader checks their digest at the end."""
-        items = self.collection.items
+        left = self.collection.items[number].size
         with (self.path / CONTENTS).open("rb", buffering=0) as file:
-            file.seek(sum(item.size for item in items[:number]))
-            left = items[number].size
+            file.seek(self.offsets[number])
             while left:
                 piece = file.read(min(left, _PIECE))
                 if not piece:
@@ -173,7 +175,8 @@ def open_entry(path: Path, key: ManifestKey) -> Entry:
     for name, size, wanted in zip((CONTENTS, DESCRIPTIONS), sizes, expected, strict=True):
         if size != wanted:
             raise SpoolDamagedError(f"{path / name} has {size:,} bytes, sealed were {wanted:,}")
-    return Entry(path, collection, data)
+    offsets = itertools.accumulate((item.size for item in collection.items), initial=0)
+    return Entry(path, collection, data, tuple(offsets))
 
 
 def _envelope(path: Path) -> bytes:

@@ -118,6 +118,8 @@ def create_spool(root: Path, *, limit: int, files: Files | None = None) -> Spool
         if foreign:
             raise SpoolError(f"{root} holds other things ({foreign[0]}); name a new folder")
         with _locked(root / SEALING):
+            if (root / CONFIG).exists():  # by another process, in between
+                return Spool(root, files=files)
             for name in _FOLDERS:
                 if not (root / name).is_dir():
                     files.make_folder(root / name)

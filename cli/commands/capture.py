@@ -27,6 +27,9 @@ from ingest.source import SourceUnreadableError
 from ingest.sources.command import CommandSource, Query
 from verify.statement import Kind, check_kind
 
+_LEAST_ROOM = 16 << 10
+"""Bytes that a command's answer and the record of its run take at least, in a spool."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -92,6 +95,7 @@ def capture(
     command = partial(CommandSource, argv, query=query, clock=now, kinds=kinds)
     if spool is not None:
         opened = open_spool(spool, as_json=as_json)
+        opened.check_room(_LEAST_ROOM)  # before: its answer cannot be asked for a second time
         with (
             reached(context, opened, given, as_json=as_json) as there,
             _running(command()) as run,

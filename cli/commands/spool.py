@@ -196,12 +196,14 @@ def _delivered(spool: Spool, result: Delivery, destination: VaultDestination) ->
         receipts = destination.receipts[handed.entry.number]
         incident = handed.entry.collection.destination
         again = ", as it was before" if receipts[0].repeated else ""
+        first, last = receipts[0].sequence, receipts[-1].sequence
+        links = f"chain link {first}" if first == last else f"chain links {first}-{last}"
         rows.append(
             (
                 f"entry {handed.entry.number}",
                 incident,
                 count_text(len(handed.entry.collection.items), "file"),
-                f"chain link {receipts[0].sequence}, log entry {receipts[0].index}{again}",
+                f"{links}, log entry {receipts[-1].index}{again}",
             )
         )
         items.append(

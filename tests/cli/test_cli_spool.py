@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from cli_support import DEMO, Evault, check, run
+from spool.world import fill
+
+from ingest.spool import Spool
 
 
 @pytest.fixture
@@ -286,7 +289,9 @@ def test_a_full_spool_says_so_and_keeps_what_it_has(evault: Evault, spool: Path,
     path = evault.file("large", b"x" * 20_000)
     with gone(evault):
         problem = evault.problem("ingest", case, path, "--spool", spool)
+        said = run("capture", case, "--spool", spool, "--", "touch", "ran")
     assert problem["code"] == "spool_full"
+    assert (said.code, (evault.folder / "ran").exists()) == (2, False), "and asks nothing for it"
     assert entries(spool) == ["00000001"]
 
 
@@ -363,3 +368,23 @@ def test_a_bucket_takes_deliveries_as_a_folder_does(on_s3: Evault) -> None:
     assert "sealed through the spool: chain link 1" in said.out
     assert "collection  not read at depth checksums" in on_s3("verify", case).out
     assert "1 of 1 taken in as collectors signed" in on_s3("verify", case, "--depth", "bytes").out
+
+
+@pytest.mark.soak
+def test_more_items_than_a_link_may_hold_are_delivered_as_several(
+    evault: Evault, spool: Path, case: str
+) -> None:
+    """The envelope comes on top of the items: 10,000 of them are two links."""
+    entry = fill(Spool(spool), *[b""] * 10_000, destination=case, missing=1)
+    shutil.copytree(spool, evault.folder / "copy")
+    first, again = (
+        evault.answer("spool-deliver", "spool", "deliver", path)["items"][0]["receipts"]
+        for path in (spool, evault.folder / "copy")
+    )
+    deposit = entry.collection.deposit
+    assert [each["deposit"] for each in first] == [f"{deposit}/1", f"{deposit}/2"]
+    assert [each["leaf_hash"] for each in again] == [each["leaf_hash"] for each in first]
+    assert [each["sequence"] for each in first] == [1, 2]
+    said = evault("verify", case).out
+    assert "10001 of 10001 digests" in said.replace(",", "")
+    assert "collection  1 of 1 taken in as collectors signed them" in said

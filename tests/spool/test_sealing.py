@@ -373,3 +373,20 @@ def test_a_spool_is_a_folder_that_can_be_moved(tmp_path: Path) -> None:
     fill(spool, b"1")
     shutil.move(spool.root, tmp_path / "moved")
     assert fill(Spool(tmp_path / "moved"), b"2").number == 2
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["not done", "done all the same"])
+def test_an_interrupted_init_is_finished_by_the_next(tmp_path: Path, done: bool) -> None:
+    counted = FailingFiles()
+    create_spool(tmp_path / "counted", limit=1, files=counted)
+    for at in range(len(counted.calls)):
+        root = tmp_path / f"s{at}"
+        with pytest.raises(SpoolUnavailableError):
+            create_spool(root, limit=1 << 20, files=FailingFiles(at=at, done=done))
+        if (root / "spool.json").exists():  # written last: then it is whole
+            with pytest.raises(SpoolError, match="is a spool already"):
+                create_spool(root, limit=1 << 20)
+        else:
+            create_spool(root, limit=1 << 20)
+        fill(Spool(root), b"x")
+        assert Spool(root).key.public.spki == read_public_key(root / "collector.pub").spki

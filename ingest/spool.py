@@ -313,11 +313,16 @@ class Spool:
 
     def settle(self, entry: Entry, receipts: tuple[Object, ...], at: datetime) -> None:
         """Keep the vault's receipts; then, and only then, let the entry go."""
-        with self._readable("write"):
+        try:
             self._write_settled(
                 entry.number, entry.sha256, "kept", entry.collection.destination, receipts, None, at
             )
             self._drop(entry.number)
+        except OSError as error:
+            raise SpoolUnavailableError(
+                f"the vault keeps entry {entry.number}, but {self.root} cannot be written: "
+                f"{error.strerror or error}; mend that, and deliver again: nothing is doubled"
+            ) from error
 
     def set_aside(self, number: int, reason: str, at: datetime) -> bool:
         """Take an entry out of the queue, for a reason; False if nothing of it was there.

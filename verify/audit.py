@@ -19,6 +19,7 @@ next. Nothing in the record chooses a key, an algorithm or a limit: they come wi
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 from bisect import bisect_left
@@ -774,12 +775,32 @@ class _Audit:
                 f"who approved the release of a hold (link {links}{more}) is the word of who asked "
                 "for it: attested, not authenticated"
             )
+        yield from self._absent_entries()
         if self.stepped_back:
             shown = ", ".join(str(each) for each in self.stepped_back[:5])
             more = ", and more" if len(self.stepped_back) > 5 else ""
             yield f"the vault's clock had stepped back at link {shown}{more}"
         if self.export and self.export.trust_sha256 != self.trust.sha256:
             yield "the trust file given is not the one that the bundle carries a copy of"
+
+    def _absent_entries(self) -> Iterator[str]:
+        """Entries of a spool between those delivered here: nobody here knows where they are."""
+        numbers: dict[str, list[int]] = {}
+        for delivery in self.incident.deliveries if self.incident else ():
+            numbers.setdefault(delivery.delivered.spool, []).append(delivery.delivered.number)
+        for spool, here in numbers.items():
+            known = sorted(set(here))
+            absent = [
+                f"{one + 1}" if one + 2 == other else f"{one + 1}-{other - 1}"
+                for one, other in itertools.pairwise(known)
+                if other > one + 1
+            ]
+            if absent:
+                more = ", and more" if len(absent) > 5 else ""
+                yield (
+                    f"of spool {spool}, entries {', '.join(absent[:5])}{more} are not on this "
+                    "chain: delivered to others, or set aside"
+                )
 
     def guard(self, step: Step, subject: str, check: Callable[[], None]) -> None:
         """Run a check; what it raises is a finding."""

@@ -260,6 +260,10 @@ def test_delivery_is_in_order_over_several_incidents(
     evault("spool", "set-aside", spool, 2, "--reason", "closed for good")
     evault("spool", "deliver", spool)
     assert (evault.link(case), evault.link(other)) == (2, 1)
+    notes = run("verify", case, "--json").json["notes"]
+    id_ = json.loads((spool / "spool.json").read_bytes())["id"]
+    told = f"of spool {id_}, entries 2 are not on this chain: delivered to others, or set aside"
+    assert told in notes
     evault.sound()
 
 

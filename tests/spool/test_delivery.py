@@ -150,6 +150,16 @@ def test_whatever_fails_here_the_vault_has_each_once(
         assert {path.name for path in (spool.root / "entries").iterdir()} == {"00000004"}
 
 
+def test_a_full_disk_is_not_told_as_if_the_vault_had_nothing(tmp_path: Path) -> None:
+    spool = filled(tmp_path / "s", 2)
+    spool.files = FailingFiles(at=1, error=lambda: OSError(errno.ENOSPC, "No space left on device"))
+    vault = MemoryVault()
+    result = deliver(spool, vault, clock=clock)
+    assert (list(vault.sealed), result.waiting) == (ids(spool, 1), 2)
+    assert "the vault keeps entry 1" in str(result.stopped)
+    assert "No space left on device; mend that, and deliver again" in str(result.stopped)
+
+
 def _deliver_into(root: Path, target: Path) -> None:
     class Folder(MemoryVault):
         def deliver(self, entry: Entry) -> tuple[Object, ...]:

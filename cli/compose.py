@@ -33,6 +33,7 @@ from vault.adapters.pem import (
 )
 from vault.adapters.sql import SqlIndex
 from vault.attestations import Attestations
+from vault.collectors import Collectors
 from vault.deposit import Door
 from vault.errors import NotFoundError, RefusedError, UnavailableError
 from vault.export import Exporter
@@ -47,7 +48,7 @@ from verify.digest import sha256_hex
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError
 from verify.note import VerifierKey, check_name
-from verify.trust import Trust, format_trust, parse_trust
+from verify.trust import Trust, format_trust, parse_trust, with_collector
 
 if TYPE_CHECKING:
     from vault.adapters.s3 import S3Place
@@ -103,6 +104,7 @@ class Vault:
     retention: Retention
     preserver: Preserver
     sweeper: Sweeper
+    collectors: Collectors
     trust: Trust
     clock: Clock
     config: HomeConfig
@@ -412,6 +414,26 @@ def load_trust(home: Path) -> Trust:
         raise UnavailableError(f"{error}; restore it from your backup") from error
 
 
+def list_collector(home: Path, key: ManifestKey) -> bool:
+    """Have the home's own trust file list a collector's key; False if it does already.
+
+    Raises `UnavailableError`, `MalformedError`.
+    """
+    try:
+        with _alone(home):
+            trust = load_trust(home)
+            data = with_collector(trust, key)
+            if data == trust.data:
+                return False
+            _write(home / TRUST, data)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot write {home / TRUST}: {error.strerror}; make it writable, and run the "
+            "command again"
+        ) from error
+    return True
+
+
 def _assemble(settings: Settings, config: HomeConfig, store: ObjectStore, index: SqlIndex) -> Vault:
     home = settings.home
     trust = load_trust(home)
@@ -472,6 +494,7 @@ def _assemble(settings: Settings, config: HomeConfig, store: ObjectStore, index:
         retention=retention,
         preserver=preserver,
         sweeper=sweeper,
+        collectors=Collectors(index=index, door=door, clock=now, key=key),
         trust=trust,
         clock=now,
         config=config,

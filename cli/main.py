@@ -1,7 +1,7 @@
 """`evault`: the entry point. It reads settings once, runs a command, and turns errors into words.
 
-Exit codes: 0 done or verified · 1 the evidence failed, or something met could not be kept ·
-2 could not be checked, or bad usage · 130 interrupted.
+Exit codes: 0 done or verified · 1 the evidence failed, or something met could not be kept, or only
+a spool has it · 2 could not be checked, or bad usage · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from cli.commands import (
     attest,
     capture,
     checklist,
+    collector,
     custody,
     demo,
     evidence,
@@ -34,6 +35,7 @@ from cli.commands import (
     log,
     preserve,
     retention,
+    spool,
     store,
     stream,
     sweep,
@@ -96,7 +98,7 @@ def main(
 
 for module in (
     init, incident, inspect, ingest, capture, stream, preserve, evidence, attest, checklist, waive,
-    custody, hold, retention, verify, sweep, export, log, store, demo,
+    custody, hold, retention, verify, sweep, export, log, store, spool, collector, demo,
 ):  # fmt: skip
     module.register(app)
 use_plain_help(app)

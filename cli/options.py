@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Optional
 from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
 from cli.config import CONCURRENCY, PART_MIB
+from verify.strictjson import MAX_SAFE_INTEGER
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _PREFIX = re.compile(r"[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*\Z")
 MAX_TEXT = 65_536
+_SIZE = re.compile(r"([0-9]{1,15})(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)?\Z")
+_UNITS = {
+    None: 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+}  # fmt: skip
 _SECRET = "evault.json keeps it, and is not secret"  # noqa: S105
 
 
@@ -26,6 +33,15 @@ def stated(text: str | None) -> str | None:
         if any("\ud800" <= char <= "\udfff" for char in text):
             raise typer.BadParameter("is not valid UTF-8")
     return text
+
+
+def size_limit(text: str) -> int:
+    """Bytes of a size like `500MB` or `10GiB`."""
+    match = _SIZE.match(text)
+    size = int(match.group(1)) * _UNITS[match.group(2)] if match else 0
+    if not 0 < size <= MAX_SAFE_INTEGER:
+        raise typer.BadParameter(f"{text!r} is no size like 500MB or 10GiB")
+    return size
 
 
 def store_url(text: str | None) -> str | None:
@@ -116,6 +132,14 @@ OptionalReason = Annotated[
     typer.Option("--reason", metavar="TEXT", help="Why; it is sealed.", callback=stated),
 ]
 
+SpoolOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--spool",
+        metavar="DIR",
+        help="Seal through this spool: it keeps what the vault cannot take now. See: evault spool.",
+    ),
+]
 StoreOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(

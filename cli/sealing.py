@@ -193,6 +193,8 @@ def answer_of(vault: Vault, name: str, outcome: Outcome, system: str | None) -> 
         "not_kept": [{"detail": reason, "name": path} for path, reason in collected.failed],
         "receipt": receipts[-1].to_json() if receipts else None,
         "receipts": [receipt.to_json() for receipt in receipts],
+        "spool": None,
+        "state": "sealed" if receipts else "nothing",
     }
     return Answer(lines, data, 1 if collected.failed else 0)
 

@@ -36,6 +36,7 @@ from verify.errors import EvidenceError
 from verify.statement import (
     MAX_ITEMS,
     Capture,
+    Delivered,
     Described,
     Item,
     Pack,
@@ -126,13 +127,15 @@ class OpenCapture:
         pack: bool = True,
         turned_at: int = -1,
         repeats: int | None = None,
+        delivered: Callable[[str], Delivered] | None = None,
     ) -> None:
         """Open a capture; only `commit` claims anything.
 
         `guard` reads what evidence on this chain needs now; without `pack` every content has an
         object of its own. `turned_at` is the last link after which the same bytes are evidence
         anew; `repeats` is the first link of an earlier attempt with this deposit id, of which this
-        is then a retry.
+        is then a retry. `delivered` says which collection is taken in, for the first exhibit of
+        the capture, which is the collection's envelope and has to be claimed first.
         """
         self._store = store
         self._index = index
@@ -149,6 +152,7 @@ class OpenCapture:
         self._pack_below = PACK_BELOW if pack else 0
         self._turned_at = turned_at
         self._repeats = repeats
+        self._delivered = delivered
         self._groups = [_Group()]
         self._uploads: list[Upload] = []
         self._missing: list[Object] = []
@@ -245,12 +249,13 @@ class OpenCapture:
                 raise _GuardChangedError(f"{self._chain} came to need other protection")
             drafts: list[Draft] = []
             exhibits = head.exhibits
+            first = exhibit_name(exhibits + 1, chain=self._chain)
             for number, (deposit, group) in enumerate(
                 zip(deposits, self._groups, strict=True), start=1
             ):
                 last = number == len(self._groups)
                 drafts.append(
-                    self._draft(group, number, deposit, exhibits, listed if last else None)
+                    self._draft(group, number, deposit, exhibits, listed if last else None, first)
                 )
                 exhibits += len(group.claims)
             return drafts
@@ -378,6 +383,7 @@ class OpenCapture:
         deposit: str,
         exhibits: int,
         listed: Described | None,
+        first: str,
     ) -> Draft:
         items = tuple(
             _item(claim, exhibit_name(exhibits + position, chain=self._chain))
@@ -395,6 +401,7 @@ class OpenCapture:
             packs=tuple(_pack(pack) for pack in group.packs),
             not_captured=len(self._missing) if number == len(self._groups) else 0,
             not_captured_list=listed,
+            delivered=self._delivered(first) if self._delivered else None,
         )
         return Draft(
             type=Type.CAPTURE,

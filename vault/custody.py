@@ -153,6 +153,9 @@ def _capture_told(capture: Capture) -> tuple[str, str, tuple[str, ...]]:
         detail += f" (part {capture.part} of {capture.of})"
     if capture.not_captured:
         detail += f"; {capture.not_captured} not captured"
+    if capture.delivered:
+        place = capture.delivered
+        detail += f"; collected before, entry {place.number} of spool {place.spool}"
     if any(item.origin for item in capture.items):
         return "preserved", f"{detail} from {_origins(capture.items)}", exhibits
     return "captured", detail, exhibits

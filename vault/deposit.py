@@ -126,6 +126,20 @@ class Door:
                 raise stopped
         raise ConflictError(f"other writers keep adding to {chain}; run the command again")
 
+    def receipts(self, chain: str, sequences: Sequence[int]) -> list[Receipt]:
+        """The receipts of links that are on a chain already, once they are kept.
+
+        For a retry by another actor, after an outcome that nobody learnt. Raises as `deposit`.
+        """
+        self._log.check_record()
+        stopped = self._log.settle().get(chain)
+        if stopped is not None:
+            raise stopped
+        rows = [row for row in self._index.rows(chain) if row.sequence in sequences]
+        if len(rows) != len(sequences):
+            raise ConflictError(f"{chain} changed meanwhile; run the command again")
+        return [self._receipt(row, repeated=True) for row in rows]
+
     def settle(self) -> None:
         """Have everything kept that is committed, by whomever. Raises as `deposit`."""
         self._log.settle()

@@ -799,7 +799,7 @@ def content_digest(statement: Statement) -> str:
 
 
 _GENERATED = {
-    Type.CAPTURE: ("items", "packs", "not_captured"),
+    Type.CAPTURE: ("collection", "items", "packs", "not_captured"),
     Type.ASSESSMENT: ("as_of", "counts", "head", "report", "verdict"),
     Type.EXPORT: ("as_of", "assessment", "evault", "files", "included", "trust", "withheld"),
 }

@@ -1024,6 +1024,8 @@ _STEPS = {
     Step.WITNESS: "Independent witnesses cosigned the checkpoint. Not checked where none did.",
     Step.TIME: "A time authority's stamps (RFC 3161) date the checkpoint. Not checked where there "
     "are none.",
+    Step.COLLECTION: "What collectors sealed off-line was taken in as they signed it, in order. "
+    "Not checked where trust.json does not list their keys.",
     Step.STORE: "The vault's store says that it has the evidence locked and held as the chain "
     "demands. Never checked of a bundle, which has no store to ask.",
 }

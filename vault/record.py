@@ -9,7 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from vault import layout
 from vault.errors import NotFoundError
-from vault.evidence import StoredObject, choose, object_at, read_place, read_whole
+from vault.evidence import (
+    MAX_SIDE_DOCUMENT,
+    StoredObject,
+    choose,
+    object_at,
+    read_place,
+    read_whole,
+)
 from vault.incidents import Incidents, absent
 from vault.log import Log
 from vault.ports import Index, ObjectState, ObjectStore, Protection, Row
@@ -106,6 +113,15 @@ class StoreRecord:
     def description(self, exhibit: Exhibit) -> bytes:
         """An exhibit's description, read again from the store."""
         return b"".join(self._slice(exhibit.item.description.place, exhibit))
+
+    def document(self, exhibit: Exhibit) -> bytes:
+        """An exhibit's bytes, whole: for those that are read as documents."""
+        if exhibit.item.size > MAX_SIDE_DOCUMENT:
+            raise MalformedError(f"{exhibit.item.size:,} bytes are over the limit of a document")
+        place = exhibit.item.place
+        if place.pack is None:
+            return b"".join(read_whole(self._store, object_at(place, exhibit)))
+        return b"".join(self._slice(place, exhibit))
 
     def attested(self, exhibits: Sequence[Exhibit]) -> Iterable[Finding]:
         """What the store says of the objects behind exhibits: one HEAD an object, in parallel."""

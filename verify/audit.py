@@ -12,6 +12,7 @@
     9  witness     independent parties saw the same log
    10  time        a time authority dates it
    11  store       a vault's own store still protects what its chains demand; not for bundles
+   12  collection  what collectors sealed first, off-line, was taken in as they signed it
 
 Steps collect findings rather than stop at the first, so that one broken link never hides the
 next. Nothing in the record chooses a key, an algorithm or a limit: they come with `Trust`.
@@ -19,6 +20,7 @@ next. Nothing in the record chooses a key, an algorithm or a limit: they come wi
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 from bisect import bisect_left
@@ -37,6 +39,7 @@ from verify import bundle as bundles
 from verify.bundle import Bundle
 from verify.chain import LinkChecker, Manifest, open_manifest, read_manifest
 from verify.checkpoint import Checkpoint, check_same_log, open_checkpoint
+from verify.collection import Collection, open_collection, signer_of
 from verify.description import parse_description, safe_name
 from verify.digest import check_hex, sha256_hex, unb64
 from verify.envelope import ManifestKey, check_envelope, leaf_hash_of, pae, parse_envelope
@@ -47,7 +50,7 @@ from verify.errors import (
     SplitViewError,
     UnsupportedError,
 )
-from verify.incident import ChainState, Exhibit, Incident, state_of
+from verify.incident import ChainState, Delivery, Exhibit, Incident, state_of
 from verify.instant import format_instant
 from verify.merkle import check_multi_inclusion
 from verify.preserved import Citation, check_cited, check_restated, citations
@@ -98,6 +101,9 @@ class Record(Protocol):
 
     def description(self, exhibit: Exhibit) -> bytes:
         """An exhibit's description. Raises `EvidenceError`."""
+
+    def document(self, exhibit: Exhibit) -> bytes:
+        """The bytes of an exhibit that is read as a document. Raises `EvidenceError`."""
 
     def attested(self, exhibits: Sequence[Exhibit]) -> Iterable[Finding]:
         """What the store itself says of the objects behind exhibits; nothing for a bundle.
@@ -156,6 +162,10 @@ class BundleRecord:
     def description(self, exhibit: Exhibit) -> bytes:
         """`descriptions/<exhibit>.json`."""
         return self.bundle.read(f"{bundles.DESCRIPTIONS}{exhibit.item.exhibit}.json")
+
+    def document(self, exhibit: Exhibit) -> bytes:
+        """The one file in the exhibit's folder, whole."""
+        return self.bundle.read(self.evidence_path(exhibit.item.exhibit))
 
     def attested(self, exhibits: Sequence[Exhibit]) -> Iterable[Finding]:
         """A bundle has no store that could say anything."""
@@ -231,6 +241,7 @@ class _Audit:
         self.witness()
         self.time()
         self.store()
+        self.collections()
         order = list(Step)
         self.findings.sort(key=lambda finding: order.index(finding.step))
         return Report(
@@ -742,6 +753,81 @@ class _Audit:
         if self.bundle is not None and Step.STORE in self.trust.required:
             self.note(Step.STORE, "a bundle has no store; only the vault itself can look at it")
 
+    # -- 12 --------------------------------------------------------------------------------------
+
+    def collections(self) -> None:
+        """A collector's own signature covers what the vault says that it delivered."""
+        deliveries = self.incident.deliveries if self.incident else []
+        if not deliveries:
+            if Step.COLLECTION in self.trust.required:
+                self.conclude(Step.COLLECTION, "nothing was delivered from a spool")
+            return
+        if self.record.depth != "bytes":
+            self.note(Step.COLLECTION, f"not read at depth {self.record.depth}")
+            return
+        unverified: list[str] = []
+        withheld: list[str] = []
+        for delivery in deliveries:
+            name = delivery.delivered.exhibit
+            if self.export and name not in self.export.included:
+                withheld.append(name)
+            else:
+                self.guard(Step.COLLECTION, name, partial(self._collection, delivery, unverified))
+        self._spool_order(deliveries)
+        if unverified:
+            self.note(
+                Step.COLLECTION,
+                f"{len(unverified)} of {len(deliveries)} unverified: signed by keys that the trust "
+                f"file does not list as collectors' ({', '.join(unverified[:3])})",
+            )
+        if withheld:
+            self.note(Step.COLLECTION, f"withheld: {', '.join(withheld[:3])}")
+        if self.folded:
+            self.note(Step.COLLECTION, "the chain could not be followed to its end")
+        count = len(deliveries)
+        self.conclude(Step.COLLECTION, f"{count:,} of {count:,} taken in as collectors signed them")
+
+    def _collection(self, delivery: Delivery, unverified: list[str]) -> None:
+        assert self.incident is not None
+        name = delivery.delivered.exhibit
+        exhibit = self.incident.exhibits[name]
+        data = self.record.document(exhibit)
+        if sha256_hex(data) != exhibit.item.sha256:
+            raise MalformedError(_mismatch(exhibit.item.sha256, sha256_hex(data)))
+        keys = self.trust.collector_keys
+        if signer_of(data, where=name) not in {key.key_id for key in keys}:
+            unverified.append(name)
+            return
+        signed = open_collection(data, keys, where=name)
+        check_delivery(signed.collection, delivery, chain=self.incident.id)
+
+    def _spool_order(self, deliveries: Sequence[Delivery]) -> None:
+        """On one chain a spool's numbers rise, and neighbours name each other."""
+        assert self.incident is not None
+        last: dict[str, Delivery] = {}
+        for delivery in deliveries:
+            told = delivery.delivered
+            before = last.get(told.spool)
+            last[told.spool] = delivery
+            if before is None:
+                continue
+            if told.number <= before.delivered.number:
+                self.fail(
+                    Step.COLLECTION,
+                    told.exhibit,
+                    f"entry {told.number} of spool {told.spool} comes after its entry "
+                    f"{before.delivered.number}: its numbers were used twice, or reordered",
+                )
+            elif told.number == before.delivered.number + 1:
+                known = self.incident.exhibits[before.delivered.exhibit].item.sha256
+                if told.previous != known:
+                    self.fail(
+                        Step.COLLECTION,
+                        told.exhibit,
+                        f"entry {told.number} of spool {told.spool} continues another entry "
+                        f"{before.delivered.number} than the one on this chain",
+                    )
+
     # -- what it all amounts to ------------------------------------------------------------------
 
     def complete_to(self) -> str:
@@ -783,10 +869,9 @@ class _Audit:
             yield f"of {streams} only the links cited are here; nothing is said of the rest"
         approved: list[int] = []
         if isinstance(self.incident, Incident):
-            attested = [each for each in self.incident.attestations if each.approval]
-            approved = sorted(
-                each.sequence for each in (*attested, *self.incident.waivers.values())
-            )
+            attested = [each.sequence for each in self.incident.attestations if each.approval]
+            waived = [each.sequence for each in self.incident.waivers.values()]
+            approved = sorted([*attested, *waived])
         if approved:
             links = ", ".join(map(str, approved[:5]))
             more = ", and more" if len(approved) > 5 else ""
@@ -794,12 +879,32 @@ class _Audit:
                 f"who approved a waiver or an attestation (link {links}{more}) is the word of who "
                 "recorded it: attested, not authenticated"
             )
+        yield from self._absent_entries()
         if self.stepped_back:
             shown = ", ".join(str(each) for each in self.stepped_back[:5])
             more = ", and more" if len(self.stepped_back) > 5 else ""
             yield f"the vault's clock had stepped back at link {shown}{more}"
         if self.export and self.export.trust_sha256 != self.trust.sha256:
             yield "the trust file given is not the one that the bundle carries a copy of"
+
+    def _absent_entries(self) -> Iterator[str]:
+        """Entries of a spool between those delivered here: nobody here knows where they are."""
+        numbers: dict[str, list[int]] = {}
+        for delivery in self.incident.deliveries if self.incident else ():
+            numbers.setdefault(delivery.delivered.spool, []).append(delivery.delivered.number)
+        for spool, here in numbers.items():
+            known = sorted(set(here))
+            absent = [
+                f"{one + 1}" if one + 2 == other else f"{one + 1}-{other - 1}"
+                for one, other in itertools.pairwise(known)
+                if other > one + 1
+            ]
+            if absent:
+                more = ", and more" if len(absent) > 5 else ""
+                yield (
+                    f"of spool {spool}, entries {', '.join(absent[:5])}{more} are not on this "
+                    "chain: delivered to others, or set aside"
+                )
 
     def guard(self, step: Step, subject: str, check: Callable[[], None]) -> None:
         """Run a check; what it raises is a finding."""
@@ -818,6 +923,39 @@ class _Audit:
         """Say that a step passed, unless something in it did not."""
         if all(finding.step != step for finding in self.findings):
             self.findings.append(Finding(step, "", Outcome.PASSED, detail))
+
+
+def check_delivery(collection: Collection, delivery: Delivery, *, chain: str) -> None:
+    """Raise `ChainError` unless a capture says of a collection what its collector signed."""
+    told, captures = delivery.delivered, delivery.captures
+    place = (collection.spool, collection.number, collection.previous)
+    if place != (told.spool, told.number, told.previous):
+        raise ChainError("the collector signed another place in its spool")
+    if collection.destination != chain:
+        raise ChainError(f"the collector meant it for {collection.destination}")
+    first = captures[0]
+    if (first.system, first.source, first.method, first.collector) != (
+        collection.system,
+        collection.source,
+        collection.method,
+        collection.collector,
+    ):
+        raise ChainError("the collector signed another source, method or collector")
+    items = delivery.items
+    if len(items) != len(collection.items):
+        raise ChainError(f"the collector signed {len(collection.items)} items, not {len(items)}")
+    for item, signed in zip(items, collection.items, strict=True):
+        if (item.sha256, item.size, item.kinds) != (signed.sha256, signed.size, signed.kinds):
+            raise ChainError(f"{item.exhibit} is not the item that the collector signed")
+        described = signed.description
+        if (item.description.sha256, item.description.size) != (described.sha256, described.size):
+            raise ChainError(f"the description of {item.exhibit} is not the one signed")
+    missing = [capture.not_captured_list for capture in captures if capture.not_captured_list]
+    listed = collection.not_captured_list
+    if sum(capture.not_captured for capture in captures) != collection.not_captured or [
+        (each.sha256, each.size) for each in missing
+    ] != ([(listed.sha256, listed.size)] if listed else []):
+        raise ChainError("the collector signed another list of what was not captured")
 
 
 class _SignatureChecks:

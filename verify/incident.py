@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from verify.approval import check_second_person
 from verify.attestation import Attestation, parse_attestation
 from verify.chain import Manifest
+from verify.collection import parse_key_event
 from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Setting, Severity
 from verify.errors import ChainError, MalformedError, UnsupportedError
 from verify.instant import parse_instant
@@ -40,6 +41,7 @@ from verify.statement import (
     VAULT_CHAIN,
     Actor,
     Capture,
+    Delivered,
     Item,
     Pack,
     Statement,
@@ -101,6 +103,21 @@ class Exhibit:
 
 
 @dataclass(slots=True)
+class Delivery:
+    """A collection that was delivered: the capture that took it in, part by part."""
+
+    delivered: Delivered
+    sequence: int
+    """Of its first link."""
+    captures: list[Capture]
+
+    @property
+    def items(self) -> list[Item]:
+        """What the capture sealed besides the envelope, in order."""
+        return [item for capture in self.captures for item in capture.items][1:]
+
+
+@dataclass(slots=True)
 class ChainState:
     """What a chain tells of evidence at one head: its exhibits, and how they are to be kept."""
 
@@ -117,6 +134,8 @@ class ChainState:
     compliance: bool = False
     """Whether a seal asked for locks that nobody can lift."""
     not_captured: int = 0
+    deliveries: list[Delivery] = field(default_factory=list)
+    """What collectors sealed first, in spools, in the order of delivery."""
     sealed: bool = False
     """Whether the incident is closed; a stream never is."""
     unfinished: tuple[str, int, int] | None = None
@@ -307,6 +326,8 @@ def check_vault_link(manifest: Manifest) -> None:
         parse_policy(statement.body, where=f"{where}.body", severities=Severity)
     elif statement.type == Type.SWEEP:
         parse_sweep(statement.body, where=f"{where}.body")
+    elif statement.type == Type.KEY:
+        parse_key_event(statement.body, where=f"{where}.body")
     else:
         raise UnsupportedError(f"{where}: {statement.type} statements are not known here")
     if statement.subject != (chain_subject(VAULT_CHAIN),):
@@ -423,7 +444,24 @@ def _take_capture(state: ChainState, statement: Statement, where: str) -> None:
     id_, part, of = state.unfinished or (capture.capture_id, 1, capture.of)
     if (capture.capture_id, capture.part, capture.of) != (id_, part, of):
         raise ChainError(f"{where}: expected part {part} of {of} of capture {id_}")
+    _take_delivery(state, capture, statement.link.sequence, where)
     state.unfinished = (id_, part + 1, of) if part < of else None
+
+
+def _take_delivery(state: ChainState, capture: Capture, sequence: int, where: str) -> None:
+    """The envelope of a delivered collection is the capture's first exhibit."""
+    delivered = capture.delivered
+    if capture.part == 1 and delivered:
+        if not capture.items or capture.items[0].exhibit != delivered.exhibit:
+            raise ChainError(f"{where}: the collection is not the first exhibit of its capture")
+        state.deliveries.append(Delivery(delivered, sequence, [capture]))
+    elif capture.part > 1:
+        last = state.deliveries[-1] if state.deliveries else None
+        going_on = last is not None and last.sequence + len(last.captures) == sequence
+        if delivered != (last.delivered if last and going_on else None):
+            raise ChainError(f"{where}: its parts name different collections")
+        if last and going_on:
+            last.captures.append(capture)
 
 
 def _take_custody(state: ChainState, statement: Statement, where: str) -> None:

@@ -29,6 +29,7 @@ _CHAIN = re.compile(r"(INC-[0-9]{4}-[0-9]{4,8}|stream:[a-z0-9][a-z0-9-]{0,62}|va
 _EXHIBIT = re.compile(r"(EV|ST)-([0-9]{4}|[1-9][0-9]{4,8})\Z")
 _ARTIFACT = re.compile(r"artifacts/[0-9A-HJKMNP-TV-Z]{26}\Z")
 _DEPOSIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}\Z")
+_SPOOL = re.compile(r"[0-9a-f]{16}\Z")
 
 
 class Type(StrEnum):
@@ -200,12 +201,7 @@ def parse_statement(payload: bytes, *, where: str) -> Statement:
     kind = _TYPES.get(text_of(outer["predicateType"], limit=200, where=f"{where}.predicateType"))
     if kind is None:
         raise UnsupportedError(f"{where}: unknown statement type {outer['predicateType']!r}")
-    subjects = outer["subject"]
-    if not isinstance(subjects, list) or not 0 < len(subjects) <= MAX_ITEMS:
-        raise MalformedError(f"{where}.subject: expected a list of 1 to {MAX_ITEMS:,}")
-    subject = tuple([_subject(each, f"{where}.subject") for each in subjects])
-    if len({each.name for each in subject}) != len(subject):
-        raise MalformedError(f"{where}: two subjects have one name")
+    subject = read_subjects(outer["subject"], limit=MAX_ITEMS, where=where)
     predicate = exactly(outer["predicate"], _FIELDS, where=f"{where}.predicate")
     seen = exactly(predicate["checkpoint_seen"], _SEEN, where=f"{where}.checkpoint_seen")
     body = predicate["body"]
@@ -226,6 +222,23 @@ def parse_statement(payload: bytes, *, where: str) -> Statement:
         ),
         body=body,
     )
+
+
+def read_subjects(value: object, *, limit: int, where: str) -> tuple[Subject, ...]:
+    """The subjects of a statement, 1 to `limit`, no two of one name. Raises `MalformedError`."""
+    if not isinstance(value, list) or not 0 < len(value) <= limit:
+        raise MalformedError(f"{where}.subject: expected a list of 1 to {limit:,}")
+    subjects = tuple([_subject(each, f"{where}.subject") for each in value])
+    if len({each.name for each in subjects}) != len(subjects):
+        raise MalformedError(f"{where}: two subjects have one name")
+    return subjects
+
+
+def check_spool(text: str, *, where: str) -> str:
+    """Return `text` if it is the id of a spool: 16 lowercase hex digits; else `MalformedError`."""
+    if not _SPOOL.match(text):
+        raise MalformedError(f"{where}: expected the id of a spool as 16 lowercase hex digits")
+    return text
 
 
 def check_chain_id(text: str) -> str:
@@ -394,6 +407,26 @@ class Pack:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivered:
+    """Which collection a capture delivers: the exhibit that is its envelope, and its place."""
+
+    exhibit: str
+    spool: str
+    number: int
+    previous: str | None
+    """Digest of the envelope numbered one less; None for number 1."""
+
+    def to_json(self) -> Object:
+        """The JSON object."""
+        return {
+            "exhibit": self.exhibit,
+            "number": self.number,
+            "previous": self.previous,
+            "spool": self.spool,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Capture:
     """The body of a `capture`."""
 
@@ -408,11 +441,14 @@ class Capture:
     packs: tuple[Pack, ...]
     not_captured: int
     not_captured_list: Described | None
+    delivered: Delivered | None = None
+    """Only where a collector sealed it first, in a spool."""
 
     def to_json(self) -> Object:
         """The JSON object."""
         listed = self.not_captured_list
-        return {
+        delivered = {"collection": self.delivered.to_json()} if self.delivered else {}
+        return delivered | {
             "capture": {"id": self.capture_id, "of": self.of, "part": self.part},
             "collector": self.collector,
             "items": [item.to_json() for item in self.items],
@@ -456,6 +492,7 @@ def parse_capture(body: object, *, where: str) -> Capture:
         not_captured_list=None
         if listed is None
         else _described(missing.object("description"), packs),
+        delivered=_delivered(reader.object("collection")) if reader.has("collection") else None,
     )
     for part in (capture, source, missing, reader):
         part.done()
@@ -801,6 +838,21 @@ def _stored(reader: Fields) -> Stored:
     if len(stored.parts) != (expected if expected > 1 else 0):
         raise MalformedError(f"{reader.where}: {len(stored.parts)} parts do not fit the size")
     return stored
+
+
+def _delivered(reader: Fields) -> Delivered:
+    previous = reader.raw("previous")
+    delivered = Delivered(
+        exhibit=reader.text("exhibit", limit=20),
+        spool=check_spool(reader.text("spool", limit=16), where=reader.where),
+        number=reader.count("number"),
+        previous=None if previous is None else check_hex(previous, where=reader.where),
+    )
+    reader.done()
+    exhibit_number(delivered.exhibit, where=reader.where)
+    if delivered.number < 1 or (delivered.number == 1) != (previous is None):
+        raise MalformedError(f"{reader.where}: number 1, and only number 1, has no previous")
+    return delivered
 
 
 def _described(reader: Fields, packs: Sequence[Pack]) -> Described:

@@ -38,6 +38,7 @@ class Step(StrEnum):
     WITNESS = "witness"
     TIME = "time"
     STORE = "store"
+    COLLECTION = "collection"
 
 
 DEFAULT_REQUIRED = (
@@ -142,6 +143,20 @@ def format_trust(*, log: VerifierKey, manifest_keys: Sequence[ManifestKey]) -> b
         "version": 1,
         "witness_policy": None,
     }
+    return strictjson.dumps(value) + b"\n"
+
+
+def with_collector(trust: Trust, key: ManifestKey) -> bytes:
+    """The trust file that lists one collector's key more, at the end; else as it was.
+
+    A key that is listed already changes nothing. Raises `MalformedError` for a manifest key.
+    """
+    if any(each.spki == key.spki for each in trust.keys):
+        raise MalformedError("that key signs this vault's own statements; no collector may have it")
+    if any(each.spki == key.spki for each in trust.collector_keys):
+        return trust.data
+    value: Object = strictjson.loads(trust.data, where="trust file", limit=1 << 20)
+    value["collector_keys"] = [*value["collector_keys"], b64(key.spki)]
     return strictjson.dumps(value) + b"\n"
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Optional
 
 import typer
 
-from cli.options import AsJson
+from cli.compose import now
+from cli.options import AsJson, SpoolOption
 from cli.sealing import Wanted, answer_of, check_open, seal
 from cli.session import (
     Answer,
@@ -18,9 +22,13 @@ from cli.session import (
     split_chain,
     vault_of,
 )
+from cli.spooling import open_spool, reached, spool_and_deliver
 from ingest.source import SourceUnreadableError
 from ingest.sources.command import CommandSource, Query
 from verify.statement import Kind, check_kind
+
+_LEAST_ROOM = 16 << 10
+"""Bytes that a command's answer and the record of its run take at least, in a spool."""
 
 
 def register(app: typer.Typer) -> None:
@@ -62,6 +70,7 @@ def capture(
         Optional[str],  # noqa: UP045
         typer.Option("--to", metavar="TIME", help="The time asked about: its end."),
     ] = None,
+    spool: SpoolOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a command; seal its output, errors, exit code and times, and which program it was.
@@ -76,28 +85,47 @@ def capture(
     query = Query(system, source, read_time(start), read_time(end))
     if query.start and query.end and query.start > query.end:
         raise UsageError("--from is later than --to")
+    wanted = Wanted(
+        host=settings_of(context).host,
+        system=system,
+        source=source,
+        method="command run by evault",
+        again=True,  # the same answer at another time is another sighting
+    )
+    command = partial(CommandSource, argv, query=query, clock=now, kinds=kinds)
+    if spool is not None:
+        opened = open_spool(spool, as_json=as_json)
+        opened.check_room(_LEAST_ROOM)  # before: its answer cannot be asked for a second time
+        with (
+            reached(context, opened, given, as_json=as_json) as there,
+            _running(command()) as run,
+        ):
+            answer = spool_and_deliver(opened, there, run, run.survey(), wanted, context)
+        give(_ended(answer, run, "kept"), as_json=as_json)
     with vault_of(context) as vault:
         incident = chain_or_only(vault, given, as_json=as_json)
         check_open(vault, incident, None)
-        run = CommandSource(argv, query=query, clock=vault.clock, kinds=kinds)
-        try:
-            run.start()
-            wanted = Wanted(
-                host=settings_of(context).host,
-                system=system,
-                source=source,
-                method="command run by evault",
-                again=True,  # the same answer at another time is another sighting
-            )
+        with _running(command()) as run:
             outcome = seal(vault, incident, run, run.survey(), wanted)
-        except SourceUnreadableError as error:
-            raise UsageError(str(error)) from error
-        finally:
-            run.close()
         answer = answer_of(vault, incident, outcome, system)
-        ended = run.signal or f"exit code {run.exit_code}"
-        failed = run.exit_code != 0
-        lines = [*answer.lines, f"The command ended with {ended}; it is sealed all the same."]
-        data = answer.data | {"exit_code": run.exit_code, "signal": run.signal}
-        code = 1 if failed else answer.code
-        give(Answer(lines if failed else answer.lines, data, code), as_json=as_json)
+        give(_ended(answer, run, "sealed"), as_json=as_json)
+
+
+@contextmanager
+def _running(run: CommandSource) -> Iterator[CommandSource]:
+    try:
+        run.start()
+        yield run
+    except SourceUnreadableError as error:
+        raise UsageError(str(error)) from error
+    finally:
+        run.close()
+
+
+def _ended(answer: Answer, run: CommandSource, kept: str) -> Answer:
+    """The answer, with how the command ended."""
+    ended = run.signal or f"exit code {run.exit_code}"
+    failed = run.exit_code != 0
+    lines = [*answer.lines, f"The command ended with {ended}; it is {kept} all the same."]
+    data = answer.data | {"exit_code": run.exit_code, "signal": run.signal}
+    return Answer(lines if failed else answer.lines, data, 1 if failed else answer.code)

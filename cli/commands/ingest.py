@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from cli.compose import bucket_source
-from cli.options import AllVersionsOption, AsJson, EndpointOption
+from cli.options import AllVersionsOption, AsJson, EndpointOption, SpoolOption
 from cli.sealing import Wanted, answer_of, check_open, seal
 from cli.session import (
     Answer,
@@ -21,13 +21,14 @@ from cli.session import (
     split_chain,
     vault_of,
 )
+from cli.spooling import open_spool, reached, spool_and_deliver
 from cli.trails import DigestKeysOption, proof_code, proof_json, proof_lines, read_keys
 from ingest.source import Found, Source, SourceUnreadableError
 from ingest.sources.files import FileSource
 from ingest.sources.git import GitSource
 from ingest.sources.joined import JoinedSource
 from ingest.sources.stream import StreamSource
-from ingest.trails import WatchedSource
+from ingest.trails import Proof, WatchedSource
 from verify.statement import Kind, check_kind
 
 S3 = "s3://"
@@ -101,6 +102,7 @@ def ingest(
             "--deposit", metavar="ID", help="An id of your own; repeating it doubles nothing."
         ),
     ] = None,
+    spool: SpoolOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Seal files and folders, byte for byte, and say what they are and lack.
@@ -115,29 +117,47 @@ def ingest(
         raise UsageError(f"{missing}name at least one file or folder; see evault ingest --help")
     keys = read_keys(digest_keys)
     kinds = tuple(check_kind(each.replace("-", "_")) for each in dict.fromkeys(kind or ()))
+    wanted = Wanted(
+        host=settings_of(context).host,
+        kinds=kinds,
+        system=system,
+        source=source,
+        method=method or _method(rest, git),
+        again=again,
+        pack=pack,
+        deposit=deposit,
+    )
+
+    def sources() -> tuple[WatchedSource, list[Found]]:
+        places = _sources_of(rest, name, endpoint, all_versions=all_versions)
+        places += [GitSource(git, revision)] if git is not None else []
+        where = WatchedSource(JoinedSource(places))
+        return where, _survey(where, rest)
+
+    if spool is not None:
+        if deposit is not None:
+            raise UsageError("--deposit goes without --spool: an entry of a spool has an id")
+        if not pack:
+            raise UsageError("--no-pack goes without --spool: the vault packs what is delivered")
+        opened = open_spool(spool, as_json=as_json)
+        with reached(context, opened, given, as_json=as_json) as there:
+            where, found = sources()
+            answer = spool_and_deliver(opened, there, where, found, wanted, context)
+        give(_with_proof(answer, where.proof(keys)), as_json=as_json)
     with vault_of(context) as vault:
         incident = chain_or_only(vault, given, as_json=as_json)
         check_open(vault, incident, deposit)
-        sources = _sources_of(rest, name, endpoint, all_versions=all_versions)
-        sources += [GitSource(git, revision)] if git is not None else []
-        where = WatchedSource(JoinedSource(sources))
-        found = _survey(where, rest)
-        wanted = Wanted(
-            host=settings_of(context).host,
-            kinds=kinds,
-            system=system,
-            source=source,
-            method=method or _method(rest, git),
-            again=again,
-            pack=pack,
-            deposit=deposit,
-        )
+        where, found = sources()
         outcome = seal(vault, incident, where, found, wanted)
         answer = answer_of(vault, incident, outcome, system)
-        proof = where.proof(keys)
-        lines = [*answer.lines, *proof_lines(proof)]
-        data = {**answer.data, "digest_chain": proof_json(proof)}
-        give(Answer(lines, data, answer.code or proof_code(proof)), as_json=as_json)
+        give(_with_proof(answer, where.proof(keys)), as_json=as_json)
+
+
+def _with_proof(answer: Answer, proof: Proof | None) -> Answer:
+    """An answer with what CloudTrail's digests prove of what was read."""
+    lines = [*answer.lines, *proof_lines(proof)]
+    data = {**answer.data, "digest_chain": proof_json(proof)}
+    return Answer(lines, data, answer.code or proof_code(proof))
 
 
 def _method(words: Sequence[str], git: Path | None) -> str:

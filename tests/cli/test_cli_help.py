@@ -17,6 +17,9 @@ ANSWERS = {
     "attest": "attest",
     "capture": "capture",
     "checklist": "checklist",
+    "collector add": "collector-add",
+    "collector list": "collector-list",
+    "collector remove": "collector-remove",
     "custody": "custody",
     "evidence classify": "evidence-correct",
     "evidence get": "evidence-get",
@@ -49,6 +52,11 @@ ANSWERS = {
     "retention extend": "retention-extend",
     "retention policy": "retention-policy",
     "retention show": "retention-show",
+    "spool deliver": "spool-deliver",
+    "spool init": "spool-init",
+    "spool limit": "spool-limit",
+    "spool set-aside": "spool-set-aside",
+    "spool status": "spool-status",
     "store check": "store-check",
     "stream list": "stream-list",
     "stream show": "stream-show",
@@ -59,7 +67,16 @@ ANSWERS = {
     "waive list": "waive-list",
     "waive revoke": "waive",
 }
-PARTS = {"audit-report", "exhibit", "incident", "problem", "receipt", "terms"}
+PARTS = {
+    "audit-report",
+    "collector",
+    "exhibit",
+    "incident",
+    "problem",
+    "receipt",
+    "spooled",
+    "terms",
+}
 
 
 def commands(group: object = None, name: str = "") -> Iterator[tuple[str, typer.core.TyperCommand]]:
@@ -115,6 +132,8 @@ def test_only_the_demo_answers_no_json() -> None:
         ("store",),
         ("stream",),
         ("log",),
+        ("spool",),
+        ("collector",),
     ],
 )
 def test_without_a_command_the_help_is_shown_as_it_is(words: tuple[str, ...]) -> None:

@@ -1,0 +1,313 @@
+"""Sealing through a spool: first on this host, signed by its collector; then at the vault.
+
+With a spool named, evidence always goes through it. So nothing depends on what a vault that went
+away in the middle did or did not commit: the entry has its number, and its deposit id, before the
+vault is asked for the first time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from cli.compose import Vault, now, open_vault, parsers, version
+from cli.delivery import VaultDestination, check_collector
+from cli.render import ProgressLine, columns, count_text, paragraph, size_text
+from cli.sealing import Wanted, check_open
+from cli.session import Answer, UsageError, settings_of, uninterrupted
+from cli.summary import Sealed, exhibit_json, group_rows, look_at
+from ingest.collector import Collected, Taken, collect
+from ingest.delivery import deliver
+from ingest.entry import Entry
+from ingest.source import Found, Source
+from ingest.spool import Spool
+from ingest.spool_capture import SpoolCapture
+from vault.errors import NotFoundError, UnavailableError
+from verify.description import Description
+from verify.incident import Incident
+from verify.instant import format_instant
+from verify.report import printable
+from verify.strictjson import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The vault, or why it is out of reach; and the incident that is meant."""
+
+    vault: Vault | None
+    reason: str
+    incident: str
+
+
+def open_spool(path: Path, *, as_json: bool = False) -> Spool:
+    """A spool that tells a waiting person whom it waits for. Raises `SpoolError`."""
+
+    def told(words: str) -> None:
+        if not as_json:
+            print(words, file=sys.stderr)
+
+    return Spool(path, told=told)
+
+
+@contextmanager
+def reached(
+    context: typer.Context, spool: Spool, given: str | None, *, as_json: bool
+) -> Iterator[Reached]:
+    """Try the vault before anything is captured.
+
+    Out of reach is not refused: a vault that answers, and would not take the evidence, is heard
+    now, and nothing is spooled. Raises `RefusedError`, `NotFoundError` for an unknown incident,
+    `UsageError` where nobody can tell which incident is meant.
+    """
+    vault: Vault | None = None
+    try:
+        vault = open_vault(settings_of(context))
+    except NotFoundError:
+        reason = f"this host has no vault ({settings_of(context).home} is none)"
+    except UnavailableError as error:
+        reason = str(error)
+    else:
+        reason = ""
+    try:
+        name = given
+        if vault is not None:
+            try:
+                name = given or vault.incidents.the_only_open()
+                check_open(vault, name, None)
+                check_collector(vault, spool.key.public.key_id)
+            except UnavailableError as error:
+                reason = str(error)
+        if name is None:
+            raise UsageError(
+                f"the vault is out of reach, so nobody can tell which incident is meant; name it. "
+                f"({reason})"
+            )
+        if given is None and not as_json:
+            print(f"{name}, the one open incident:", file=sys.stderr)
+        yield Reached(None if reason else vault, reason, name)
+    finally:
+        if vault is not None:
+            vault.close()
+
+
+def spool_and_deliver(
+    spool: Spool, where: Reached, source: Source, found: Iterable[Found], wanted: Wanted,
+    context: typer.Context,
+) -> Answer:  # fmt: skip
+    """Seal into the spool; then deliver up to there, if the vault can be reached."""
+    actor = settings_of(context).actor
+    sink = SpoolCapture(
+        spool,
+        destination=where.incident,
+        clock=now,
+        actor=actor,
+        system=wanted.system,
+        source=wanted.source,
+        method=wanted.method,
+        collector={"host": wanted.host, "name": "evault", "version": version()},
+    )
+    collected, entry = _collect(sink, source, found, wanted)
+    if entry is None:
+        return _nothing(where.incident)
+    if where.vault is None:
+        return _spooled(spool, entry, collected, where.incident, where.reason)
+    destination = VaultDestination(where.vault)
+    result = deliver(spool, destination, clock=now, up_to=entry.number)
+    if entry.number in destination.receipts and result.stopped is None:
+        return _sealed(spool, entry, collected, where, destination, len(result.handed) - 1)
+    # Another process may have delivered it: then its receipt is here.
+    settled = spool.settled(entry.number)
+    if settled is not None and settled.kept:
+        destination.deliver(entry)
+        return _sealed(spool, entry, collected, where, destination)
+    stopped = str(result.stopped) if result.stopped else "another process is at it"
+    if result.stopped_at is not None and result.stopped_at != entry.number:
+        stopped = f"entry {result.stopped_at} comes first, and cannot be delivered: {stopped}"
+    return _spooled(spool, entry, collected, where.incident, stopped)
+
+
+def _collect(
+    sink: SpoolCapture, source: Source, found: Iterable[Found], wanted: Wanted
+) -> tuple[Collected, Entry | None]:
+    total = sum(each.size for each in found) if isinstance(found, Sequence) else 0
+    progress = ProgressLine("spooling", total)
+    if isinstance(found, Sequence):
+        progress.announce(f"{count_text(len(found), 'file')}, {size_text(total)} to read")
+    try:
+        collected = collect(
+            source,
+            found,
+            sink,
+            kinds=wanted.kinds,
+            again=True,
+            clock=now,
+            progress=progress.advance,
+            parsers=parsers(),
+        )
+        if collected.taken or collected.failed or collected.links:
+            with uninterrupted():
+                return collected, sink.commit()
+        sink.abort()
+        return collected, None
+    except BaseException:
+        sink.abort()
+        raise
+    finally:
+        progress.close()
+
+
+def _nothing(incident: str) -> Answer:
+    return Answer(
+        ["Nothing new: nothing was sealed."], _data(incident, "nothing", Collected(), None)
+    )
+
+
+def _spooled(
+    spool: Spool, entry: Entry, collected: Collected, incident: str, reason: str
+) -> Answer:
+    """Kept here, and nowhere else: that is not done, and not lost."""
+    waiting, used = len(spool.waiting()), spool.used()
+    count = count_text(len(collected.taken), "file")
+    lines = [
+        f"SPOOLED, not sealed: {count}, {size_text(entry.size)}, for {incident}: "
+        f"entry {entry.number} of {spool.root}",
+        *columns(
+            [
+                (f"item {number}", name_of(each.description), each.description.label,
+                 size_text(each.size))
+                for number, each in enumerate(collected.taken[:_SHOWN], start=1)
+            ]
+        ),
+    ]  # fmt: skip
+    if len(collected.taken) > _SHOWN:
+        lines.append(f"and {count_text(len(collected.taken) - _SHOWN, 'more file')}")
+    lines += _misses(collected)
+    lines += paragraph("Why: ", " ".join(reason.split()))
+    lines += paragraph(
+        "",
+        f"It is signed by this collector and on this disk; no vault has it. "
+        f"{count_text(waiting, 'entry')} "
+        f"{'waits' if waiting == 1 else 'wait'}, {size_text(used)} of {size_text(spool.limit)}. "
+        f"When the vault is back, run: evault spool deliver {spool.root}",
+    )
+    data = _data(incident, "spooled", collected, _spool_json(spool, entry, collected, reason))
+    return Answer(lines, data, 1)
+
+
+_SHOWN = 10
+
+
+def name_of(description: Description) -> str:
+    """The last part of a name, for a column."""
+    return description.name.rpartition("/")[2] or description.name
+
+
+def _sealed(
+    spool: Spool,
+    entry: Entry,
+    collected: Collected,
+    where: Reached,
+    destination: VaultDestination,
+    before: int = 0,
+) -> Answer:
+    """Kept by the vault: exhibits as for any other capture, the envelope first."""
+    assert where.vault is not None
+    receipts = destination.receipts[entry.number]
+    chain = where.vault.incidents.read(where.incident, up_to=receipts[-1].sequence)
+    described = where.vault.incidents.descriptions(chain)
+    new = [each for each in chain.state.exhibits.values() if each.sequence >= receipts[0].sequence]
+    envelope = new[0].item.exhibit
+    sealed = [
+        Sealed(
+            each.item.exhibit,
+            Taken(described[each.item.exhibit], each.item.kinds, each.item.size),
+        )
+        for each in new[1:]
+    ]
+    links = [receipt.sequence for receipt in receipts]
+    place = f"chain link {links[0]}" if len(links) == 1 else f"chain links {links[0]}-{links[-1]}"
+    lines = [
+        f"{count_text(len(sealed), 'file')}, {size_text(entry.size)}, sealed through the spool: "
+        f"{place}, log entry {receipts[-1].index}",
+        *columns(group_rows(sealed)),
+        f"{envelope} is the collection as this collector signed it, "
+        f"entry {entry.number} of its spool",
+    ]
+    if before:
+        verb = "was" if before == 1 else "were"
+        lines.append(f"{count_text(before, 'entry')} that waited before it {verb} delivered first")
+    notes = look_at(sealed)
+    system = entry.collection.system
+    incident = chain.state if isinstance(chain.state, Incident) else None
+    if incident and system is not None and system not in incident.systems:
+        notes.append(f"{system} is none of the systems of {where.incident}.")
+    if notes:
+        lines += paragraph("Look at: ", " ".join(notes))
+    lines += _misses(collected)
+    data = _data(where.incident, "sealed", collected, _spool_json(spool, entry, collected, None))
+    data |= {
+        "items": [exhibit_json(each, described[each.item.exhibit]) for each in new],
+        "receipt": receipts[-1].to_json(),
+        "receipts": [receipt.to_json() for receipt in receipts],
+    }
+    data["counts"] = data["counts"] | {"items": len(new)}
+    return Answer(lines, data, 1 if collected.failed else 0)
+
+
+def _misses(collected: Collected) -> list[str]:
+    lines = [
+        f"link, not followed: {printable(link)} -> {printable(target)}"
+        for link, target in collected.links[:_SHOWN]
+    ]
+    return lines + [
+        f"NOT KEPT: {printable(path)}: {printable(reason)}" for path, reason in collected.failed
+    ]
+
+
+def _data(incident: str, state: str, collected: Collected, spool: Object | None) -> Object:
+    return {
+        "already": [],
+        "counts": {
+            "already": 0,
+            "bytes": sum(each.size for each in collected.taken),
+            "items": 0,
+            "links": len(collected.links),
+            "not_kept": len(collected.failed),
+        },
+        "incident": incident,
+        "items": [],
+        "links": [{"name": path, "target": target} for path, target in collected.links],
+        "not_kept": [{"detail": reason, "name": path} for path, reason in collected.failed],
+        "receipt": None,
+        "receipts": [],
+        "spool": spool,
+        "state": state,
+    }
+
+
+def _spool_json(spool: Spool, entry: Entry, collected: Collected, reason: str | None) -> Object:
+    return {
+        "collected_at": format_instant(entry.collection.collected_at),
+        "deposit": entry.collection.deposit,
+        "id": spool.id,
+        "items": [
+            {
+                "format": each.description.label,
+                "kinds": list(item.kinds),
+                "name": each.description.name,
+                "sha256": item.sha256,
+                "size": item.size,
+            }
+            for each, item in zip(collected.taken, entry.collection.items, strict=True)
+        ],
+        "number": entry.number,
+        "path": str(spool.root),
+        "reason": reason,
+        "sha256": entry.sha256,
+        "waiting": len(spool.waiting()),
+    }

@@ -1,0 +1,135 @@
+"""Collectors: whose keys a vault takes collections from. Read from, and sealed on, its own chain.
+
+A `key` statement lets a collector in, another lets it go. What it delivered in between stays
+evidence: the trust file goes on listing its key, for those who check it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from vault.deposit import Door, Draft, Receipt
+from vault.errors import NotFoundError, RefusedError, StaleHeadError
+from vault.ports import ChainHead, Clock, Index
+from vault.ulid import new_ulid
+from verify.chain import open_manifest
+from verify.collection import (
+    ADDED,
+    REMOVED,
+    KeyEvent,
+    check_collector_name,
+    parse_key_event,
+)
+from verify.envelope import ManifestKey
+from verify.errors import UnsupportedError
+from verify.statement import VAULT_CHAIN, Type
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """A collector as it stands now."""
+
+    name: str
+    key: ManifestKey
+    added_at: datetime
+    sequence: int
+    """The link of the vault's own chain that let it in."""
+    removed: str | None = None
+    """Why it may deliver no more; None while it may."""
+
+
+class Collectors:
+    """The collectors of one vault."""
+
+    def __init__(self, *, index: Index, door: Door, clock: Clock, key: ManifestKey) -> None:
+        self._index = index
+        self._door = door
+        self._clock = clock
+        self._key = key
+
+    def all(self) -> Sequence[Collector]:
+        """Everyone who was ever let in, in that order."""
+        return list(self._read()[0].values())
+
+    def keys(self) -> tuple[ManifestKey, ...]:
+        """The keys that may deliver now."""
+        return tuple(each.key for each in self.all() if each.removed is None)
+
+    def named(self, name: str) -> Collector:
+        """The collector that is called so now. Raises `NotFoundError`."""
+        for each in self.all():
+            if each.name == name and each.removed is None:
+                return each
+        raise NotFoundError(f"there is no collector {name}; list them with: evault collector list")
+
+    def add(self, name: str, key: ManifestKey) -> tuple[Collector, Receipt | None]:
+        """Let a collector in; no receipt if it is in already under this name and key.
+
+        Raises `RefusedError` where the name or the key is another's, or was taken back.
+        """
+        check_collector_name(name)
+        if key.spki == self._key.spki:
+            raise RefusedError("that key signs this vault's own statements")
+        collectors, seen = self._read()
+        for each in collectors.values():
+            if each.key.spki == key.spki:
+                if each.removed is not None:
+                    raise RefusedError(
+                        f"this key was taken back from {each.name}; make a new one: "
+                        "evault spool init"
+                    )
+                if each.name == name:
+                    return each, None
+                raise RefusedError(f"this key is the collector {each.name} already")
+            if each.name == name and each.removed is None:
+                raise RefusedError(
+                    f"{name} is a collector with another key; choose another name, or first run: "
+                    f"evault collector remove {name} --reason TEXT"
+                )
+        receipt = self._seal(KeyEvent(ADDED, name, key), seen)
+        return self.named(name), receipt
+
+    def remove(self, name: str, reason: str) -> tuple[Collector, Receipt]:
+        """Take no more from a collector. Raises `NotFoundError`."""
+        seen = self._read()[1]
+        collector = self.named(name)
+        return collector, self._seal(KeyEvent(REMOVED, name, collector.key, reason), seen)
+
+    def _seal(self, event: KeyEvent, seen: int) -> Receipt:
+        """Seal an event, if nothing came between it and what was read."""
+        deposit = f"key-{new_ulid(self._clock())}"
+
+        def build(head: ChainHead) -> Sequence[Draft]:
+            if head.sequence != seen:
+                raise StaleHeadError(
+                    f"the chain {VAULT_CHAIN} grew meanwhile; run the command again"
+                )
+            return [Draft(Type.KEY, event.to_json(), deposit)]
+
+        return self._door.deposit(VAULT_CHAIN, [deposit], build)[0]
+
+    def _read(self) -> tuple[dict[bytes, Collector], int]:
+        """Collectors by key, and the last link that was looked at."""
+        found: dict[bytes, Collector] = {}
+        last = -1
+        for row in self._index.rows(VAULT_CHAIN):
+            last = row.sequence
+            if row.type != Type.KEY:
+                continue
+            where = f"{row.chain} link {row.sequence}"
+            statement = open_manifest(row.envelope, (self._key,), where=where).statement
+            try:
+                event = parse_key_event(statement.body, where=where)
+            except UnsupportedError:
+                continue  # keys of another sort: not ours to judge
+            before = found.get(event.key.spki)
+            found[event.key.spki] = Collector(
+                event.name,
+                event.key,
+                before.added_at if before else statement.recorded_at,
+                before.sequence if before else row.sequence,
+                event.reason,
+            )
+        return found, last

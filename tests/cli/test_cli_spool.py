@@ -392,3 +392,17 @@ def test_more_items_than_a_link_may_hold_are_delivered_as_several(
     said = evault("verify", case).out
     assert "10001 of 10001 digests" in said.replace(",", "")
     assert "collection  1 of 1 taken in as collectors signed them" in said
+
+
+def test_a_spool_delivers_to_a_stream_also_to_one_that_it_begins(
+    evault: Evault, spool: Path
+) -> None:
+    evault.file("a.log", "one\n")
+    with gone(evault):
+        assert run("ingest", "stream:edge", "a.log", "--spool", spool).code == 1
+    delivered = evault.answer("spool-deliver", "spool", "deliver", spool)
+    assert [item["number"] for item in delivered["items"]] == [1]
+    evault.file("b.log", "two\n")
+    sealed = evault.answer("ingest", "ingest", "stream:edge", "b.log", "--spool", spool)
+    assert [item["exhibit"] for item in sealed["items"]] == ["ST-0003", "ST-0004"]
+    evault("verify", "stream:edge")

@@ -32,6 +32,7 @@ from cli.commands import (
     init,
     inspect,
     log,
+    profile,
     retention,
     store,
     sweep,
@@ -94,7 +95,7 @@ def main(
 
 for module in (
     init, incident, inspect, ingest, capture, evidence, attest, checklist, waive, custody, hold,
-    retention, verify, sweep, export, log, store, demo,
+    retention, verify, sweep, export, log, profile, store, demo,
 ):  # fmt: skip
     module.register(app)
 use_plain_help(app)

@@ -11,7 +11,8 @@ from vault.deposit import Draft, Receipt
 from vault.incidents import Chain, Incidents
 from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
 from vault.ulid import new_ulid
-from verify.checklist import Profile, encode_report, parse_profile
+from verify.checklist import encode_report
+from verify.profile import Profile, parse_profile
 from verify.statement import Assessment, Described, Place, Type
 from verify.strictjson import Object
 

@@ -167,14 +167,16 @@ def completeness_page(head: PageHead, report: Object) -> bytes:
     body = [
         _title("Completeness report", head, facts),
         _verdict(report),
+        _contradictions(report["contradictions"]),
         _clocks(report["clocks"]),
         _overview("Evidence", report["evidence"]),
+        _overview("Duties", report["duties"]),
+        _waivers(report["waivers"]),
         _next_steps(report["next"]),
-        _items("Evidence, item by item", report["evidence"], _meanings(report["profile"])),
+        _items("Evidence, item by item", report["evidence"]),
+        _items("Duties, one by one", report["duties"]),
+        _completeness_notes(head, report),
     ]
-    if report["duties"]:
-        body.append(_items("Duties", report["duties"], _meanings(report["profile"])))
-    body.append(_completeness_notes(head, report))
     return _document("Completeness report", head, body)
 
 
@@ -422,10 +424,10 @@ def _sentence(text: str) -> str:
 # --- Completeness ------------------------------------------------------------------------------
 
 _VERDICTS = {
-    "complete": "Every evidence item is satisfied, or does not apply.",
-    "complete_with_waivers": "No evidence item is left open, but at least one was waived.",
-    "incomplete": "At least one evidence item is neither satisfied nor waived.",
-    "contradicted": "For at least one evidence item the records contradict each other.",
+    "complete": "Every item is satisfied, or does not apply.",
+    "complete_with_waivers": "No item is left open, but at least one was waived.",
+    "incomplete": "At least one item is neither satisfied nor waived.",
+    "contradicted": "For at least one item the records contradict each other.",
 }
 _STATES = {
     "satisfied": ("\u25cf", "Satisfied"),
@@ -442,7 +444,11 @@ _ANSWERS = {
     "conflict": ("\u2260", "Conflict"),
 }
 _TIMELINESS = {
-    "on_time": ("\u25cf", "On time", "recorded by the vault before the limit ran out"),
+    "on_time": (
+        "\u25cf",
+        "On time",
+        "recorded by the vault before the limit ran out, or an independent record agrees",
+    ),
     "late": ("\u25cb", "Late", "the limit had run out even by the claimed time"),
     "unproven": (
         "?",
@@ -450,39 +456,10 @@ _TIMELINESS = {
         "within the limit by the claimed time, but recorded by the vault only after the limit had "
         "run out; nothing here proves the claimed time",
     ),
+    "pending": ("\u2013", "Pending", "not yet done, and the limit has not run out"),
+    "breached": ("\u25cb", "Breached", "not done, and the limit has run out"),
 }
 _INTEGRITY = {"verified": "hashed on receipt, and signed; not read again for this report"}
-
-# What the conditions of the built-in profile ask. Another profile's conditions go by their ids.
-_BUILT_IN = ("agent-incident-runbook", 1)
-_MEANINGS = {
-    "C1.severity": "The severity is stated",
-    "C1.systems": "The affected systems are stated",
-    "C1.ticket": "There is a ticket",
-    "C1.detection_confirmed": "An alert or ticket confirms the time of detection",
-    "C1.order": "Detection comes before declaration",
-    "C1.tier": "The tier is decided",
-    "C1.commander": "There is an incident commander",
-    "C2.trace": "There is a prompt or tool trace",
-    "C2.times": "Every trace has times with a zone",
-    "C2.models": "The traces say which model answered",
-    "C2.calls": "Every tool call has a result",
-    "C2.snapshots": "The configuration was captured more than once",
-    "C2.runs": "Every registered run has a trace",
-    "C3.log": "There is an access log",
-    "C3.systems": "Every affected system has a log over the whole window",
-    "C3.permissions": "There is a snapshot of permissions",
-    "C4.alert": "There is a guardrail alert or DLP finding",
-    "C4.alert_times": "Every finding has a time",
-    "C4.detectors": "Every registered detector was heard",
-    "C5.rollback": "There is a record of the rollback",
-    "C5.validation": "There is a record of its validation",
-    "C6.approval": "There is an approval or waiver",
-}
-
-
-def _meanings(profile: Object) -> Mapping[str, str]:
-    return _MEANINGS if (profile["name"], profile["version"]) == _BUILT_IN else {}
 
 
 def _marked(known: Mapping[str, tuple[str, ...]], value: str) -> str:
@@ -492,18 +469,20 @@ def _marked(known: Mapping[str, tuple[str, ...]], value: str) -> str:
 
 
 def _verdict(report: Object) -> str:
-    counts = report["counts"]["evidence"]
-    others = "".join(
-        f", {counts[state]} {word.lower()}"
-        for state, (_, word) in _STATES.items()
-        if state != "satisfied" and counts.get(state)
-    )
+    told = ""
+    for name, of in (("evidence", "evidence items"), ("duties", "duties")):
+        counts = report["counts"][name]
+        others = "".join(
+            f", {counts[state]} {word.lower()}"
+            for state, (_, word) in _STATES.items()
+            if state != "satisfied" and counts.get(state)
+        )
+        told += f"{counts['satisfied']} of {counts['of']} {of} satisfied{others}. "
     verdict, window = report["verdict"], report["window"]
     return f"""\
 <section class="verdict">
 <h2>{_esc(_words(verdict))}</h2>
-<p><strong>{_esc(counts["satisfied"])} of {_esc(counts["of"])} evidence items satisfied\
-{_esc(others)}.</strong> {_esc(_VERDICTS.get(verdict, ""))}</p>
+<p><strong>{_esc(told.strip())}</strong> {_esc(_VERDICTS.get(verdict, ""))}</p>
 <p>The evidence should cover {_time(window["from"])} to {_time(window["to"])}.</p>
 </section>
 """
@@ -515,8 +494,8 @@ def _clocks(clocks: Sequence[Object]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{_esc(clock["title"])}</th>'
         f"{_cell('Runs from', _time(clock['after'], zone=False), name='when')}"
-        f"{_cell('Claimed', _time(clock['at'], zone=False), name='when')}"
-        f"{_cell('Recorded', _time(clock['recorded_at'], zone=False), name='when')}"
+        f"{_cell('Claimed', _time_or_none(clock['at']), name='when')}"
+        f"{_cell('Recorded', _time_or_none(clock['recorded_at']), name='when')}"
         f"{_cell('Limit', _esc(_duration(clock['limit_seconds'])), name='span')}"
         f"{_cell('Taken', _esc(_taken(clock)), name='span')}"
         f"{_cell('Outcome', _outcome(clock))}</tr>\n"
@@ -544,7 +523,13 @@ def _clocks(clocks: Sequence[Object]) -> str:
 """
 
 
+def _time_or_none(text: str | None) -> str:
+    return "not yet" if text is None else _time(text, zone=False)
+
+
 def _taken(clock: Object) -> str:
+    if clock["seconds"] is None:
+        return "\u2013"
     seconds = int(clock["seconds"])
     return f"{_duration(seconds)} before it" if seconds < 0 else _duration(seconds)
 
@@ -553,6 +538,75 @@ def _outcome(clock: Object) -> str:
     value = clock["timeliness"]
     told = _TIMELINESS.get(value, ("", "", ""))[2]
     return f'{_marked(_TIMELINESS, value)}<div class="sub">{_esc(told)}</div>'
+
+
+def _contradictions(contradictions: Sequence[Object]) -> str:
+    """Records side by side, with what a finding says of them."""
+    if not contradictions:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row" class="id">{_esc(each["condition"])}</th>'
+        f"{_cell('Finding', _prose(each['detail']))}"
+        f"{_cell('Records', _sides(each['sides']))}"
+        f"{_cell('Settled', _settled(each['closed_by']))}</tr>\n"
+        for each in contradictions
+    )
+    columns = _columns(("id", "No."), ("", "Finding"), ("", "Records"), ("", "Settled"))
+    return f"""\
+<section class="whole">
+<h2>Contradictions</h2>
+<table class="rows">
+<caption>Records that cannot both be right. Only a signed finding settles which is believed.\
+</caption>
+{columns}<tbody>
+{rows}</tbody>
+</table>
+</section>
+"""
+
+
+def _sides(sides: Sequence[Object]) -> str:
+    return "".join(f"<div>{_esc(side['record'])}: {_prose(side['says'])}</div>" for side in sides)
+
+
+def _settled(closed_by: Object | None) -> str:
+    if closed_by is None:
+        return "no"
+    told = f"link {closed_by['link']} believes {closed_by['believed']}: {closed_by['reason']}"
+    return _prose(told)
+
+
+def _waivers(waivers: Sequence[Object]) -> str:
+    if not waivers:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row" class="id">{_esc(each["id"])}</th>'
+        f"{_cell('Conditions', _prose(', '.join(each['conditions'])))}"
+        f"{_cell('Standing', _esc(_words(each['standing'])))}"
+        f"{_cell('Until', _time(each['valid_to'], zone=False), name='when')}"
+        f"{_cell('Reason', _prose(each['reason']))}"
+        f"{_cell('Owner', _prose(each['owner']))}"
+        f"{_cell('Approved', _prose(each['approved_by']) + ' (attested)')}</tr>\n"
+        for each in waivers
+    )
+    columns = _columns(
+        ("id", "No."),
+        ("", "Conditions"),
+        ("", "Standing"),
+        ("when", "Until (UTC)"),
+        ("", "Reason"),
+        ("", "Owner"),
+        ("", "Approved by"),
+    )
+    return f"""\
+<section class="whole">
+<h2>Waivers</h2>
+<table class="rows">
+{columns}<tbody>
+{rows}</tbody>
+</table>
+</section>
+"""
 
 
 def _overview(title: str, items: Sequence[Object]) -> str:
@@ -609,26 +663,29 @@ def _next_steps(steps: Sequence[Object]) -> str:
     return f'<section class="whole">\n<h2>What would close the gaps</h2>\n{told}</section>\n'
 
 
-def _items(title: str, items: Sequence[Object], meanings: Mapping[str, str]) -> str:
-    blocks = "".join(_item(item, meanings) for item in items)
+def _items(title: str, items: Sequence[Object]) -> str:
+    blocks = "".join(_item(item) for item in items)
     return f"<section>\n<h2>{_esc(title)}</h2>\n{blocks}</section>\n"
 
 
-def _item(item: Object, meanings: Mapping[str, str]) -> str:
+def _item(item: Object) -> str:
     facts = [("Open", _prose(item["reason"]))] if item["reason"] else []
-    facts.append(("Exhibits", _cited(item["exhibits"]) or "none"))
+    if item["underlying"]:
+        facts.append(("Without waivers", _marked(_STATES, item["underlying"])))
+    facts.append(("Owed by", _prose(_owner(item))))
+    facts.append(("Exhibits", _cited(item) or "none"))
     if item["integrity"]:
         told = _INTEGRITY.get(item["integrity"], item["integrity"])
         facts.append(("Integrity", _esc(told)))
     if item["timeliness"]:
         facts.append(("In time", _marked(_TIMELINESS, item["timeliness"])))
     rows = "".join(
-        f'<tr><th scope="row" class="asked">{_esc(_asked(item, each["id"], meanings))} '
+        f'<tr><th scope="row" class="asked">{_esc(each["asks"])} '
         f'<span class="sub">{_esc(each["id"])}</span></th>'
         f"{_cell('Met', _marked(_ANSWERS, each['answer']), name='answer')}"
         f"{_cell('Finding', _prose(each['detail']))}"
-        f"{_cell('Exhibits', _cited(each['exhibits']), name='cited')}</tr>\n"
-        for each in item["conditions"]
+        f"{_cell('Exhibits', _cited(each), name='cited')}</tr>\n"
+        for each in (*item["conditions"], *_telling(item["checks"]))
     )
     columns = _columns(
         ("asked", "Condition"), ("answer", "Met"), ("", "Finding"), ("cited", "Exhibits")
@@ -645,15 +702,23 @@ def _item(item: Object, meanings: Mapping[str, str]) -> str:
 """
 
 
-def _asked(item: Object, condition: str, meanings: Mapping[str, str]) -> str:
-    """What a condition asks; if nothing better is known, its own name in words."""
-    own_name: str = condition.removeprefix(f"{item['id']}.")
-    return meanings.get(condition) or _words(own_name)
+def _owner(item: Object) -> str:
+    role = _words(item["owner"])
+    return f"{role}: {item['person']}" if item["person"] else f"{role}: nobody yet"
 
 
-def _cited(exhibits: Sequence[str]) -> str:
-    count = f" ({len(exhibits):,})" if len(exhibits) > 1 else ""
-    return _prose(exhibit_ranges(exhibits)) + count
+def _telling(checks: Sequence[Object]) -> list[Object]:
+    """Checks that compared something: one that had nothing to compare takes nothing away."""
+    return [each for each in checks if each["answer"] != "unknown"]
+
+
+def _cited(holder: Object) -> str:
+    """Exhibits as ranges; of very many the first ones are listed, and all counted."""
+    listed, count = holder["exhibits"], holder["exhibits_count"]
+    told = _prose(exhibit_ranges(listed))
+    if count > len(listed):
+        told += " and more"
+    return told + (f" ({count:,})" if count > 1 else "")
 
 
 def _completeness_notes(head: PageHead, report: Object) -> str:

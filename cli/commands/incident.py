@@ -27,7 +27,7 @@ from cli.session import (
 )
 from vault.custody import exhibit_ranges, value_text
 from vault.incidents import Chain
-from verify.checklist import Timeliness, timeliness
+from verify.clocks import Timeliness, timeliness
 from verify.declaration import Change, Exposure, Severity, Tier, Trigger, YesNo
 from verify.incident import Incident
 from verify.instant import format_instant

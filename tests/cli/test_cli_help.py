@@ -44,6 +44,8 @@ ANSWERS = {
     "log checkpoint": "log-checkpoint",
     "log proof": "log-proof",
     "log rebuild": "log-rebuild",
+    "profile check": "profile",
+    "profile compile": "profile",
     "retention apply": "retention-apply",
     "retention extend": "retention-extend",
     "retention policy": "retention-policy",

@@ -115,7 +115,7 @@ class Telling:
         body = {
             "approved_by": approval or None,
             "attestation": type_,
-            "exhibits": list(exhibits),
+            "exhibits": list(exhibits) or (["@ticket"] if approved_by else []),
             "fields": {key.rstrip("_"): value for key, value in fields.items()},
             "statement": None,
         }
@@ -172,7 +172,7 @@ class Telling:
         own = {key: changes.pop(key) for key in list(changes) if hasattr(step, key)}
         if step.facts is not None:
             own["facts"] = replace(step.facts, **changes)
-        elif step.type == Type.ATTESTATION:
+        elif step.type == Type.ATTESTATION and changes:
             fields = {**step.body["fields"], **changes}
             own["body"] = {
                 **step.body,

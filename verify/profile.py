@@ -22,7 +22,7 @@ from verify.declaration import Severity
 from verify.digest import sha256_hex
 from verify.errors import MalformedError, UnsupportedError
 from verify.response import Phase, Role
-from verify.statement import check_kinds
+from verify.statement import Kind, check_kinds
 from verify.strictjson import Fields
 
 FORMAT = 2
@@ -377,7 +377,15 @@ def _seconds(reader: Fields, name: str) -> int:
 
 
 def _kinds(reader: Fields, name: str) -> tuple[str, ...]:
-    return check_kinds(reader.texts(name, limit=20), where=f"{reader.where}.{name}")
+    where = f"{reader.where}.{name}"
+    texts = reader.texts(name, limit=20)
+    for place, text in enumerate(texts):
+        if text not in tuple(Kind):
+            known = ", ".join(Kind)
+            raise MalformedError(
+                f"{where}[{place}]: {text!r} is no kind of evidence; known: {known}"
+            )
+    return check_kinds(texts, where=where)
 
 
 def _of(type_: AttestationType, field: str) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ def late_and_approved(tell: Telling) -> None:
 
 
 def handed_over(tell: Telling, *, accepted: bool) -> None:
-    for name, event in (("offer", "assigned"), ("taken", "accepted"))[: 1 + accepted]:
+    for name, event in (("offer", "offered"), ("taken", "accepted"))[: 1 + accepted]:
         body = {"at": time(100), "event": event, "person": "Alan", "role": "comms_lead"}
         tell.say(name, 100, Type.INCIDENT, body)
 

@@ -37,7 +37,9 @@ from verify.statement import Kind
 
 Parameters = Mapping[str, Any]
 
-OWN_LACKS = frozenset({"times", "message times", "returned model", "data events"})
+OWN_LACKS = frozenset(
+    {"times", "message times", "requested model", "returned model", "data events"}
+)
 """What records lack that other conditions ask for."""
 
 

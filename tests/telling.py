@@ -84,6 +84,7 @@ class Step:
     facts: Facts | None = None
     kinds: tuple[str, ...] = ()
     system: str | None = None
+    source: str | None = None
     captured: float | None = None
     modified: float | None = None
     file: str = ""
@@ -255,7 +256,9 @@ def _capture(name: str, step: Step) -> tuple[Object, Any]:
     stored = Stored("identity", digest, len(step.content), MIN_PART_SIZE, ())
     item = Item(name, step.kinds, digest, len(step.content), stored, PLACE,
                 Described(digest, 1, PLACE))  # fmt: skip
-    body = Capture(step.system, None, "files", {}, step.name, 1, 1, (item,), (), 0, None).to_json()
+    body = Capture(
+        step.system, step.source, "files", {}, step.name, 1, 1, (item,), (), 0, None
+    ).to_json()
     return body, replace(exhibit_subject(name), sha256=digest)
 
 

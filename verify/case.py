@@ -20,6 +20,7 @@ from verify.description import Description
 from verify.facts import Facts
 from verify.incident import Exhibit, Incident
 from verify.response import Phase, Role, current
+from verify.statement import Kind
 
 TOLD = 3
 """So many names stand in a reason; the exhibits that a result cites are listed beside it."""
@@ -168,6 +169,25 @@ class Action:
         }
         lacks = [name for name, value in parts.items() if value is None]
         return lacks + (["result"] if self.result not in ("succeeded", "failed") else [])
+
+
+@dataclass(frozen=True, slots=True)
+class NilReturn:
+    """Somebody looked, and there was nothing: by a statement, or by a captured query."""
+
+    record: str
+    """An exhibit, or `link N`."""
+    kinds: tuple[str, ...]
+    start: datetime
+    end: datetime
+    query: str
+    system: str | None
+    detector: str | None
+
+    @property
+    def interval(self) -> Interval:
+        """The time that it speaks for."""
+        return self.start, self.end
 
 
 @dataclass
@@ -340,6 +360,65 @@ class Case:
             for each in self.incident.assignments
         )
 
+    def nil_returns(
+        self, kinds: Iterable[str], *, system: str | None = None, detector: str | None = None
+    ) -> list[NilReturn]:
+        """Nil returns for some kinds of evidence; of one system or detector, if it is named."""
+        wanted = set(kinds)
+        return [
+            each
+            for each in self._nil_returns
+            if wanted & set(each.kinds)
+            and system in (None, each.system)
+            and detector in (None, each.detector)
+        ]
+
+    @cached_property
+    def _nil_returns(self) -> list[NilReturn]:
+        found = []
+        for each in self.attested(AttestationType.NIL_RETURN):
+            start, end = moment_of(each.fields, "from"), moment_of(each.fields, "to")
+            if start is not None and end is not None:
+                found.append(
+                    NilReturn(
+                        link(each.sequence),
+                        texts_of(each.fields, "kinds"),
+                        start,
+                        end,
+                        str(each.fields["query"]),
+                        text_of(each.fields, "system"),
+                        text_of(each.fields, "detector"),
+                    )
+                )
+        for name in self.of((Kind.NIL_RETURN,)):
+            found += self._nil_exhibit(name)
+        return found
+
+    def _nil_exhibit(self, name: str) -> list[NilReturn]:
+        """A captured query that found nothing: of a detector if that was asked, else of a log.
+
+        What covers one source (an account, a trail) besides the one asked speaks for nobody else.
+        """
+        exhibit, summary = self.exhibit(name), self.descriptions[name].summary
+        detectors = self.incident.scope.get("detectors") or ()
+        detector = exhibit.source if exhibit.source in detectors else None
+        kinds = (Kind.GUARDRAIL_ALERT, Kind.DLP_FINDING) if detector else (Kind.ACCESS_LOG,)
+        if detector is None and exhibit.system is None:
+            return []
+        return [
+            NilReturn(
+                name,
+                tuple(kind.value for kind in kinds),
+                instant(each.start),
+                instant(each.end),
+                summary,
+                exhibit.system,
+                detector,
+            )
+            for each in self.facts(name).coverage
+            if each.source in (None, exhibit.source)
+        ]
+
     @cached_property
     def actions(self) -> list[Action]:
         """Changes of what runs, from detection on: a deployment forward is no rollback."""
@@ -403,6 +482,18 @@ def _without_twins(actions: Sequence[Action]) -> list[Action]:
 def number(name: str) -> int:
     """The number of an exhibit; the chain has checked its name."""
     return int(name[3:])
+
+
+def records(several: Iterable[str]) -> tuple[list[str], list[int]]:
+    """Records as exhibits and as links."""
+    exhibits: list[str] = []
+    links: list[int] = []
+    for each in several:
+        if each.startswith("link "):
+            links.append(int(each[5:]))
+        else:
+            exhibits.append(each)
+    return exhibits, links
 
 
 def moment_of(fields: Mapping[str, Any], name: str) -> datetime | None:

@@ -1,7 +1,8 @@
 """The conditions of evidence: what must be on record of an incident. Pure; one function each.
 
-FORMAT.md §15.2. Evidence that brings no new system, run, principal, detector, finding or action
-can turn no pass into a failure: whatever is asked of several records is met by one of them.
+FORMAT.md §15.2. Evidence that brings no new system, principal, detector, finding, action, run or
+stretch of a run can turn no pass into a failure: whatever is asked of several records is met by
+one of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from verify.attestation import Attestation, AttestationType
 from verify.case import (
     Action,
     Case,
+    NilReturn,
     Result,
     Test,
     clock_time,
@@ -24,13 +26,14 @@ from verify.case import (
     link,
     moment_of,
     passed,
+    records,
     same_version,
     several,
     text_of,
     told,
     unknown,
 )
-from verify.coverage import Interval, gaps, united
+from verify.coverage import gaps, united
 from verify.facts import Facts
 from verify.response import Phase, Role
 from verify.statement import Kind
@@ -66,6 +69,11 @@ def role_held(case: Case, parameters: Parameters, missing: str) -> Result:
 def tier_decided(case: Case, _parameters: Parameters, missing: str) -> Result:
     """The tier is stated, and not unknown."""
     return unknown(missing) if case.incident.fields["tier"] == "unknown" else passed()
+
+
+def trigger_stated(case: Case, _parameters: Parameters, missing: str) -> Result:
+    """It is stated what triggered the incident."""
+    return unknown(missing) if case.incident.fields["trigger"] == "unknown" else passed()
 
 
 def ticket_captured(case: Case, parameters: Parameters, missing: str) -> Result:
@@ -246,12 +254,11 @@ def systems_covered(case: Case, parameters: Parameters, _missing: str) -> Result
     A nil return speaks for its system in its own time; silence does not.
     """
     limit = timedelta(seconds=parameters["silence_seconds"])
-    problems, lacking, cited, links = [], [], [], []
+    problems, lacking, cited = [], [], []
     known = case.by_system(parameters["kinds"])
     for system, logs in known.items():
-        nothing = nil_returns(case, parameters["kinds"], system=system)
-        cited += logs
-        links += [each.sequence for each in nothing]
+        nothing = case.nil_returns(parameters["kinds"], system=system)
+        cited += [*logs, *(each.record for each in nothing)]
         problem = _log_problem(case, logs, nothing, limit)
         if problem:
             problems.append(f"{system}: {problem}")
@@ -261,20 +268,20 @@ def systems_covered(case: Case, parameters: Parameters, _missing: str) -> Result
     if strange:
         problems.append(f"not registered: system {told(sorted(strange))}")
         lacking += sorted(strange)
-    exhibits = dict.fromkeys(cited)
+    exhibits, links = records(dict.fromkeys(cited))
     if problems:
         return failed("; ".join(problems), exhibits, links, lacking=lacking)
     return passed(exhibits, links)
 
 
-def _log_problem(case: Case, logs: list[str], nothing: list[Attestation], limit: timedelta) -> str:
+def _log_problem(case: Case, logs: list[str], nothing: list[NilReturn], limit: timedelta) -> str:
     if not logs and not nothing:
         return "none"
     facts = [case.facts(name) for name in logs]
     problems = []
     if logs and all(any("data events" in lack for lack in each.not_captured) for each in facts):
         problems.append("no data events")
-    words = united([*case.covered(logs), *(nil_interval(each) for each in nothing)])
+    words = united([*case.covered(logs), *(each.interval for each in nothing)])
     window = case.window
     if not words:
         problems.append("no times")
@@ -314,7 +321,7 @@ def rows_complete(case: Case, parameters: Parameters, _missing: str) -> Result:
             lacking.append(system)
     if problems:
         return failed("; ".join(problems), dict.fromkeys(cited), lacking=lacking)
-    if cited or nil_returns(case, parameters["kinds"]):
+    if cited or case.nil_returns(parameters["kinds"]):
         return passed(dict.fromkeys(cited))
     return unknown()
 
@@ -334,38 +341,15 @@ def principals_seen(case: Case, parameters: Parameters, _missing: str) -> Result
             *(each.principal for each in facts.activities),
         }:
             where.setdefault(principal, []).append(name)
-    links = []
-    for each in nil_returns(case, parameters["kinds"]):
-        asked = [principal for principal in wanted if principal in str(each.fields["query"])]
-        for principal in asked:
-            where.setdefault(principal, [])
-        if asked:
-            links.append(each.sequence)
+    for each in case.nil_returns(parameters["kinds"]):
+        for principal in wanted:
+            if principal in each.query:
+                where.setdefault(principal, []).append(each.record)
+    exhibits, links = records(dict.fromkeys(name for own in where.values() for name in own))
     absent = [principal for principal in registered if principal not in where]
     if absent:
-        return failed(f"nothing of {told(absent)}", (), links, lacking=absent)
-    return passed(dict.fromkeys(name for own in where.values() for name in own), links)
-
-
-def nil_returns(
-    case: Case, kinds: Iterable[str], *, system: str | None = None, detector: str | None = None
-) -> list[Attestation]:
-    """Nil returns for some kinds of evidence; of one system or detector, if it is named."""
-    return [
-        each
-        for each in case.attested(AttestationType.NIL_RETURN)
-        if set(kinds) & set(each.fields["kinds"])  # type: ignore[arg-type]
-        and system in (None, each.fields.get("system"))
-        and detector in (None, each.fields.get("detector"))
-    ]
-
-
-def nil_interval(each: Attestation) -> Interval:
-    """The time that a nil return speaks for."""
-    start, end = moment_of(each.fields, "from"), moment_of(each.fields, "to")
-    assert start is not None
-    assert end is not None
-    return start, end
+        return failed(f"nothing of {told(absent)}", exhibits, links, lacking=absent)
+    return passed(exhibits, links)
 
 
 # -- alerts ----------------------------------------------------------------------------------------
@@ -385,13 +369,13 @@ def detectors_heard(case: Case, parameters: Parameters, _missing: str) -> Result
             *(each.detector for each in case.facts(name).findings),
         )
     }
-    silent, part, links = [], [], []
+    silent, part, nil = [], [], []
     for detector in registered:
         if detector in heard:
             continue
-        nothing = nil_returns(case, parameters["kinds"], detector=detector)
-        links += [each.sequence for each in nothing]
-        words = united(nil_interval(each) for each in nothing)
+        nothing = case.nil_returns(parameters["kinds"], detector=detector)
+        nil += [each.record for each in nothing]
+        words = united(each.interval for each in nothing)
         if not nothing:
             silent.append(detector)
         elif gaps(words, longer_than=timedelta(0), window=case.window):
@@ -404,9 +388,10 @@ def detectors_heard(case: Case, parameters: Parameters, _missing: str) -> Result
         problems.append(f"nil return for part of the window: {told(part)}")
     if strange:
         problems.append(f"not registered: detector {told(strange)}")
+    exhibits, links = records(dict.fromkeys([*names, *nil]))
     if problems:
-        return failed("; ".join(problems), names, links, lacking=[*silent, *part, *strange])
-    return passed(names, links)
+        return failed("; ".join(problems), exhibits, links, lacking=[*silent, *part, *strange])
+    return passed(exhibits, links)
 
 
 def findings_timed(case: Case, parameters: Parameters, _missing: str) -> Result:
@@ -617,9 +602,10 @@ def approvals_by_second_person(case: Case, _parameters: Parameters, _missing: st
 def approvals_in_time(case: Case, _parameters: Parameters, _missing: str) -> Result:
     """What was approved took effect only then."""
     late, links = [], []
+    began = {action.name: action.start for action in case.actions}
     for each in case.attested(AttestationType.APPROVAL):
         links.append(each.sequence)
-        effective = moment_of(each.fields, "effective_from")
+        effective = moment_of(each.fields, "effective_from") or began.get(str(each.fields["of"]))
         if effective is not None and each.at is not None and each.at > effective:
             late.append(f"{each.fields['of']} took effect before it was approved")
     if late:
@@ -672,6 +658,7 @@ TESTS: Mapping[str, Test] = {
         ticket_captured,
         tier_decided,
         times_known,
+        trigger_stated,
     )
 }
 """The tests by the names that profiles give them."""

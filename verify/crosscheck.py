@@ -25,15 +25,16 @@ from verify.case import (
     link,
     moment_of,
     passed,
+    records,
     same_version,
     text_of,
     texts_of,
     told,
     unknown,
 )
-from verify.conditions import nil_interval
 from verify.facts import Facts
 from verify.response import Containment, Phase, Role
+from verify.statement import Kind
 
 Parameters = Mapping[str, Any]
 
@@ -126,11 +127,11 @@ def dispositions_agree(case: Case, parameters: Parameters, _missing: str) -> Res
             if truth is not None:
                 compared.append(name)
                 said.setdefault((finding.detector, finding.label, finding.at), {})[truth] = name
-    for (detector, label, _), records in said.items():
-        if len(records) > 1:
+    for (detector, label, _), both in said.items():
+        if len(both) > 1:
             return conflict(
                 f"{detector} {label}: called true and false",
-                [Side(records[True], "true positive"), Side(records[False], "false positive")],
+                [Side(both[True], "true positive"), Side(both[False], "false positive")],
             )
     return passed(dict.fromkeys(compared)) if compared else unknown()
 
@@ -440,26 +441,25 @@ def _active(
 
 
 def nil_return_holds(case: Case, _parameters: Parameters, _missing: str) -> Result:
-    """Where a nil return says that there was nothing, no record shows something."""
-    returns = case.attested(AttestationType.NIL_RETURN)
+    """Where somebody attests that there was nothing, no record shows something."""
+    returns = [each for each in case.nil_returns(Kind) if each.record.startswith("link ")]
     for each in returns:
-        start, end = nil_interval(each)
-        system, detector = (text_of(each.fields, name) for name in ("system", "detector"))
-        if system is None and detector is None:
+        if each.system is None and each.detector is None:
             continue
-        for name in case.of(texts_of(each.fields, "kinds")):
-            if system is not None and not case.speaks_of(name, system):
+        of = each.detector or each.system
+        for name in case.of(each.kinds):
+            if each.system is not None and not case.speaks_of(name, each.system):
                 continue
-            moment = _first_within(case.facts(name), start, end, detector)
+            moment = _first_within(case.facts(name), each.start, each.end, each.detector)
             if moment is not None:
                 return conflict(
-                    f"nil return of {detector or system}, yet {name} has something",
+                    f"nil return of {of}, yet {name} has something",
                     [
-                        Side(link(each.sequence), f"nothing of {detector or system}"),
+                        Side(each.record, f"nothing of {of}"),
                         Side(name, f"something at {clock_time(moment)}"),
                     ],
                 )
-    return passed((), [each.sequence for each in returns]) if returns else unknown()
+    return passed((), records(each.record for each in returns)[1]) if returns else unknown()
 
 
 def _first_within(

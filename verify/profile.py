@@ -79,6 +79,7 @@ CONDITIONS: Mapping[str, tuple[str, ...]] = {
     "tier_decided": (),
     "tier_escalated": (),
     "times_known": ("kinds",),
+    "trigger_stated": (),
     "updates_given": (),
     "updates_in_channel": (),
     "updates_tell_containment": (),

@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Any
 
 from verify.case import Case, number
-from verify.conditions import nil_interval, nil_returns
 from verify.coverage import Interval, gaps, united, within
 from verify.instant import format_instant
 from verify.profile import Profile
@@ -51,9 +50,7 @@ def coverage_bars(case: Case, profile: Profile) -> list[Object]:
     if logs:
         limit = timedelta(seconds=logs["silence_seconds"])
         for system, names in case.by_system(logs["kinds"]).items():
-            nothing = [
-                nil_interval(each) for each in nil_returns(case, logs["kinds"], system=system)
-            ]
+            nothing = [each.interval for each in case.nil_returns(logs["kinds"], system=system)]
             bars.append(_bar(case, "system", system, names, nothing, limit, case.window))
         for principal, names in _by_principal(case, logs["kinds"]).items():
             bars.append(_bar(case, "principal", principal, names, [], limit, case.window))

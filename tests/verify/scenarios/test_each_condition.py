@@ -29,6 +29,7 @@ from verify.facts import (
     Activity,
     Approval,
     Config,
+    Covered,
     Decision,
     Detector,
     Finding,
@@ -152,6 +153,7 @@ SCENARIOS = [
         facts_of("alert", findings=(finding(at=time(9)),), first=time(9), last=time(9)),
         facts_of("ticket", tickets=())), answer="unknown", name="nothing near"),
     Scenario("C1.tier", facts_of("declared", tier="unknown"), answer="unknown"),
+    Scenario("C1.trigger", facts_of("declared", trigger="unknown"), answer="unknown"),
     Scenario("C1.commander", drop("incident_commander")),
     conflict("C1.order", facts_of("declared", detected_at=time(6))),
     conflict("C1.first_alert", facts_of("alert", findings=(finding(at=time(-6)),))),
@@ -231,6 +233,9 @@ SCENARIOS = [
         name="in a record"),
     Scenario("C6.in_time", several(late_and_approved,
                                    facts_of("approval", effective_from=time(20)))),
+    Scenario("C6.in_time", lambda t: t.attest(
+        "approval", 30, "approval", of="RB-1", approver="Edsger", requester="Barbara",
+        role="governance_steward", approved_at=time(16)), name="after the fact"),
     conflict("C6.role", several(late_and_approved, facts_of("approval", approver="Grace"))),
     # K1: declare and triage
     Scenario("K1.ticket", drop("ticket")),
@@ -334,6 +339,9 @@ SATISFIED: list[Change] = [
     several(lambda t: t.rescope(detectors=["dlp-1", "dlp-2"]), nil),
     facts_of("alert", findings=(finding(disposition="false_positive"),)),
     lambda t: nil(t, detector=None, system="erp", kinds=["access_log"]),
+    several(lambda t: t.change("declared", systems=["crm", "erp"]),
+            lambda t: t.exhibit("asked", 28, "nil_return", system="erp", facts=facts(
+                coverage=(Covered(time(-60 * 24), time(25)),)))),
     lambda t: t.attest("approval", 14, "approval", of="RB-1", approver="Edsger",
                        requester="Barbara", role="governance_steward", approved_at=time(14),
                        subject="d0" * 32),

@@ -60,13 +60,19 @@ def tellings(draw: st.DrawFn) -> Telling:
 
 @st.composite
 def evidence(draw: st.DrawFn) -> tuple[tuple[str, ...], Facts, float | None]:
-    """An exhibit that names no system, principal, run, detector, finding or action that is new."""
+    """An exhibit that names no system, principal, run, detector, finding or action that is new.
+
+    A word of a run hours away from its others is new too: it shows that the run went on.
+    """
     kinds = tuple(draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=2, unique=True)))
     values: dict[str, Any] = {}
     if draw(st.booleans()):
         first = draw(st.integers(-60 * 30, 30))
         values |= span(first, draw(st.integers(first, 60)))
     if draw(st.booleans()):
+        if values:
+            first = draw(st.integers(-60, 30))
+            values |= span(first, draw(st.integers(first, 58)))
         values |= {"runs": (RUN,), "unfinished_calls": draw(st.integers(0, 2)),
                    "unresolved_parents": draw(st.integers(0, 2)),
                    "tools": (ToolUse("send_email", 2, 0),),

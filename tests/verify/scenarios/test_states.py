@@ -25,7 +25,7 @@ from telling import (
 
 from verify.checklist import Answer, Grounds, Integrity, State, assess, decide, verdict
 from verify.clocks import Timeliness, timeliness, worst
-from verify.facts import Activity, Model, Rollback, Ticket
+from verify.facts import Activity, Covered, Model, Rollback, Ticket
 from verify.incident import UsedProfile
 from verify.statement import Type
 from verify.strictjson import Object
@@ -524,6 +524,30 @@ def test_evidence_never_defines_its_own_scope() -> None:
         ("system", "erp"), ("principal", "mallory")]  # fmt: skip
     assert report["unregistered"] == ["sources"]
     assert item_of(report, "C3")["state"] == "partial", "erp is unregistered, mallory a bystander"
+
+
+@pytest.mark.parametrize(
+    ("source", "asked", "state"),
+    [(None, None, "satisfied"), (None, "a trail", "partial"), ("trail", "trail", "satisfied")],
+)
+def test_a_captured_query_that_found_nothing_speaks_for_its_system(
+    source: str | None, asked: str | None, state: str
+) -> None:
+    """And what covers one trail says nothing of the others."""
+    tell = answered()
+    tell.change("declared", systems=["crm", "erp"])
+    tell.exhibit("asked", 28, "nil_return", system="erp", source=source,
+                 facts=facts(coverage=(Covered(time(-DAY), time(25), asked),)))  # fmt: skip
+    assert item_of(tell.report(), "C3")["state"] == state
+
+
+def test_a_captured_query_speaks_for_the_detector_that_it_asked() -> None:
+    tell = answered()
+    tell.rescope(detectors=["dlp-1", "dlp-2"])
+    assert item_of(tell.report(), "C4")["state"] == "partial"
+    tell.exhibit("asked", 28, "nil_return", source="dlp-2",
+                 facts=facts(coverage=(Covered(time(-DAY), time(25), "dlp-2"),)))  # fmt: skip
+    assert item_of(tell.report(), "C4")["state"] == "satisfied"
 
 
 def test_what_is_owed_is_told_with_its_owner_and_what_is_due_first() -> None:

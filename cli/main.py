@@ -36,6 +36,7 @@ from cli.commands import (
     retention,
     store,
     sweep,
+    timeline,
     verify,
     waive,
 )
@@ -94,8 +95,8 @@ def main(
 
 
 for module in (
-    init, incident, inspect, ingest, capture, evidence, attest, checklist, waive, custody, hold,
-    retention, verify, sweep, export, log, profile, store, demo,
+    init, incident, inspect, ingest, capture, evidence, attest, checklist, waive, custody, timeline,
+    hold, retention, verify, sweep, export, log, profile, store, demo,
 ):  # fmt: skip
     module.register(app)
 use_plain_help(app)

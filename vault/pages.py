@@ -6,18 +6,31 @@ can be emitted again byte for byte. Everything shown was escaped; evidence is ho
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import html
-import io
-import re
 import shlex
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vault._stylesheet import PAPER, STYLESHEET
 from vault.custody import CustodyRow, actor_text, exhibit_ranges
+from vault.hypertext import (
+    cell,
+    code,
+    column_heads,
+    comma_separated,
+    count_of,
+    digest_of,
+    document,
+    duration,
+    esc,
+    facts_list,
+    marked,
+    notes,
+    prose,
+    sentence,
+    time_of,
+    visible,
+    words_of,
+)
 from verify.bundle import (
     CHAIN,
     COMPLETENESS,
@@ -27,7 +40,6 @@ from verify.bundle import (
     TRUST,
     link_path,
 )
-from verify.digest import b64
 from verify.incident import Hold, Incident
 from verify.instant import format_instant
 from verify.strictjson import Object
@@ -162,7 +174,7 @@ def completeness_page(head: PageHead, report: Object) -> bytes:
     facts = [
         *_incident_facts(head),
         *_keeping_facts(head.keeping),
-        ("Judged as of", _time(report["as_of"])),
+        ("Judged as of", time_of(report["as_of"])),
     ]
     body = [
         _title("Completeness report", head, facts),
@@ -177,7 +189,7 @@ def completeness_page(head: PageHead, report: Object) -> bytes:
         _items("Duties, one by one", report["duties"]),
         _completeness_notes(head, report),
     ]
-    return _document("Completeness report", head, body)
+    return document("Completeness report", head.incident_id, body)
 
 
 def custody_page(
@@ -191,9 +203,9 @@ def custody_page(
     facts = [
         *_incident_facts(head),
         *_keeping_facts(head.keeping),
-        ("Export prepared", _time(head.as_of)),
-        ("Purpose", _esc(head.purpose)),
-        ("Recipient", _esc(head.recipient) if head.recipient else "none named"),
+        ("Export prepared", time_of(head.as_of)),
+        ("Purpose", esc(head.purpose)),
+        ("Recipient", esc(head.recipient) if head.recipient else "none named"),
     ]
     body = [
         _title("Chain of custody", head, facts),
@@ -203,7 +215,7 @@ def custody_page(
         _exhibits(exhibits),
         _custody_notes(head),
     ]
-    return _document("Chain of custody", head, body)
+    return document("Chain of custody", head.incident_id, body)
 
 
 def custody_csv(rows: Sequence[CustodyRow]) -> bytes:
@@ -212,11 +224,8 @@ def custody_csv(rows: Sequence[CustodyRow]) -> bytes:
     RFC 4180. Characters that cannot be seen are made visible as on the pages, so that a line is a
     line; the exact texts stand in `report/custody.json`.
     """
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\r\n")
-    writer.writerow(_CSV_HEADER)
-    for row in rows:
-        cells = (
+    cells = [
+        (
             str(row.sequence),
             row.recorded_at,
             row.event,
@@ -226,8 +235,9 @@ def custody_csv(rows: Sequence[CustodyRow]) -> bytes:
             row.leaf_hash,
             "" if row.log_index is None else str(row.log_index),
         )
-        writer.writerow([_defused(cell) for cell in cells])
-    return file.getvalue().encode("utf-8")
+        for row in rows
+    ]
+    return comma_separated(_CSV_HEADER, cells)
 
 
 def verify_page(head: PageHead, *, required: Sequence[str]) -> bytes:
@@ -235,9 +245,9 @@ def verify_page(head: PageHead, *, required: Sequence[str]) -> bytes:
     groups = " ".join(textwrap.wrap(head.trust_sha256, 8))
     text = _VERIFY.format(
         facts=_verify_facts(head),
-        folder=shlex.quote(_visible(head.incident_id)),
-        trust=_visible(head.trust_sha256),
-        trust_groups=_visible(groups),
+        folder=shlex.quote(visible(head.incident_id)),
+        trust=visible(head.trust_sha256),
+        trust_groups=visible(groups),
         steps="\n".join(_step(step, required) for step in _known_steps(required)),
         last=head.export_sequence,
         CHAIN=CHAIN,
@@ -251,174 +261,44 @@ def verify_page(head: PageHead, *, required: Sequence[str]) -> bytes:
     return text.encode("utf-8")
 
 
-# --- Text that may be hostile ------------------------------------------------------------------
-
-# Listed, not asked of `unicodedata`: its answers change with Python, and these pages must not.
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-    "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-
-
-def _visible(text: str) -> str:
-    """Spell out what would not be seen, or would reorder what is: `[U+202E]`.
-
-    Not by the control pictures of Unicode (U+241B for escape): many readers have no font for them.
-    """
-    return _UNSEEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
-
-
-def _esc(text: object) -> str:
-    """The one way for any value into HTML: made visible, then escaped."""
-    return html.escape(_visible(str(text)))
-
-
-def _defused(cell: str) -> str:
-    return f"'{_visible(cell)}" if cell.startswith(_FORMULA) else _visible(cell)
-
-
-# --- Small pieces ------------------------------------------------------------------------------
-
-_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d{3})?)Z\Z", re.ASCII)
-_EXHIBIT = re.compile(r"\bEV-[0-9]{4,9}(?:\.\.[0-9]{4,9})?")
-_FOOTER_SAFE = re.compile(r"[A-Za-z0-9 :-]+\Z")
-
-
-def _document(kind: str, head: PageHead, body: Iterable[str]) -> bytes:
-    """The whole page. Should escaping fail, its policy still runs no script and fetches nothing."""
-    name = f"{kind}: {head.incident_id}"
-    style = STYLESHEET + PAPER % (name if _FOOTER_SAFE.match(name) else kind)
-    digest = b64(hashlib.sha256(style.encode("utf-8")).digest())
-    text = f"""\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="format-detection" content="telephone=no">
-<title>{_esc(name)}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-{"".join(body)}</main>
-</body>
-</html>
-"""
-    return text.encode("utf-8")
+# --- Heads -----------------------------------------------------------------------------------
 
 
 def _title(kind: str, head: PageHead, facts: Iterable[tuple[str, str]]) -> str:
     return f"""\
 <header>
-<h1><small>{_esc(kind)}</small>{_esc(head.incident_id)} \
-<span class="title">{_esc(head.title)}</span></h1>
-{_facts(facts)}</header>
+<h1><small>{esc(kind)}</small>{esc(head.incident_id)} \
+<span class="title">{esc(head.title)}</span></h1>
+{facts_list(facts)}</header>
 """
 
 
 def _incident_facts(head: PageHead) -> list[tuple[str, str]]:
     return [
-        ("Severity", _esc(head.severity)),
-        ("Tier", _esc(head.tier)),
-        ("Systems", "<br>".join(_esc(system) for system in head.systems) or "none stated"),
-        ("Detected", f"{_time(head.detected_at)}, as claimed"),
-        ("Declared", f"{_time(head.declared_at)}, as claimed"),
+        ("Severity", esc(head.severity)),
+        ("Tier", esc(head.tier)),
+        ("Systems", "<br>".join(esc(system) for system in head.systems) or "none stated"),
+        ("Detected", f"{time_of(head.detected_at)}, as claimed"),
+        ("Declared", f"{time_of(head.declared_at)}, as claimed"),
     ]
 
 
 def _keeping_facts(keeping: Keeping) -> list[tuple[str, str]]:
     """What stands at the head of a page: the live holds by name, and the promise beside them."""
     told = [
-        f"<bdi>{_esc(hold.matter)}</bdi>, since {_time(hold.at)} (link {hold.sequence})"
+        f"<bdi>{esc(hold.matter)}</bdi>, since {time_of(hold.at)} (link {hold.sequence})"
         for hold in keeping.live[:_HOLDS_SHOWN]
     ]
     if len(keeping.live) > _HOLDS_SHOWN:
         told.append(f"and {len(keeping.live) - _HOLDS_SHOWN:,} more")
     facts = [("Legal hold", "<br>".join(told) or _no_hold(keeping))]
     if keeping.retained_until:
-        facts.append(("Kept until at least", _time(keeping.retained_until)))
+        facts.append(("Kept until at least", time_of(keeping.retained_until)))
     return facts
 
 
 def _no_hold(keeping: Keeping) -> str:
     return "none any more" if keeping.holds else "none on this chain"
-
-
-def _facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """A list of names and values; the values are HTML."""
-    lines = "".join(f"<dt>{_esc(name)}</dt><dd>{value}</dd>\n" for name, value in pairs)
-    return f"<dl>\n{lines}</dl>\n"
-
-
-def _notes(title: str, pairs: Iterable[tuple[str, str]]) -> str:
-    return f'<section class="notes">\n<h2>{_esc(title)}</h2>\n{_facts(pairs)}</section>\n'
-
-
-def _time(text: str, *, zone: bool = True) -> str:
-    """A time, with date and time each kept on one line; any other text stands as it is."""
-    match = _INSTANT.match(text)
-    if not match:
-        return _esc(text)
-    day, clock = match.groups()
-    clock = f"{clock} UTC" if zone else clock
-    return (
-        f'<time datetime="{_esc(text)}"><span class="once">{_esc(day)}</span> '
-        f'<span class="once">{_esc(clock)}</span></time>'
-    )
-
-
-def _hash(digest: str) -> str:
-    """A digest, whole and unbroken, so that a search of the page's source finds it."""
-    return f'<span class="hash">{_esc(digest)}</span>'
-
-
-def _prose(text: str) -> str:
-    """Text that names exhibits; no line breaks within a name."""
-    return _EXHIBIT.sub(r'<span class="once">\g<0></span>', _esc(text))
-
-
-def _code(words: str) -> str:
-    return f"<code>{_esc(words)}</code>"
-
-
-def _columns(*columns: tuple[str, str]) -> str:
-    """A table's head: class and text of each column."""
-    cells = "".join(f'<th scope="col"{_class(name)}>{_esc(text)}</th>' for name, text in columns)
-    return f"<thead><tr>{cells}</tr></thead>\n"
-
-
-def _cell(label: str, content: str, *, name: str = "") -> str:
-    """A table's cell; the label stands beside the content where the columns do not fit."""
-    return f'<td{_class(name)} data-label="{_esc(label)}"><div>{content}</div></td>'
-
-
-def _class(name: str) -> str:
-    return f' class="{name}"' if name else ""
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
-
-
-def _duration(seconds: int) -> str:
-    """`1 h 5 min`, `2 min 30 s`, `0 s`: exact."""
-    hours, rest = divmod(abs(seconds), 3600)
-    parts = [(hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
-    return " ".join(f"{number:,} {unit}" for number, unit in parts if number) or "0 s"
-
-
-def _words(identifier: str) -> str:
-    """`not_applicable` -> `Not applicable`."""
-    return _sentence(identifier.replace("_", " "))
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 # --- Completeness ------------------------------------------------------------------------------
@@ -462,12 +342,6 @@ _TIMELINESS = {
 _INTEGRITY = {"verified": "hashed on receipt, and signed; not read again for this report"}
 
 
-def _marked(known: Mapping[str, tuple[str, ...]], value: str) -> str:
-    """A state by shape and word."""
-    sign, word = known.get(value, ("", _words(value)))[:2]
-    return f'<span class="mark"><i aria-hidden="true">{_esc(sign)}</i>{_esc(word)}</span>'
-
-
 def _verdict(report: Object) -> str:
     told = ""
     for name, of in (("evidence", "evidence items"), ("duties", "duties")):
@@ -481,9 +355,9 @@ def _verdict(report: Object) -> str:
     verdict, window = report["verdict"], report["window"]
     return f"""\
 <section class="verdict">
-<h2>{_esc(_words(verdict))}</h2>
-<p><strong>{_esc(told.strip())}</strong> {_esc(_VERDICTS.get(verdict, ""))}</p>
-<p>The evidence should cover {_time(window["from"])} to {_time(window["to"])}.</p>
+<h2>{esc(words_of(verdict))}</h2>
+<p><strong>{esc(told.strip())}</strong> {esc(_VERDICTS.get(verdict, ""))}</p>
+<p>The evidence should cover {time_of(window["from"])} to {time_of(window["to"])}.</p>
 </section>
 """
 
@@ -492,16 +366,16 @@ def _clocks(clocks: Sequence[Object]) -> str:
     if not clocks:
         return ""
     rows = "".join(
-        f'<tr><th scope="row">{_esc(clock["title"])}</th>'
-        f"{_cell('Runs from', _time(clock['after'], zone=False), name='when')}"
-        f"{_cell('Claimed', _time_or_none(clock['at']), name='when')}"
-        f"{_cell('Recorded', _time_or_none(clock['recorded_at']), name='when')}"
-        f"{_cell('Limit', _esc(_duration(clock['limit_seconds'])), name='span')}"
-        f"{_cell('Taken', _esc(_taken(clock)), name='span')}"
-        f"{_cell('Outcome', _outcome(clock))}</tr>\n"
+        f'<tr><th scope="row">{esc(clock["title"])}</th>'
+        f"{cell('Runs from', time_of(clock['after'], zone=False), name='when')}"
+        f"{cell('Claimed', _time_or_none(clock['at']), name='when')}"
+        f"{cell('Recorded', _time_or_none(clock['recorded_at']), name='when')}"
+        f"{cell('Limit', esc(duration(clock['limit_seconds'])), name='span')}"
+        f"{cell('Taken', esc(_taken(clock)), name='span')}"
+        f"{cell('Outcome', _outcome(clock))}</tr>\n"
         for clock in clocks
     )
-    columns = _columns(
+    columns = column_heads(
         ("", "Clock"),
         ("when", "Runs from (UTC)"),
         ("when", "Claimed (UTC)"),
@@ -524,20 +398,20 @@ def _clocks(clocks: Sequence[Object]) -> str:
 
 
 def _time_or_none(text: str | None) -> str:
-    return "not yet" if text is None else _time(text, zone=False)
+    return "not yet" if text is None else time_of(text, zone=False)
 
 
 def _taken(clock: Object) -> str:
     if clock["seconds"] is None:
         return "\u2013"
     seconds = int(clock["seconds"])
-    return f"{_duration(seconds)} before it" if seconds < 0 else _duration(seconds)
+    return f"{duration(seconds)} before it" if seconds < 0 else duration(seconds)
 
 
 def _outcome(clock: Object) -> str:
     value = clock["timeliness"]
     told = _TIMELINESS.get(value, ("", "", ""))[2]
-    return f'{_marked(_TIMELINESS, value)}<div class="sub">{_esc(told)}</div>'
+    return f'{marked(_TIMELINESS, value)}<div class="sub">{esc(told)}</div>'
 
 
 def _contradictions(contradictions: Sequence[Object]) -> str:
@@ -545,13 +419,13 @@ def _contradictions(contradictions: Sequence[Object]) -> str:
     if not contradictions:
         return ""
     rows = "".join(
-        f'<tr><th scope="row" class="id">{_esc(each["condition"])}</th>'
-        f"{_cell('Finding', _prose(each['detail']))}"
-        f"{_cell('Records', _sides(each['sides']))}"
-        f"{_cell('Settled', _settled(each['closed_by']))}</tr>\n"
+        f'<tr><th scope="row" class="id">{esc(each["condition"])}</th>'
+        f"{cell('Finding', prose(each['detail']))}"
+        f"{cell('Records', _sides(each['sides']))}"
+        f"{cell('Settled', _settled(each['closed_by']))}</tr>\n"
         for each in contradictions
     )
-    columns = _columns(("id", "No."), ("", "Finding"), ("", "Records"), ("", "Settled"))
+    columns = column_heads(("id", "No."), ("", "Finding"), ("", "Records"), ("", "Settled"))
     return f"""\
 <section class="whole">
 <h2>Contradictions</h2>
@@ -566,30 +440,30 @@ def _contradictions(contradictions: Sequence[Object]) -> str:
 
 
 def _sides(sides: Sequence[Object]) -> str:
-    return "".join(f"<div>{_esc(side['record'])}: {_prose(side['says'])}</div>" for side in sides)
+    return "".join(f"<div>{esc(side['record'])}: {prose(side['says'])}</div>" for side in sides)
 
 
 def _settled(closed_by: Object | None) -> str:
     if closed_by is None:
         return "no"
     told = f"link {closed_by['link']} believes {closed_by['believed']}: {closed_by['reason']}"
-    return _prose(told)
+    return prose(told)
 
 
 def _waivers(waivers: Sequence[Object]) -> str:
     if not waivers:
         return ""
     rows = "".join(
-        f'<tr><th scope="row" class="id">{_esc(each["id"])}</th>'
-        f"{_cell('Conditions', _prose(', '.join(each['conditions'])))}"
-        f"{_cell('Standing', _esc(_words(each['standing'])))}"
-        f"{_cell('Until', _time(each['valid_to'], zone=False), name='when')}"
-        f"{_cell('Reason', _prose(each['reason']))}"
-        f"{_cell('Owner', _prose(each['owner']))}"
-        f"{_cell('Approved', _prose(each['approved_by']) + ' (attested)')}</tr>\n"
+        f'<tr><th scope="row" class="id">{esc(each["id"])}</th>'
+        f"{cell('Conditions', prose(', '.join(each['conditions'])))}"
+        f"{cell('Standing', esc(words_of(each['standing'])))}"
+        f"{cell('Until', time_of(each['valid_to'], zone=False), name='when')}"
+        f"{cell('Reason', prose(each['reason']))}"
+        f"{cell('Owner', prose(each['owner']))}"
+        f"{cell('Approved', prose(each['approved_by']) + ' (attested)')}</tr>\n"
         for each in waivers
     )
-    columns = _columns(
+    columns = column_heads(
         ("id", "No."),
         ("", "Conditions"),
         ("", "Standing"),
@@ -611,14 +485,14 @@ def _waivers(waivers: Sequence[Object]) -> str:
 
 def _overview(title: str, items: Sequence[Object]) -> str:
     rows = "".join(
-        f'<tr><th scope="row" class="id">{_esc(item["id"])}</th>'
-        f"{_cell('Item', _esc(_sentence(item['title'])), name='item-title')}"
-        f"{_cell('State', _marked(_STATES, item['state']), name='state')}"
-        f"{_cell('Open', _prose(item['reason']))}"
-        f"{_cell('Conditions', _esc(_met(item)), name='met')}</tr>\n"
+        f'<tr><th scope="row" class="id">{esc(item["id"])}</th>'
+        f"{cell('Item', esc(sentence(item['title'])), name='item-title')}"
+        f"{cell('State', marked(_STATES, item['state']), name='state')}"
+        f"{cell('Open', prose(item['reason']))}"
+        f"{cell('Conditions', esc(_met(item)), name='met')}</tr>\n"
         for item in items
     )
-    columns = _columns(
+    columns = column_heads(
         ("id", "No."),
         ("item-title", "Item"),
         ("state", "State"),
@@ -627,7 +501,7 @@ def _overview(title: str, items: Sequence[Object]) -> str:
     )
     return f"""\
 <section class="whole">
-<h2>{_esc(title)}</h2>
+<h2>{esc(title)}</h2>
 <table class="rows">
 {columns}<tbody>
 {rows}</tbody>
@@ -647,11 +521,11 @@ def _next_steps(steps: Sequence[Object]) -> str:
     else:
         rows = "".join(
             f'<tr><th scope="row" class="link">{number}</th>'
-            f"{_cell('For', _esc(step['item']), name='link')}"
-            f"{_cell('Command', _code(shlex.join(step['command'])))}</tr>\n"
+            f"{cell('For', esc(step['item']), name='link')}"
+            f"{cell('Command', code(shlex.join(step['command'])))}</tr>\n"
             for number, step in enumerate(steps, 1)
         )
-        columns = _columns(("link", "Order"), ("link", "For"), ("", "Command"))
+        columns = column_heads(("link", "Order"), ("link", "For"), ("", "Command"))
         told = f"""\
 <table class="rows">
 <caption>What vanishes first comes first. Words in capitals stand for what only the reader knows.\
@@ -665,36 +539,36 @@ def _next_steps(steps: Sequence[Object]) -> str:
 
 def _items(title: str, items: Sequence[Object]) -> str:
     blocks = "".join(_item(item) for item in items)
-    return f"<section>\n<h2>{_esc(title)}</h2>\n{blocks}</section>\n"
+    return f"<section>\n<h2>{esc(title)}</h2>\n{blocks}</section>\n"
 
 
 def _item(item: Object) -> str:
-    facts = [("Open", _prose(item["reason"]))] if item["reason"] else []
+    facts = [("Open", prose(item["reason"]))] if item["reason"] else []
     if item["underlying"]:
-        facts.append(("Without waivers", _marked(_STATES, item["underlying"])))
-    facts.append(("Owed by", _prose(_owner(item))))
+        facts.append(("Without waivers", marked(_STATES, item["underlying"])))
+    facts.append(("Owed by", prose(_owner(item))))
     facts.append(("Exhibits", _cited(item) or "none"))
     if item["integrity"]:
         told = _INTEGRITY.get(item["integrity"], item["integrity"])
-        facts.append(("Integrity", _esc(told)))
+        facts.append(("Integrity", esc(told)))
     if item["timeliness"]:
-        facts.append(("In time", _marked(_TIMELINESS, item["timeliness"])))
+        facts.append(("In time", marked(_TIMELINESS, item["timeliness"])))
     rows = "".join(
-        f'<tr><th scope="row" class="asked">{_esc(each["asks"])} '
-        f'<span class="sub">{_esc(each["id"])}</span></th>'
-        f"{_cell('Met', _marked(_ANSWERS, each['answer']), name='answer')}"
-        f"{_cell('Finding', _prose(each['detail']))}"
-        f"{_cell('Exhibits', _cited(each), name='cited')}</tr>\n"
+        f'<tr><th scope="row" class="asked">{esc(each["asks"])} '
+        f'<span class="sub">{esc(each["id"])}</span></th>'
+        f"{cell('Met', marked(_ANSWERS, each['answer']), name='answer')}"
+        f"{cell('Finding', prose(each['detail']))}"
+        f"{cell('Exhibits', _cited(each), name='cited')}</tr>\n"
         for each in (*item["conditions"], *_telling(item["checks"]))
     )
-    columns = _columns(
+    columns = column_heads(
         ("asked", "Condition"), ("answer", "Met"), ("", "Finding"), ("cited", "Exhibits")
     )
     return f"""\
 <article class="item">
-<header><h3>{_esc(item["id"])} {_esc(_sentence(item["title"]))}</h3>\
-{_marked(_STATES, item["state"])}</header>
-{_facts(facts)}<table class="rows">
+<header><h3>{esc(item["id"])} {esc(sentence(item["title"]))}</h3>\
+{marked(_STATES, item["state"])}</header>
+{facts_list(facts)}<table class="rows">
 {columns}<tbody>
 {rows}</tbody>
 </table>
@@ -703,7 +577,7 @@ def _item(item: Object) -> str:
 
 
 def _owner(item: Object) -> str:
-    role = _words(item["owner"])
+    role = words_of(item["owner"])
     return f"{role}: {item['person']}" if item["person"] else f"{role}: nobody yet"
 
 
@@ -715,7 +589,7 @@ def _telling(checks: Sequence[Object]) -> list[Object]:
 def _cited(holder: Object) -> str:
     """Exhibits as ranges; of very many the first ones are listed, and all counted."""
     listed, count = holder["exhibits"], holder["exhibits_count"]
-    told = _prose(exhibit_ranges(listed))
+    told = prose(exhibit_ranges(listed))
     if count > len(listed):
         told += " and more"
     return told + (f" ({count:,})" if count > 1 else "")
@@ -723,8 +597,8 @@ def _cited(holder: Object) -> str:
 
 def _completeness_notes(head: PageHead, report: Object) -> str:
     profile, last = report["profile"], report["head"]
-    stamps = ", ".join(_hash(stamp) for stamp in report["stamps"]) or "none"
-    return _notes(
+    stamps = ", ".join(digest_of(stamp) for stamp in report["stamps"]) or "none"
+    return notes(
         "What this report is, and what it is not",
         [
             (
@@ -763,21 +637,21 @@ def _completeness_notes(head: PageHead, report: Object) -> str:
             ),
             (
                 "Checklist",
-                f"{_esc(profile['name'])}, version {_esc(profile['version'])}, in this bundle as "
-                f"{_code(PROFILE)}. SHA-256 {_hash(profile['sha256'])}",
+                f"{esc(profile['name'])}, version {esc(profile['version'])}, in this bundle as "
+                f"{code(PROFILE)}. SHA-256 {digest_of(profile['sha256'])}",
             ),
             (
                 "Head",
-                f"Judged over links 0 to {_esc(last['sequence'])} of {_esc(head.incident_id)}, as "
-                f"of {_time(report['as_of'])}, and nothing after. Leaf hash of link "
-                f"{_esc(last['sequence'])}: {_hash(last['leaf_hash'])}",
+                f"Judged over links 0 to {esc(last['sequence'])} of {esc(head.incident_id)}, as "
+                f"of {time_of(report['as_of'])}, and nothing after. Leaf hash of link "
+                f"{esc(last['sequence'])}: {digest_of(last['leaf_hash'])}",
             ),
             (
                 "To recompute",
-                f"{_code('python -m verify BUNDLE --trust trust.json --checklist')} computes this "
+                f"{code('python -m verify BUNDLE --trust trust.json --checklist')} computes this "
                 f"report again from the same signed claims, and compares it with "
-                f"{_code(COMPLETENESS)} byte for byte; where exhibits are withheld, only who holds "
-                f"them can. Engine {_esc(report['engine'])}; page by evault {_esc(head.evault)}.",
+                f"{code(COMPLETENESS)} byte for byte; where exhibits are withheld, only who holds "
+                f"them can. Engine {esc(report['engine'])}; page by evault {esc(head.evault)}.",
             ),
         ],
     )
@@ -802,10 +676,10 @@ def _custody_scope(head: PageHead) -> str:
     return f"""\
 <section>
 <h2>What this page is</h2>
-<p>This bundle holds links 0 to {last} of the signed chain of {_esc(head.incident_id)}. Each link \
+<p>This bundle holds links 0 to {last} of the signed chain of {esc(head.incident_id)}. Each link \
 is one signed statement, and names the link before it by its leaf hash. Link {last} is the export \
 that binds this page by its digest; so this page cannot show that link\u2019s own hash or time, \
-which stand in {_code(link_path(last))}.</p>
+which stand in {code(link_path(last))}.</p>
 <p>The record here ends with link {last}. Nothing is said about what came after it.</p>
 </section>
 """
@@ -820,7 +694,7 @@ def _kept(keeping: Keeping) -> str:
     until = "as long as the vault\u2019s retention policy says; no statement here says more"
     if keeping.retained_until:
         until = (
-            f"{_time(keeping.retained_until)} at least, by link {keeping.retained_sequence}; "
+            f"{time_of(keeping.retained_until)} at least, by link {keeping.retained_sequence}; "
             "longer where the vault\u2019s retention policy says so"
         )
     lock = (
@@ -841,14 +715,14 @@ def _kept(keeping: Keeping) -> str:
     return f"""\
 <section>
 <h2>Legal holds and retention</h2>
-{_holds(keeping)}{_facts(facts)}</section>
+{_holds(keeping)}{facts_list(facts)}</section>
 """
 
 
 def _holds(keeping: Keeping) -> str:
     if not keeping.holds:
         return "<p>No legal hold was set on this chain.</p>\n"
-    columns = _columns(
+    columns = column_heads(
         ("", "Matter"),
         ("state", "State"),
         ("stamp", "Set (UTC)"),
@@ -859,23 +733,23 @@ def _holds(keeping: Keeping) -> str:
     bound = "Nothing of this incident may be removed while one lives, whenever it was captured."
     return f"""\
 <table class="pairs">
-<caption>{_esc(_count(len(keeping.holds), "hold", "holds"))}, {live:,} live. {bound}</caption>
+<caption>{esc(count_of(len(keeping.holds), "hold", "holds"))}, {live:,} live. {bound}</caption>
 {columns}{"".join(_hold(hold) for hold in keeping.holds)}</table>
 """
 
 
 def _hold(hold: HoldLine) -> str:
-    state = _marked(_HOLD_STATES, "released" if hold.release else "live")
-    ordered = f"<bdi>{_esc(hold.ordered_by)}</bdi>" if hold.ordered_by else "nobody named"
+    state = marked(_HOLD_STATES, "released" if hold.release else "live")
+    ordered = f"<bdi>{esc(hold.ordered_by)}</bdi>" if hold.ordered_by else "nobody named"
     return f"""\
 <tbody>
-<tr><th scope="row"><div><bdi>{_esc(hold.matter)}</bdi></div></th>\
-{_cell("State", state, name="state")}\
-{_cell("Set", _time(hold.at, zone=False), name="stamp")}\
-{_cell("Link", str(hold.sequence), name="link")}\
-{_cell("Ordered by", ordered, name="by")}</tr>
-<tr><td colspan="5"><div class="sub">Recorded by {_esc(hold.actor)}. \
-Reason: {_prose(hold.reason)}</div>{_release(hold.release)}</td></tr>
+<tr><th scope="row"><div><bdi>{esc(hold.matter)}</bdi></div></th>\
+{cell("State", state, name="state")}\
+{cell("Set", time_of(hold.at, zone=False), name="stamp")}\
+{cell("Link", str(hold.sequence), name="link")}\
+{cell("Ordered by", ordered, name="by")}</tr>
+<tr><td colspan="5"><div class="sub">Recorded by {esc(hold.actor)}. \
+Reason: {prose(hold.reason)}</div>{_release(hold.release)}</td></tr>
 </tbody>
 """
 
@@ -884,10 +758,10 @@ def _release(release: ReleaseLine | None) -> str:
     if release is None:
         return ""
     return (
-        f'<div class="told"><strong>Released</strong> {_time(release.at)} (link '
-        f"{release.sequence}) by {_esc(release.actor)}. Reason: {_prose(release.reason)}"
-        f"<br>Approved by <bdi>{_esc(release.approved_by)}</bdi>: attested, by the word of who "
-        f"released it, shown by {_prose(exhibit_ranges(release.shown_by))}; "
+        f'<div class="told"><strong>Released</strong> {time_of(release.at)} (link '
+        f"{release.sequence}) by {esc(release.actor)}. Reason: {prose(release.reason)}"
+        f"<br>Approved by <bdi>{esc(release.approved_by)}</bdi>: attested, by the word of who "
+        f"released it, shown by {prose(exhibit_ranges(release.shown_by))}; "
         "nobody authenticated it.</div>"
     )
 
@@ -896,7 +770,7 @@ def _links(head: PageHead, rows: Sequence[CustodyRow]) -> str:
     shown = "".join(_link(row) for row in rows)
     if all(row.sequence < head.export_sequence for row in rows):
         shown += _own_link(head)
-    columns = _columns(
+    columns = column_heads(
         ("link", "Link"),
         ("stamp", "Recorded (UTC)"),
         ("", "What happened"),
@@ -906,7 +780,7 @@ def _links(head: PageHead, rows: Sequence[CustodyRow]) -> str:
 <section>
 <h2>Links</h2>
 <table class="pairs">
-<caption>{_esc(_count(len(rows), "link", "links"))} before this export, in order. Under each: the \
+<caption>{esc(count_of(len(rows), "link", "links"))} before this export, in order. Under each: the \
 leaf hash that the next link names, and its entry in the log.</caption>
 {columns}{shown}</table>
 </section>
@@ -918,10 +792,10 @@ def _link(row: CustodyRow) -> str:
     return f"""\
 <tbody>
 <tr><th scope="row" class="link">{row.sequence}</th>\
-{_cell("Recorded", _time(row.recorded_at, zone=False), name="stamp")}\
-{_cell("What", f"<strong>{_esc(row.event)}</strong> {_prose(row.detail)}")}\
-{_cell("By", _esc(row.actor), name="by")}</tr>
-<tr><td></td><td colspan="3">{_hash(row.leaf_hash)} <span class="sub once">{_esc(entry)}</span>\
+{cell("Recorded", time_of(row.recorded_at, zone=False), name="stamp")}\
+{cell("What", f"<strong>{esc(row.event)}</strong> {prose(row.detail)}")}\
+{cell("By", esc(row.actor), name="by")}</tr>
+<tr><td></td><td colspan="3">{digest_of(row.leaf_hash)} <span class="sub once">{esc(entry)}</span>\
 </td></tr>
 </tbody>
 """
@@ -931,8 +805,8 @@ def _own_link(head: PageHead) -> str:
     return f"""\
 <tbody>
 <tr><th scope="row" class="link">{head.export_sequence}</th><td></td>\
-{_cell("What", "<strong>exported</strong> this bundle")}<td></td></tr>
-<tr><td></td><td colspan="3">see {_code(link_path(head.export_sequence))}</td></tr>
+{cell("What", "<strong>exported</strong> this bundle")}<td></td></tr>
+<tr><td></td><td colspan="3">see {code(link_path(head.export_sequence))}</td></tr>
 </tbody>
 """
 
@@ -942,7 +816,7 @@ def _exhibits(exhibits: Sequence[ExhibitLine]) -> str:
         return "<section>\n<h2>Exhibits</h2>\n<p>No exhibit was captured.</p>\n</section>\n"
     withheld = sum(line.withheld is not None for line in exhibits)
     withdrawn = sum(line.withdrawn is not None for line in exhibits)
-    columns = _columns(
+    columns = column_heads(
         ("id", "Exhibit"),
         ("link", "Link"),
         ("", "Name"),
@@ -955,7 +829,7 @@ def _exhibits(exhibits: Sequence[ExhibitLine]) -> str:
 <section class="new-page">
 <h2>Exhibits</h2>
 <table class="pairs">
-<caption>{_esc(_count(len(exhibits), "exhibit", "exhibits"))}: \
+<caption>{esc(count_of(len(exhibits), "exhibit", "exhibits"))}: \
 {len(exhibits) - withheld:,} in this bundle, {withheld:,} withheld; {withdrawn:,} withdrawn. \
 Under each: kind, format and content, and the SHA-256 of its bytes. All times are UTC, each by \
 its own clock.</caption>
@@ -965,31 +839,31 @@ its own clock.</caption>
 
 
 def _exhibit(line: ExhibitLine) -> str:
-    about = ", ".join(_words(kind).lower() for kind in line.kinds)
+    about = ", ".join(words_of(kind).lower() for kind in line.kinds)
     if line.withheld is None:
-        name, modified = f"<bdi>{_esc(line.name)}</bdi>", "not stated"
+        name, modified = f"<bdi>{esc(line.name)}</bdi>", "not stated"
         if line.modified_at:
-            modified = _time(line.modified_at, zone=False)
-        captured = _time(line.captured_at, zone=False)
+            modified = time_of(line.modified_at, zone=False)
+        captured = time_of(line.captured_at, zone=False)
         content = "; ".join(text for text in (line.label, line.summary) if text)
         about += f": {content}" if content else ""
     else:
         name, modified, captured = "[name withheld]", "withheld", "withheld"
     told = "".join(
-        f'<div class="told"><strong>{_esc(word)}:</strong> {_prose(reason)}</div>'
+        f'<div class="told"><strong>{esc(word)}:</strong> {prose(reason)}</div>'
         for word, reason in _set_apart(line)
     )
     return f"""\
 <tbody>
-<tr><th scope="row" class="id">{_esc(line.exhibit)}</th>\
-{_cell("Link", str(line.sequence), name="link")}\
-{_cell("Name", name, name="name")}\
-{_cell("Size in bytes", f"{line.size:,}", name="size number")}\
-{_cell("Modified (claimed)", modified, name="when")}\
-{_cell("Captured (collector)", captured, name="when")}\
-{_cell("Received (vault)", _time(line.received_at, zone=False), name="when")}</tr>
-<tr><td></td><td></td><td colspan="5"><div class="sub">{_esc(about)}</div>\
-{told}{_hash(line.sha256)}</td></tr>
+<tr><th scope="row" class="id">{esc(line.exhibit)}</th>\
+{cell("Link", str(line.sequence), name="link")}\
+{cell("Name", name, name="name")}\
+{cell("Size in bytes", f"{line.size:,}", name="size number")}\
+{cell("Modified (claimed)", modified, name="when")}\
+{cell("Captured (collector)", captured, name="when")}\
+{cell("Received (vault)", time_of(line.received_at, zone=False), name="when")}</tr>
+<tr><td></td><td></td><td colspan="5"><div class="sub">{esc(about)}</div>\
+{told}{digest_of(line.sha256)}</td></tr>
 </tbody>
 """
 
@@ -1003,7 +877,7 @@ def _set_apart(line: ExhibitLine) -> list[tuple[str, str]]:
 
 
 def _custody_notes(head: PageHead) -> str:
-    return _notes(
+    return notes(
         "How far this page can be trusted",
         [
             (
@@ -1029,7 +903,7 @@ def _custody_notes(head: PageHead) -> str:
                 "Holds and retention",
                 "They are what the chain demands of the vault\u2019s store. Whether the store has "
                 "locked the evidence so, the store alone can say, and the vault asks it: "
-                f"{_code('evault verify --depth checksums')}. Who ordered a hold, and who "
+                f"{code('evault verify --depth checksums')}. Who ordered a hold, and who "
                 "approved its release, is the word of who recorded it.",
             ),
             (
@@ -1051,10 +925,10 @@ def _custody_notes(head: PageHead) -> str:
             ),
             (
                 "To check",
-                f"{_code('python -m verify BUNDLE --trust trust.json')}, or the steps in "
+                f"{code('python -m verify BUNDLE --trust trust.json')}, or the steps in "
                 "VERIFY.md with tools that nobody here wrote.",
             ),
-            ("Log", f"{_esc(head.origin)}; page by evault {_esc(head.evault)}."),
+            ("Log", f"{esc(head.origin)}; page by evault {esc(head.evault)}."),
         ],
     )
 
@@ -1278,7 +1152,7 @@ def _verify_facts(head: PageHead) -> str:
     ]
     return "\n".join(
         textwrap.fill(
-            _visible(value) or "not stated",
+            visible(value) or "not stated",
             _COLUMNS,
             initial_indent=f"    {name:<12}",
             subsequent_indent=" " * 16,
@@ -1297,7 +1171,7 @@ def _step(step: str, required: Sequence[str]) -> str:
     need = "required" if step in required else "not required"
     told = _STEPS.get(Step(step), "") if step in set(Step) else "Unknown to this version."
     return textwrap.fill(
-        f"- `{_visible(step)}` ({need}). {told}",
+        f"- `{visible(step)}` ({need}). {told}",
         _COLUMNS,
         subsequent_indent="  ",
         break_on_hyphens=False,

@@ -52,6 +52,7 @@ ANSWERS = {
     "retention show": "retention-show",
     "store check": "store-check",
     "sweep": "sweep",
+    "timeline": "timeline",
     "trust": "trust",
     "verify": "verify",
     "waive grant": "waive",

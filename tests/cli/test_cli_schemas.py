@@ -137,6 +137,9 @@ def test_every_command_answers_in_its_shape(empty: Evault) -> None:
     answer("checklist", "checklist", "--require", "complete", code=1)
     answer("custody", "custody")
     answer("custody", "custody", "EV-0001")
+    assert answer("timeline", "timeline")["counts"]["unplaced"] == 4
+    page = empty.folder / "timeline.html"
+    assert answer("timeline", "timeline", "--html", page)["output"] == str(page)
     bundle = empty.folder / "case.zip"
     made = answer("export", "export", "-o", bundle, "--purpose", "p", "--withhold", "EV-0002=law")
     again = answer("export", "export", "-o", empty.folder / "b.zip", "--at", made["sequence"])
@@ -227,6 +230,9 @@ ERRORS: list[tuple[str, tuple[str, ...]]] = [
     ("not_found", ("evidence", "withdraw", "EV-0404", "--reason", "r")),
     ("malformed", ("evidence", "classify", "EV-0001", "--kind", "gossip")),
     ("not_found", ("custody", "EV-0404")),
+    ("usage", ("timeline", "--csv", "--html", "x.html")),
+    ("usage", ("timeline", "--html", "nowhere/x.html")),
+    ("not_found", ("timeline", "INC-2020-0009")),
     ("usage", ("checklist", "--require", "everything")),
     ("usage", ("verify", "absent.zip")),
     ("usage", ("verify", "--trust", "absent.json")),

@@ -32,6 +32,7 @@ from cli.commands import (
     init,
     inspect,
     log,
+    metrics,
     profile,
     retention,
     store,
@@ -96,7 +97,7 @@ def main(
 
 for module in (
     init, incident, inspect, ingest, capture, evidence, attest, checklist, waive, custody, timeline,
-    hold, retention, verify, sweep, export, log, profile, store, demo,
+    metrics, hold, retention, verify, sweep, export, log, profile, store, demo,
 ):  # fmt: skip
     module.register(app)
 use_plain_help(app)

@@ -1,14 +1,15 @@
-"""Writing a new file: whole or not at all, and never over another."""
+"""Files for others: written new and whole or not at all, or given to standard output."""
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from cli.session import UsageError
+from cli.session import UsageError, let_go_of_output
 from vault.errors import UnavailableError
 
 
@@ -42,3 +43,12 @@ def write_new_file(target: Path, pieces: Iterable[bytes], *, option: str = "-o")
         if partial:
             with suppress(OSError):
                 Path(partial).unlink()
+
+
+def print_bytes(data: bytes) -> None:
+    """Give a whole file to standard output, whose reader may have seen enough."""
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        let_go_of_output()

@@ -251,7 +251,7 @@ def _attested(attestation: Attestation) -> Claim | None:
 def _observed(exhibit: Exhibit, description: Description) -> Iterator[Line]:
     """From the exhibit's first record to its last, by the records' own word."""
     facts = description.facts
-    start, end = _instant(facts.first), _instant(facts.last)
+    start, end = instant_of(facts.first), instant_of(facts.last)
     if facts.clock not in _PLACED or start is None or end is None:
         return
     told = (description.label, description.summary, description.name)
@@ -262,7 +262,7 @@ def _observed(exhibit: Exhibit, description: Description) -> Iterator[Line]:
 def _reported(exhibit: Exhibit, facts: Facts) -> Iterator[Line]:
     """What its records put at a time of its own: alerts, changes, checks, approvals, tickets."""
     for event, detail, begun, ended in _moments(facts):
-        start, end = _instant(begun) or _instant(ended), _instant(ended) or _instant(begun)
+        start, end = instant_of(begun) or instant_of(ended), instant_of(ended) or instant_of(begun)
         if start and end:
             yield _exhibit_line(exhibit, event, detail, _recorded(start, end, facts))
 
@@ -323,8 +323,8 @@ _REASONS = {
 }
 
 
-def _instant(text: str | None) -> datetime | None:
-    """A fact's time; None if it says nothing, or names no instant."""
+def instant_of(text: str | None) -> datetime | None:
+    """A time out of facts; None if it says nothing, or names no instant."""
     try:
         moment = None if text is None else datetime.fromisoformat(text)
         # Near the ends of the calendar a zone leads out of it.

@@ -123,7 +123,7 @@ def dispositions_agree(case: Case, parameters: Parameters, _missing: str) -> Res
     compared = []
     for name in case.of(parameters["kinds"]):
         for finding in case.facts(name).findings:
-            truth = _truth(finding.disposition)
+            truth = truth_of(finding.disposition)
             if truth is not None:
                 compared.append(name)
                 said.setdefault((finding.detector, finding.label, finding.at), {})[truth] = name
@@ -136,7 +136,8 @@ def dispositions_agree(case: Case, parameters: Parameters, _missing: str) -> Res
     return passed(dict.fromkeys(compared)) if compared else unknown()
 
 
-def _truth(disposition: str | None) -> bool | None:
+def truth_of(disposition: str | None) -> bool | None:
+    """Whether a disposition calls a finding true or false; None: it does not say."""
     plain = (disposition or "").casefold().replace(" ", "_").replace("-", "_")
     if plain in _TRUE:
         return True
@@ -152,7 +153,7 @@ def exposure_fits_findings(case: Case, parameters: Parameters, _missing: str) ->
         name: finding.label
         for name in names
         for finding in case.facts(name).findings
-        if _truth(finding.disposition)
+        if truth_of(finding.disposition)
     }
     if confirmed:
         return conflict(

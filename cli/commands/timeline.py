@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from cli.compose import version
-from cli.newfile import write_new_file
+from cli.newfile import print_bytes, write_new_file
 from cli.options import AsJson, IncidentArgument
 from cli.render import clip, columns, count_text, span_text
 from cli.session import (
@@ -20,7 +19,6 @@ from cli.session import (
     check_new_file,
     give,
     incident_or_only,
-    let_go_of_output,
     vault_of,
 )
 from vault.timeline import Claimant, Line, Timeline, Unplaced, timeline_csv, timeline_of
@@ -66,7 +64,7 @@ def timeline(
             page = timeline_page(chain.incident, drawn, evault=version())
             write_new_file(html, [page], option="--html")
     if as_csv:
-        _print_bytes(timeline_csv(drawn))
+        print_bytes(timeline_csv(drawn))
         return
     counts = {"lines": len(drawn.lines), "unplaced": len(drawn.unplaced)}
     data: Object = {
@@ -137,11 +135,3 @@ def _later(line: Line) -> str:
 def _beside(each: Unplaced) -> tuple[str, str]:
     raw = f": {each.raw_first} to {each.raw_last}" if each.raw_first else ""
     return each.exhibit, clip(f"{each.reason}{raw}", _DETAIL_WIDTH)
-
-
-def _print_bytes(data: bytes) -> None:
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        let_go_of_output()

@@ -46,6 +46,7 @@ ANSWERS = {
     "log rebuild": "log-rebuild",
     "profile check": "profile",
     "profile compile": "profile",
+    "metrics": "metrics",
     "retention apply": "retention-apply",
     "retention extend": "retention-extend",
     "retention policy": "retention-policy",

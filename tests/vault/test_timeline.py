@@ -11,55 +11,18 @@ from typing import Any
 
 import pytest
 from attestation_examples import FULL
-from chain_story import DECLARED, INCIDENT, START, Story, manifest_of
+from chain_story import INCIDENT, START
 from cli_support import check
 from hypothesis import given
 from hypothesis import strategies as st
+from told_story import Told
 
-from vault.timeline import Claimant, Line, Timeline, timeline_csv, timeline_of
+from vault.timeline import Claimant, timeline_csv
 from vault.timeline_page import timeline_page
 from verify.attestation import AttestationType
-from verify.chain import Manifest
-from verify.description import Description
-from verify.facts import Approval, Facts, Finding, Rollback, Ticket, Validation
-from verify.statement import Link, Type
+from verify.facts import Approval, Finding, Rollback, Ticket, Validation
+from verify.statement import Type
 from verify.strictjson import Object
-
-
-class Told(Story):
-    """A story whose links are kept, and whose exhibits have the facts that are given."""
-
-    def __post_init__(self) -> None:
-        self.links: list[Manifest] = []
-        self.facts: list[Facts] = []
-        self.names: list[str] = []
-        self.say(Type.INCIDENT, DECLARED)
-
-    def say(self, kind: Type, body: Object, **changes: Any) -> Any:
-        link = Link(INCIDENT, self.incident.sequence + 1, self.incident.leaf or None)
-        self.links.append(manifest_of(kind, body, link, **changes))
-        self.incident.apply(self.links[-1])
-        return self.incident
-
-    def exhibit(self, name: str = "a.log", **facts: Any) -> Told:
-        self.names.append(name)
-        self.facts.append(Facts(parser="p", version=1, format="f", **facts))
-        self.capture()
-        return self
-
-    def timeline(self) -> Timeline:
-        described = {
-            f"EV-{number:04d}": Description(
-                "00" * 32, name, None, f"/{name}", "a log", "2 records", None, START, (), facts
-            )
-            for number, (name, facts) in enumerate(zip(self.names, self.facts, strict=True), 1)
-        }
-        return timeline_of(self.links, self.incident, described)
-
-    def line(self, event: str) -> Line:
-        [found] = [line for line in self.timeline().lines if line.event == event]
-        return found
-
 
 GRACE = {"authenticated": "attested", "person": "Grace"}
 

@@ -35,6 +35,7 @@ from cli.commands import (
     metrics,
     profile,
     retention,
+    status,
     store,
     sweep,
     timeline,
@@ -97,7 +98,7 @@ def main(
 
 for module in (
     init, incident, inspect, ingest, capture, evidence, attest, checklist, waive, custody, timeline,
-    metrics, hold, retention, verify, sweep, export, log, profile, store, demo,
+    status, metrics, hold, retention, verify, sweep, export, log, profile, store, demo,
 ):  # fmt: skip
     module.register(app)
 use_plain_help(app)

@@ -59,13 +59,17 @@ class Incidents:
         """All incidents, oldest number first."""
         return [self.read(chain).incident for chain in self._index.chains("INC-")]
 
-    def the_only_open(self) -> str:
-        """The id of the one open incident. Raises `NotFoundError` if there is none, or several."""
-        opened = [
+    def open(self) -> list[str]:
+        """The ids of all open incidents, oldest number first."""
+        return [
             chain
             for chain in self._index.chains("INC-")
             if (head := self._index.head(chain)) and not head.sealed
         ]
+
+    def the_only_open(self) -> str:
+        """The id of the one open incident. Raises `NotFoundError` if there is none, or several."""
+        opened = self.open()
         if len(opened) == 1:
             return opened[0]
         if not opened:

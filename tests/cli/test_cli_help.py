@@ -51,6 +51,7 @@ ANSWERS = {
     "retention extend": "retention-extend",
     "retention policy": "retention-policy",
     "retention show": "retention-show",
+    "status": "status",
     "store check": "store-check",
     "sweep": "sweep",
     "timeline": "timeline",

@@ -139,6 +139,7 @@ def test_every_command_answers_in_its_shape(empty: Evault) -> None:
     answer("custody", "custody")
     answer("custody", "custody", "EV-0001")
     assert answer("timeline", "timeline")["counts"]["unplaced"] == 4
+    assert answer("status", "status")["items"][0]["roles"][1]["person"] == "Bob"
     assert answer("metrics", "metrics")["counts"] == {"incidents": 1, "unreadable": 0}
     page = empty.folder / "timeline.html"
     assert answer("timeline", "timeline", "--html", page)["output"] == str(page)
@@ -233,6 +234,8 @@ ERRORS: list[tuple[str, tuple[str, ...]]] = [
     ("malformed", ("evidence", "classify", "EV-0001", "--kind", "gossip")),
     ("not_found", ("custody", "EV-0404")),
     ("usage", ("timeline", "--csv", "--html", "x.html")),
+    ("not_found", ("status", "INC-2020-0009")),
+    ("usage", ("status", "EV-0001")),
     ("usage", ("metrics", "--from", "2026-01-01T00:00")),
     ("usage", ("timeline", "--html", "nowhere/x.html")),
     ("not_found", ("timeline", "INC-2020-0009")),

@@ -86,6 +86,16 @@ base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'">
     return text.encode("utf-8")
 
 
+def title_of(kind: str, subject: str, title: str, facts: Iterable[tuple[str, str]]) -> str:
+    """What a page is headed with: what it is, what about, and names with values that are HTML."""
+    return f"""\
+<header>
+<h1><small>{esc(kind)}</small>{esc(subject)} \
+<span class="title">{esc(title)}</span></h1>
+{facts_list(facts)}</header>
+"""
+
+
 def facts_list(pairs: Iterable[tuple[str, str]]) -> str:
     """A list of names and values; the values are HTML."""
     lines = "".join(f"<dt>{esc(name)}</dt><dd>{value}</dd>\n" for name, value in pairs)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vault.completeness_page import Subject, completeness_document
 from vault.custody import CustodyRow, actor_text, exhibit_ranges
 from vault.hypertext import (
     cell,
@@ -20,14 +21,13 @@ from vault.hypertext import (
     count_of,
     digest_of,
     document,
-    duration,
     esc,
     facts_list,
     marked,
     notes,
     prose,
-    sentence,
     time_of,
+    title_of,
     visible,
     words_of,
 )
@@ -176,20 +176,8 @@ def completeness_page(head: PageHead, report: Object) -> bytes:
         *_keeping_facts(head.keeping),
         ("Judged as of", time_of(report["as_of"])),
     ]
-    body = [
-        _title("Completeness report", head, facts),
-        _verdict(report),
-        _contradictions(report["contradictions"]),
-        _clocks(report["clocks"]),
-        _overview("Evidence", report["evidence"]),
-        _overview("Duties", report["duties"]),
-        _waivers(report["waivers"]),
-        _next_steps(report["next"]),
-        _items("Evidence, item by item", report["evidence"]),
-        _items("Duties, one by one", report["duties"]),
-        _completeness_notes(head, report),
-    ]
-    return document("Completeness report", head.incident_id, body)
+    subject = Subject(head.incident_id, head.title, head.evault, bundled=True)
+    return completeness_document(subject, facts, report)
 
 
 def custody_page(
@@ -208,7 +196,7 @@ def custody_page(
         ("Recipient", esc(head.recipient) if head.recipient else "none named"),
     ]
     body = [
-        _title("Chain of custody", head, facts),
+        title_of("Chain of custody", head.incident_id, head.title, facts),
         _custody_scope(head),
         _kept(head.keeping),
         _links(head, rows),
@@ -264,15 +252,6 @@ def verify_page(head: PageHead, *, required: Sequence[str]) -> bytes:
 # --- Heads -----------------------------------------------------------------------------------
 
 
-def _title(kind: str, head: PageHead, facts: Iterable[tuple[str, str]]) -> str:
-    return f"""\
-<header>
-<h1><small>{esc(kind)}</small>{esc(head.incident_id)} \
-<span class="title">{esc(head.title)}</span></h1>
-{facts_list(facts)}</header>
-"""
-
-
 def _incident_facts(head: PageHead) -> list[tuple[str, str]]:
     return [
         ("Severity", esc(head.severity)),
@@ -299,362 +278,6 @@ def _keeping_facts(keeping: Keeping) -> list[tuple[str, str]]:
 
 def _no_hold(keeping: Keeping) -> str:
     return "none any more" if keeping.holds else "none on this chain"
-
-
-# --- Completeness ------------------------------------------------------------------------------
-
-_VERDICTS = {
-    "complete": "Every item is satisfied, or does not apply.",
-    "complete_with_waivers": "No item is left open, but at least one was waived.",
-    "incomplete": "At least one item is neither satisfied nor waived.",
-    "contradicted": "For at least one item the records contradict each other.",
-}
-_STATES = {
-    "satisfied": ("\u25cf", "Satisfied"),
-    "partial": ("\u25d0", "Partial"),
-    "missing": ("\u25cb", "Missing"),
-    "waived": ("\u25c7", "Waived"),
-    "not_applicable": ("\u2013", "Not applicable"),
-    "contradicted": ("\u2260", "Contradicted"),
-}
-_ANSWERS = {
-    "pass": ("\u25cf", "Yes"),
-    "fail": ("\u25cb", "No"),
-    "unknown": ("?", "Unknown"),
-    "conflict": ("\u2260", "Conflict"),
-}
-_TIMELINESS = {
-    "on_time": (
-        "\u25cf",
-        "On time",
-        "recorded by the vault before the limit ran out, or an independent record agrees",
-    ),
-    "late": ("\u25cb", "Late", "the limit had run out even by the claimed time"),
-    "unproven": (
-        "?",
-        "Unproven",
-        "within the limit by the claimed time, but recorded by the vault only after the limit had "
-        "run out; nothing here proves the claimed time",
-    ),
-    "pending": ("\u2013", "Pending", "not yet done, and the limit has not run out"),
-    "breached": ("\u25cb", "Breached", "not done, and the limit has run out"),
-}
-_INTEGRITY = {"verified": "hashed on receipt, and signed; not read again for this report"}
-
-
-def _verdict(report: Object) -> str:
-    told = ""
-    for name, of in (("evidence", "evidence items"), ("duties", "duties")):
-        counts = report["counts"][name]
-        others = "".join(
-            f", {counts[state]} {word.lower()}"
-            for state, (_, word) in _STATES.items()
-            if state != "satisfied" and counts.get(state)
-        )
-        told += f"{counts['satisfied']} of {counts['of']} {of} satisfied{others}. "
-    verdict, window = report["verdict"], report["window"]
-    return f"""\
-<section class="verdict">
-<h2>{esc(words_of(verdict))}</h2>
-<p><strong>{esc(told.strip())}</strong> {esc(_VERDICTS.get(verdict, ""))}</p>
-<p>The evidence should cover {time_of(window["from"])} to {time_of(window["to"])}.</p>
-</section>
-"""
-
-
-def _clocks(clocks: Sequence[Object]) -> str:
-    if not clocks:
-        return ""
-    rows = "".join(
-        f'<tr><th scope="row">{esc(clock["title"])}</th>'
-        f"{cell('Runs from', time_of(clock['after'], zone=False), name='when')}"
-        f"{cell('Claimed', _time_or_none(clock['at']), name='when')}"
-        f"{cell('Recorded', _time_or_none(clock['recorded_at']), name='when')}"
-        f"{cell('Limit', esc(duration(clock['limit_seconds'])), name='span')}"
-        f"{cell('Taken', esc(_taken(clock)), name='span')}"
-        f"{cell('Outcome', _outcome(clock))}</tr>\n"
-        for clock in clocks
-    )
-    columns = column_heads(
-        ("", "Clock"),
-        ("when", "Runs from (UTC)"),
-        ("when", "Claimed (UTC)"),
-        ("when", "Recorded by the vault (UTC)"),
-        ("span", "Limit"),
-        ("span", "Taken, as claimed"),
-        ("", "Outcome"),
-    )
-    return f"""\
-<section class="whole">
-<h2>Clocks</h2>
-<table class="rows">
-<caption>Claimed times are what people stated; recorded times are the vault\u2019s own clock.\
-</caption>
-{columns}<tbody>
-{rows}</tbody>
-</table>
-</section>
-"""
-
-
-def _time_or_none(text: str | None) -> str:
-    return "not yet" if text is None else time_of(text, zone=False)
-
-
-def _taken(clock: Object) -> str:
-    if clock["seconds"] is None:
-        return "\u2013"
-    seconds = int(clock["seconds"])
-    return f"{duration(seconds)} before it" if seconds < 0 else duration(seconds)
-
-
-def _outcome(clock: Object) -> str:
-    value = clock["timeliness"]
-    told = _TIMELINESS.get(value, ("", "", ""))[2]
-    return f'{marked(_TIMELINESS, value)}<div class="sub">{esc(told)}</div>'
-
-
-def _contradictions(contradictions: Sequence[Object]) -> str:
-    """Records side by side, with what a finding says of them."""
-    if not contradictions:
-        return ""
-    rows = "".join(
-        f'<tr><th scope="row" class="id">{esc(each["condition"])}</th>'
-        f"{cell('Finding', prose(each['detail']))}"
-        f"{cell('Records', _sides(each['sides']))}"
-        f"{cell('Settled', _settled(each['closed_by']))}</tr>\n"
-        for each in contradictions
-    )
-    columns = column_heads(("id", "No."), ("", "Finding"), ("", "Records"), ("", "Settled"))
-    return f"""\
-<section class="whole">
-<h2>Contradictions</h2>
-<table class="rows">
-<caption>Records that cannot both be right. Only a signed finding settles which is believed.\
-</caption>
-{columns}<tbody>
-{rows}</tbody>
-</table>
-</section>
-"""
-
-
-def _sides(sides: Sequence[Object]) -> str:
-    return "".join(f"<div>{esc(side['record'])}: {prose(side['says'])}</div>" for side in sides)
-
-
-def _settled(closed_by: Object | None) -> str:
-    if closed_by is None:
-        return "no"
-    told = f"link {closed_by['link']} believes {closed_by['believed']}: {closed_by['reason']}"
-    return prose(told)
-
-
-def _waivers(waivers: Sequence[Object]) -> str:
-    if not waivers:
-        return ""
-    rows = "".join(
-        f'<tr><th scope="row" class="id">{esc(each["id"])}</th>'
-        f"{cell('Conditions', prose(', '.join(each['conditions'])))}"
-        f"{cell('Standing', esc(words_of(each['standing'])))}"
-        f"{cell('Until', time_of(each['valid_to'], zone=False), name='when')}"
-        f"{cell('Reason', prose(each['reason']))}"
-        f"{cell('Owner', prose(each['owner']))}"
-        f"{cell('Approved', prose(each['approved_by']) + ' (attested)')}</tr>\n"
-        for each in waivers
-    )
-    columns = column_heads(
-        ("id", "No."),
-        ("", "Conditions"),
-        ("", "Standing"),
-        ("when", "Until (UTC)"),
-        ("", "Reason"),
-        ("", "Owner"),
-        ("", "Approved by"),
-    )
-    return f"""\
-<section class="whole">
-<h2>Waivers</h2>
-<table class="rows">
-{columns}<tbody>
-{rows}</tbody>
-</table>
-</section>
-"""
-
-
-def _overview(title: str, items: Sequence[Object]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row" class="id">{esc(item["id"])}</th>'
-        f"{cell('Item', esc(sentence(item['title'])), name='item-title')}"
-        f"{cell('State', marked(_STATES, item['state']), name='state')}"
-        f"{cell('Open', prose(item['reason']))}"
-        f"{cell('Conditions', esc(_met(item)), name='met')}</tr>\n"
-        for item in items
-    )
-    columns = column_heads(
-        ("id", "No."),
-        ("item-title", "Item"),
-        ("state", "State"),
-        ("", "What is open"),
-        ("met", "Conditions"),
-    )
-    return f"""\
-<section class="whole">
-<h2>{esc(title)}</h2>
-<table class="rows">
-{columns}<tbody>
-{rows}</tbody>
-</table>
-</section>
-"""
-
-
-def _met(item: Object) -> str:
-    answers = [condition["answer"] for condition in item["conditions"]]
-    return f"{answers.count('pass')} of {len(answers)} met"
-
-
-def _next_steps(steps: Sequence[Object]) -> str:
-    if not steps:
-        told = "<p>The checklist knows of no further step.</p>\n"
-    else:
-        rows = "".join(
-            f'<tr><th scope="row" class="link">{number}</th>'
-            f"{cell('For', esc(step['item']), name='link')}"
-            f"{cell('Command', code(shlex.join(step['command'])))}</tr>\n"
-            for number, step in enumerate(steps, 1)
-        )
-        columns = column_heads(("link", "Order"), ("link", "For"), ("", "Command"))
-        told = f"""\
-<table class="rows">
-<caption>What vanishes first comes first. Words in capitals stand for what only the reader knows.\
-</caption>
-{columns}<tbody>
-{rows}</tbody>
-</table>
-"""
-    return f'<section class="whole">\n<h2>What would close the gaps</h2>\n{told}</section>\n'
-
-
-def _items(title: str, items: Sequence[Object]) -> str:
-    blocks = "".join(_item(item) for item in items)
-    return f"<section>\n<h2>{esc(title)}</h2>\n{blocks}</section>\n"
-
-
-def _item(item: Object) -> str:
-    facts = [("Open", prose(item["reason"]))] if item["reason"] else []
-    if item["underlying"]:
-        facts.append(("Without waivers", marked(_STATES, item["underlying"])))
-    facts.append(("Owed by", prose(_owner(item))))
-    facts.append(("Exhibits", _cited(item) or "none"))
-    if item["integrity"]:
-        told = _INTEGRITY.get(item["integrity"], item["integrity"])
-        facts.append(("Integrity", esc(told)))
-    if item["timeliness"]:
-        facts.append(("In time", marked(_TIMELINESS, item["timeliness"])))
-    rows = "".join(
-        f'<tr><th scope="row" class="asked">{esc(each["asks"])} '
-        f'<span class="sub">{esc(each["id"])}</span></th>'
-        f"{cell('Met', marked(_ANSWERS, each['answer']), name='answer')}"
-        f"{cell('Finding', prose(each['detail']))}"
-        f"{cell('Exhibits', _cited(each), name='cited')}</tr>\n"
-        for each in (*item["conditions"], *_telling(item["checks"]))
-    )
-    columns = column_heads(
-        ("asked", "Condition"), ("answer", "Met"), ("", "Finding"), ("cited", "Exhibits")
-    )
-    return f"""\
-<article class="item">
-<header><h3>{esc(item["id"])} {esc(sentence(item["title"]))}</h3>\
-{marked(_STATES, item["state"])}</header>
-{facts_list(facts)}<table class="rows">
-{columns}<tbody>
-{rows}</tbody>
-</table>
-</article>
-"""
-
-
-def _owner(item: Object) -> str:
-    role = words_of(item["owner"])
-    return f"{role}: {item['person']}" if item["person"] else f"{role}: nobody yet"
-
-
-def _telling(checks: Sequence[Object]) -> list[Object]:
-    """Checks that compared something: one that had nothing to compare takes nothing away."""
-    return [each for each in checks if each["answer"] != "unknown"]
-
-
-def _cited(holder: Object) -> str:
-    """Exhibits as ranges; of very many the first ones are listed, and all counted."""
-    listed, count = holder["exhibits"], holder["exhibits_count"]
-    told = prose(exhibit_ranges(listed))
-    if count > len(listed):
-        told += " and more"
-    return told + (f" ({count:,})" if count > 1 else "")
-
-
-def _completeness_notes(head: PageHead, report: Object) -> str:
-    profile, last = report["profile"], report["head"]
-    stamps = ", ".join(digest_of(stamp) for stamp in report["stamps"]) or "none"
-    return notes(
-        "What this report is, and what it is not",
-        [
-            (
-                "What it says",
-                "Which of the evidence that the checklist asks for is in the vault. It does not "
-                "say that the content of any exhibit is true, who is at fault, or what a court "
-                "will make of it.",
-            ),
-            (
-                "Facts",
-                "Times, counts, models and systems were read out of the exhibits by the "
-                "vault\u2019s parsers and signed. They are the vault\u2019s claims: facts signed, "
-                "not recomputed. The exhibits were not read again for this page.",
-            ),
-            (
-                "Integrity",
-                "Every exhibit was hashed when it was received, and the digest was signed. Later "
-                "damage shows here only where a signed statement told of it. An audit of the "
-                "bundle reads every byte again; VERIFY.md says how.",
-            ),
-            (
-                "Sources",
-                "The report measures against the systems, runs and detectors that were registered "
-                "for this incident. We cannot know about sources that were never registered.",
-            ),
-            (
-                "Times",
-                "All times are UTC. A claimed time is what a person or a file states. A recorded "
-                "time is the vault\u2019s own clock, and its word alone unless it was stamped or "
-                f"witnessed. Time stamps taken into account: {stamps}.",
-            ),
-            (
-                "Answers",
-                "Unknown counts as not met. Where records conflict, the item is contradicted, "
-                "however much else is met.",
-            ),
-            (
-                "Checklist",
-                f"{esc(profile['name'])}, version {esc(profile['version'])}, in this bundle as "
-                f"{code(PROFILE)}. SHA-256 {digest_of(profile['sha256'])}",
-            ),
-            (
-                "Head",
-                f"Judged over links 0 to {esc(last['sequence'])} of {esc(head.incident_id)}, as "
-                f"of {time_of(report['as_of'])}, and nothing after. Leaf hash of link "
-                f"{esc(last['sequence'])}: {digest_of(last['leaf_hash'])}",
-            ),
-            (
-                "To recompute",
-                f"{code('python -m verify BUNDLE --trust trust.json --checklist')} computes this "
-                f"report again from the same signed claims, and compares it with "
-                f"{code(COMPLETENESS)} byte for byte; where exhibits are withheld, only who holds "
-                f"them can. Engine {esc(report['engine'])}; page by evault {esc(head.evault)}.",
-            ),
-        ],
-    )
 
 
 # --- Custody -----------------------------------------------------------------------------------

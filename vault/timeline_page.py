@@ -11,10 +11,10 @@ from vault.hypertext import (
     digest_of,
     document,
     esc,
-    facts_list,
     notes,
     prose,
     time_of,
+    title_of,
 )
 from vault.timeline import Claim, Claimant, Line, Timeline, Unplaced
 from verify.incident import Incident
@@ -32,12 +32,7 @@ def timeline_page(incident: Incident, timeline: Timeline, *, evault: str) -> byt
         ("Declared", f"{time_of(incident.fields['declared_at'])}, as claimed"),
         ("Drawn from", f"links 0 to {incident.sequence} of the chain, and nothing after"),
     ]
-    title = f"""\
-<header>
-<h1><small>{_KIND}</small>{esc(incident.id)} \
-<span class="title">{esc(incident.title)}</span></h1>
-{facts_list(facts)}</header>
-"""
+    title = title_of(_KIND, incident.id, incident.title, facts)
     body = [title, _lines(timeline.lines), _unplaced(timeline.unplaced)]
     body.append(_notes(incident, timeline, evault))
     return document(_KIND, incident.id, body)

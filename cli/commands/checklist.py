@@ -5,18 +5,39 @@ from __future__ import annotations
 import shlex
 import textwrap
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
+from cli.compose import version
+from cli.newfile import write_new_file
 from cli.options import AsJson, IncidentArgument
 from cli.profile_source import read_profile
-from cli.render import WIDTH, columns, count_text
-from cli.session import Answer, UsageError, give, incident_or_only, read_time, vault_of
-from vault.completeness import built_in_profile, report_of, seal_report
+from cli.render import WIDTH, clip, columns, count_text, span_text
+from cli.session import (
+    Answer,
+    UsageError,
+    check_new_file,
+    give,
+    incident_or_only,
+    read_time,
+    vault_of,
+)
+from vault.changes import Changes
+from vault.completeness import (
+    built_in_profile,
+    changes_since_sealed,
+    report_of,
+    seal_report,
+)
+from vault.completeness_page import checklist_page
 from verify.report import printable
 from verify.strictjson import Object
+
+_SLOTS = 24
+_NAME = 28
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +65,10 @@ def checklist(
         Optional[Path],  # noqa: UP045
         typer.Option("--profile", metavar="FILE", help="Another profile than the runbook's."),
     ] = None,
+    html: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--html", metavar="FILE", help="Write the report as a page to a new file."),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show every condition with its exhibits.")
     ] = False,
@@ -54,6 +79,8 @@ def checklist(
         raise UsageError(f"--require knows only: complete, not {require!r}")
     if seal and (as_of is not None or at_sequence is not None):
         raise UsageError("--seal seals what is known now; it takes no --as-of and no --at-sequence")
+    if html is not None:
+        check_new_file(html, option="--html")
     built_in = built_in_profile()
     used = read_profile(profile, built_in) if profile else built_in
     with vault_of(context) as vault:
@@ -61,6 +88,7 @@ def checklist(
         chain = vault.incidents.read(name, up_to=at_sequence)
         moment = read_time(as_of) or vault.clock()
         report = report_of(vault.incidents, chain, used, moment)
+        changes = changes_since_sealed(vault.store, chain, report)
         receipt = None
         if seal:
             receipt = seal_report(
@@ -73,16 +101,23 @@ def checklist(
                 as_of=moment,
                 protection=vault.retention.guard(chain.incident.id).needs(()),
             )
-    lines = _lines(report, explain)
+    if html is not None:
+        page = checklist_page(chain.incident, report, changes, evault=version())
+        write_new_file(html, [page], option="--html")
+    lines = _lines(report, explain, changes)
     if used.name == built_in.name and used.version < built_in.version:
         lines.append(f"A newer profile exists: {built_in.name} version {built_in.version}")
     if receipt:
         lines.append(f"Sealed as chain link {receipt.sequence}, log entry {receipt.index}")
     complete = report["verdict"] in ("complete", "complete_with_waivers")
+    if html is not None:
+        lines = [f"{html}  {told}" for told in lines[:1]] + lines[-1:] * (receipt is not None)
     data: Object = {
+        "changes": changes.to_json() if changes else None,
         "counts": report["counts"],
         "incident": name,
         "items": report["evidence"] + report["duties"],
+        "output": str(html) if html else None,
         "receipt": receipt.to_json() if receipt else None,
         "report": report,
         "verdict": report["verdict"],
@@ -90,16 +125,21 @@ def checklist(
     give(Answer(lines, data, 1 if require and not complete else 0), as_json=as_json)
 
 
-def _lines(report: Object, explain: bool) -> list[str]:
+def _lines(report: Object, explain: bool, changes: Changes | None) -> list[str]:
     lines = []
     for label, name in (("Evidence", "evidence"), ("Duties", "duties")):
         lines.append(f"{label}: {_counted(report['counts'][name])}")
         lines += _rows(report[name], explain)
+    lines += _timed(report["clocks"])
+    lines += _covered(report["coverage"])
     for each in report["contradictions"]:
         sides = "; ".join(f"{side['record']}: {side['says']}" for side in each["sides"][:4])
         settled = each["closed_by"]
         head = "Settled" if settled else "Contradicted"
         lines += _folded(f"{head}: ", f"{each['condition']}  {sides}")
+    for each in report["deviations"]:
+        links = ", ".join(f"link {link}" for link in each["approved_by"]) or "nobody"
+        lines += _folded("Deviation: ", f"{each['id']}  {each['what']}; approved by {links}")
     for waiver in report["waivers"]:
         covers = ", ".join(waiver["covers"]) or "nothing"
         told = f"{waiver['standing']} until {waiver['valid_to']}, covers {covers}"
@@ -114,7 +154,85 @@ def _lines(report: Object, explain: bool) -> list[str]:
     if newer:
         told = f"link {newer['link']} was judged by version {newer['version']} of this profile"
         lines += _folded("Profile: ", told)
-    return lines + _steps(report["next"], explain)
+    return [*lines, *_changed(changes), *_steps(report["next"], explain)]
+
+
+def _timed(clocks: Sequence[Object]) -> list[str]:
+    """Clocks that were not kept, or cannot be shown to have been, each group by its own word."""
+    lines = []
+    for word in ("breached", "late", "unproven"):
+        named = [each["title"] for each in clocks if each["timeliness"] == word]
+        if named:
+            lines += _folded(f"{word.capitalize()}: ", ", ".join(named))
+    return lines
+
+
+def _covered(bars: Sequence[Object]) -> list[str]:
+    """Coverage over time: # covered throughout, + in part, . not at all."""
+    rows = [
+        (f"{each['what']} {clip(printable(each['name']), _NAME)}", f"[{_bar(each)}]", _silent(each))
+        for each in bars
+    ]
+    return ["Coverage: # covered, + in part, . silent", *(f"  {row}" for row in columns(rows))][
+        : None if rows else 0
+    ]
+
+
+def _bar(bar: Object) -> str:
+    """A silence shows in its slot, however short it is."""
+    if bar["from"] is None or bar["to"] is None:
+        return "." * _SLOTS
+    start, end = (datetime.fromisoformat(bar[name]).timestamp() for name in ("from", "to"))
+    step = (end - start) / _SLOTS
+    if step <= 0:
+        return "." * _SLOTS
+    spoken, silent = (
+        [(datetime.fromisoformat(each["from"]).timestamp() - start, each["seconds"])
+         for each in bar[name]]
+        for name in ("intervals", "gaps")
+    )  # fmt: skip
+    slots = []
+    for place in range(_SLOTS):
+        low, high = place * step, (place + 1) * step
+        covered, gap = (
+            any(begun < high and begun + length > low for begun, length in several)
+            for several in (spoken, silent)
+        )
+        slots.append("+" if covered and gap else "#" if covered else ".")
+    return "".join(slots)
+
+
+def _silent(bar: Object) -> str:
+    if not bar["intervals_count"]:
+        return "throughout" if bar["from"] else "no times"
+    if not bar["gaps_count"]:
+        return "nowhere"
+    longest = max(each["seconds"] for each in bar["gaps"])
+    gaps = count_text(bar["gaps_count"], "gap")
+    return f"{gaps}, the longest {span_text(timedelta(seconds=longest))}"
+
+
+def _changed(changes: Changes | None) -> list[str]:
+    """What is not as in the last sealed report; nothing if none was sealed."""
+    if changes is None:
+        return []
+    label = f"Since the report of link {changes.sequence}: "
+    if changes.unreadable:
+        return _folded(label, changes.unreadable)
+    # Conditions are told one by one in the page and in --json.
+    conditions = sum(each.what == "condition" for each in changes.items)
+    told = [
+        f"{each.id} {_was(each.before)} -> {_was(each.after)}"
+        for each in changes.items
+        if each.what != "condition"
+    ]
+    if conditions:
+        told.append(f"{count_text(conditions, 'condition')} answered otherwise")
+    return _folded(label, "; ".join(told) or "nothing changed")
+
+
+def _was(value: str | None) -> str:
+    return "none" if value is None else value.replace("_", " ")
 
 
 def _counted(counts: Object) -> str:

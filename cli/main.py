@@ -33,12 +33,16 @@ from cli.commands import (
     init,
     inspect,
     log,
+    metrics,
     preserve,
+    profile,
     retention,
     spool,
+    status,
     store,
     stream,
     sweep,
+    timeline,
     verify,
     waive,
 )
@@ -98,7 +102,8 @@ def main(
 
 for module in (
     init, incident, inspect, ingest, capture, stream, preserve, evidence, attest, checklist, waive,
-    custody, hold, retention, verify, sweep, export, log, store, spool, collector, demo,
+    status, timeline, custody, hold, retention, verify, sweep, export, metrics, profile, log, store,
+    spool, collector, demo,
 ):  # fmt: skip
     module.register(app)
 use_plain_help(app)

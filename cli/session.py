@@ -181,14 +181,19 @@ def acknowledge(
     give(Answer([line, *more], data, code), as_json=as_json)
 
 
-def check_new_file(path: Path) -> None:
-    """Raise unless a new file can be written there; called before anything is sealed."""
+def check_new_file(path: Path, *, option: str = "-o") -> None:
+    """Raise unless a new file can be written there; called before anything is sealed.
+
+    `option` is what names another file.
+    """
     if os.path.lexists(path):
-        raise UsageError(f"{path} is there already; name another file with -o")
+        raise UsageError(f"{path} is there already; name another file with {option}")
     if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}; make it, or name another with -o")
+        raise UsageError(
+            f"there is no folder {path.parent}; make it, or name another with {option}"
+        )
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise UnavailableError(f"cannot write to {path.parent}; name another place with -o")
+        raise UnavailableError(f"cannot write to {path.parent}; name another place with {option}")
 
 
 @contextmanager

@@ -51,6 +51,15 @@ tbody th { font-weight: 600; }
 thead + tbody tr:first-child > * { border-top: 0; }
 .number { text-align: right; }
 td.number { white-space: nowrap; }
+.coverage { table-layout: fixed; }
+.coverage .cited { width: 7.5rem; }
+.coverage th { overflow-wrap: anywhere; }
+.over { width: 15rem; }
+.bar { display: block; width: 100%; height: .9rem; margin: .25rem 0; }
+.bar { border: 1px solid #111; background: #fff; }
+.bar .covered { fill: #111; }
+.bar .gap { fill: #fff; }
+.ends { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 .75rem; }
 .asked { width: min(24rem, 36vw); }
 .item-title { width: 11.5rem; }
 tbody .asked { font-weight: 400; }

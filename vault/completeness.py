@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import verify.checklist
 from vault import layout
+from vault.changes import Changes, differences
 from vault.deposit import Draft, Receipt
+from vault.evidence import side_document
 from vault.incidents import Chain, Incidents
 from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
 from vault.ulid import new_ulid
-from verify.checklist import Profile, encode_report, parse_profile
-from verify.statement import Assessment, Described, Place, Type
+from verify import strictjson
+from verify.checklist import check_engine, encode_report
+from verify.errors import EvidenceError
+from verify.instant import format_instant
+from verify.profile import Profile, parse_profile
+from verify.statement import Assessment, Described, Place, Type, parse_assessment
 from verify.strictjson import Object
 
 
@@ -27,6 +34,26 @@ def report_of(incidents: Incidents, chain: Chain, profile: Profile, as_of: datet
     return verify.checklist.assess(
         profile, chain.incident, incidents.descriptions(chain), as_of=as_of
     )
+
+
+def changes_since_sealed(store: ObjectStore, chain: Chain, report: Object) -> Changes | None:
+    """What changed since the last report that a link of this prefix sealed; None if none did.
+
+    One that cannot be read, or that another engine made, is told, and compared with nothing.
+    """
+    sequence = chain.incident.last_assessment
+    if sequence is None:
+        return None
+    manifest = chain.manifests[sequence]
+    sealed = parse_assessment(manifest.statement.body, where=manifest.name)
+    told = partial(Changes, sequence, sealed.head_sequence, format_instant(sealed.as_of))
+    try:
+        data = side_document(store, sealed.report, (), what="completeness report")
+        check_engine(data)
+        before = strictjson.load_object(data, where=f"report of link {sequence}")
+    except EvidenceError as error:
+        return told((), f"it is not compared: {error}")
+    return told(tuple(differences(before, report)))
 
 
 def answers_of(report: Object, *, checks: bool = True) -> dict[str, str]:

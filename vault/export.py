@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from vault import pages
-from vault.completeness import built_in_profile, report_of, seal_report
+from vault.completeness import report_of, seal_report
 from vault.custody import CustodyRow, custody_rows
 from vault.deposit import Draft, Receipt
 from vault.errors import RefusedError, StaleHeadError, UnavailableError
@@ -31,13 +31,14 @@ from vault.retention import Guard
 from vault.ulid import new_ulid
 from verify import bundle as bundles
 from verify import strictjson
-from verify.checklist import Profile
+from verify.checklist import ENGINE
 from verify.description import Description, parse_description, safe_name
 from verify.digest import b64, digest_stream, sha256_hex
 from verify.errors import EvidenceError
 from verify.incident import Exhibit, Incident
 from verify.instant import format_instant
 from verify.preserved import citations
+from verify.profile import Profile
 from verify.statement import (
     Export,
     SealedFile,
@@ -127,7 +128,7 @@ class Exporter:
         else:
             raise StaleHeadError(f"others keep adding to {incident_id}; run the command again")
         try:
-            return self._emit(incident_id, receipt.sequence, target, receipt)
+            return self._emit(incident_id, receipt.sequence, target, receipt, profile)
         except BaseException as error:
             with suppress(EvidenceError):
                 self._incidents.state(
@@ -141,10 +142,12 @@ class Exporter:
                 )
             raise
 
-    def emit_again(self, incident_id: str, sequence: int, target: Target) -> Exported:
+    def emit_again(
+        self, incident_id: str, sequence: int, target: Target, *, profile: Profile
+    ) -> Exported:
         """Write the bundle of an earlier export again, byte for byte. Raises `RefusedError`."""
         _check_target(target.path)
-        return self._emit(incident_id, sequence, target, None)
+        return self._emit(incident_id, sequence, target, None, profile)
 
     def _seal(
         self,
@@ -204,6 +207,12 @@ class Exporter:
         head = _page_head(incident, export, self._log.origin)
         described = self._incidents.descriptions(before)
         completeness = strictjson.load_object(report, where="report")
+        if completeness.get("engine") != ENGINE:
+            raise RefusedError(
+                f"evault {export.evault} judged this link with engine "
+                f"{completeness.get('engine')}, this evault has engine {ENGINE}; "
+                "use that version, or export anew"
+            )
         return {
             "VERIFY.md": pages.verify_page(
                 head, required=[step.value for step in self._trust.required]
@@ -225,7 +234,12 @@ class Exporter:
         return side_document(self._store, assessment.report, (), what="completeness report")
 
     def _emit(
-        self, incident_id: str, sequence: int, target: Target, receipt: Receipt | None
+        self,
+        incident_id: str,
+        sequence: int,
+        target: Target,
+        receipt: Receipt | None,
+        profile: Profile,
     ) -> Exported:
         chain = self._incidents.read(incident_id, up_to=sequence)
         last = chain.manifests[-1].statement
@@ -236,7 +250,7 @@ class Exporter:
             )
         export = parse_export(last.body, where=f"{incident_id} link {sequence}")
         bag = _Bag(incident_id, last.recorded_at)
-        self._add_bound_files(bag, chain, export)
+        self._add_bound_files(bag, chain, export, profile)
         for position, manifest in enumerate(chain.manifests):
             bag.add(bundles.link_path(position), manifest.envelope.encode())
         self._add_proof(bag, chain)
@@ -245,15 +259,16 @@ class Exporter:
         size, digest = bag.write(target.path, compress=target.compress)
         return Exported(receipt, sequence, export, target.path, size, digest)
 
-    def _add_bound_files(self, bag: _Bag, chain: Chain, export: Export) -> None:
+    def _add_bound_files(self, bag: _Bag, chain: Chain, export: Export, profile: Profile) -> None:
         before = self._incidents.read(chain.incident.id, up_to=chain.incident.sequence - 1)
-        files = self._files(before, export, built_in_profile().data)
+        files = self._files(before, export, profile.data)
         sealed = {file.path: file.sha256 for file in export.files}
         for name, data in files.items():
             if sealed.get(name) != sha256_hex(data):
                 raise RefusedError(
                     f"evault {export.evault} sealed another {name} at this link than this "
                     f"evault {self._version} would write; use that version, or export anew"
+                    + (" (or name the profile with --profile)" if name == "profile.json" else "")
                 )
             bag.add(bundles.DATA + name, data)
 

@@ -92,13 +92,17 @@ class Incidents:
         """The ids of all chains that claim evidence: incidents and streams."""
         return [*self._index.chains("INC-"), *self._index.chains(STREAM)]
 
-    def the_only_open(self) -> str:
-        """The id of the one open incident. Raises `NotFoundError` if there is none, or several."""
-        opened = [
+    def open(self) -> list[str]:
+        """The ids of all open incidents, oldest number first."""
+        return [
             chain
             for chain in self._index.chains("INC-")
             if (head := self._index.head(chain)) and not head.sealed
         ]
+
+    def the_only_open(self) -> str:
+        """The id of the one open incident. Raises `NotFoundError` if there is none, or several."""
+        opened = self.open()
         if len(opened) == 1:
             return opened[0]
         if not opened:

@@ -6,18 +6,31 @@ can be emitted again byte for byte. Everything shown was escaped; evidence is ho
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import html
-import io
-import re
 import shlex
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vault._stylesheet import PAPER, STYLESHEET
+from vault.completeness_page import Subject, completeness_document
 from vault.custody import CustodyRow, actor_text, exhibit_ranges
+from vault.hypertext import (
+    cell,
+    code,
+    column_heads,
+    comma_separated,
+    count_of,
+    digest_of,
+    document,
+    esc,
+    facts_list,
+    marked,
+    notes,
+    prose,
+    time_of,
+    title_of,
+    visible,
+    words_of,
+)
 from verify.bundle import (
     CHAIN,
     COMPLETENESS,
@@ -28,7 +41,6 @@ from verify.bundle import (
     TRUST,
     link_path,
 )
-from verify.digest import b64
 from verify.incident import Hold, Incident
 from verify.instant import format_instant
 from verify.strictjson import Object
@@ -165,20 +177,10 @@ def completeness_page(head: PageHead, report: Object) -> bytes:
     facts = [
         *_incident_facts(head),
         *_keeping_facts(head.keeping),
-        ("Judged as of", _time(report["as_of"])),
+        ("Judged as of", time_of(report["as_of"])),
     ]
-    body = [
-        _title("Completeness report", head, facts),
-        _verdict(report),
-        _clocks(report["clocks"]),
-        _overview("Evidence", report["evidence"]),
-        _next_steps(report["next"]),
-        _items("Evidence, item by item", report["evidence"], _meanings(report["profile"])),
-    ]
-    if report["duties"]:
-        body.append(_items("Duties", report["duties"], _meanings(report["profile"])))
-    body.append(_completeness_notes(head, report))
-    return _document("Completeness report", head, body)
+    subject = Subject(head.incident_id, head.title, head.evault, bundled=True)
+    return completeness_document(subject, facts, report)
 
 
 def custody_page(
@@ -192,19 +194,19 @@ def custody_page(
     facts = [
         *_incident_facts(head),
         *_keeping_facts(head.keeping),
-        ("Export prepared", _time(head.as_of)),
-        ("Purpose", _esc(head.purpose)),
-        ("Recipient", _esc(head.recipient) if head.recipient else "none named"),
+        ("Export prepared", time_of(head.as_of)),
+        ("Purpose", esc(head.purpose)),
+        ("Recipient", esc(head.recipient) if head.recipient else "none named"),
     ]
     body = [
-        _title("Chain of custody", head, facts),
+        title_of("Chain of custody", head.incident_id, head.title, facts),
         _custody_scope(head),
         _kept(head.keeping),
         _links(head, rows),
         _exhibits(exhibits),
         _custody_notes(head),
     ]
-    return _document("Chain of custody", head, body)
+    return document("Chain of custody", head.incident_id, body)
 
 
 def custody_csv(rows: Sequence[CustodyRow]) -> bytes:
@@ -213,11 +215,8 @@ def custody_csv(rows: Sequence[CustodyRow]) -> bytes:
     RFC 4180. Characters that cannot be seen are made visible as on the pages, so that a line is a
     line; the exact texts stand in `report/custody.json`.
     """
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\r\n")
-    writer.writerow(_CSV_HEADER)
-    for row in rows:
-        cells = (
+    cells = [
+        (
             str(row.sequence),
             row.recorded_at,
             row.event,
@@ -227,8 +226,9 @@ def custody_csv(rows: Sequence[CustodyRow]) -> bytes:
             row.leaf_hash,
             "" if row.log_index is None else str(row.log_index),
         )
-        writer.writerow([_defused(cell) for cell in cells])
-    return file.getvalue().encode("utf-8")
+        for row in rows
+    ]
+    return comma_separated(_CSV_HEADER, cells)
 
 
 def verify_page(head: PageHead, *, required: Sequence[str]) -> bytes:
@@ -236,9 +236,9 @@ def verify_page(head: PageHead, *, required: Sequence[str]) -> bytes:
     groups = " ".join(textwrap.wrap(head.trust_sha256, 8))
     text = _VERIFY.format(
         facts=_verify_facts(head),
-        folder=shlex.quote(_visible(head.incident_id)),
-        trust=_visible(head.trust_sha256),
-        trust_groups=_visible(groups),
+        folder=shlex.quote(visible(head.incident_id)),
+        trust=visible(head.trust_sha256),
+        trust_groups=visible(groups),
         steps="\n".join(_step(step, required) for step in _known_steps(required)),
         last=head.export_sequence,
         streams=_verify_streams(head),
@@ -253,473 +253,35 @@ def verify_page(head: PageHead, *, required: Sequence[str]) -> bytes:
     return text.encode("utf-8")
 
 
-# --- Text that may be hostile ------------------------------------------------------------------
-
-# Listed, not asked of `unicodedata`: its answers change with Python, and these pages must not.
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-    "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-
-
-def _visible(text: str) -> str:
-    """Spell out what would not be seen, or would reorder what is: `[U+202E]`.
-
-    Not by the control pictures of Unicode (U+241B for escape): many readers have no font for them.
-    """
-    return _UNSEEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
-
-
-def _esc(text: object) -> str:
-    """The one way for any value into HTML: made visible, then escaped."""
-    return html.escape(_visible(str(text)))
-
-
-def _defused(cell: str) -> str:
-    return f"'{_visible(cell)}" if cell.startswith(_FORMULA) else _visible(cell)
-
-
-# --- Small pieces ------------------------------------------------------------------------------
-
-_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d{3})?)Z\Z", re.ASCII)
-_EXHIBIT = re.compile(r"\bEV-[0-9]{4,9}(?:\.\.[0-9]{4,9})?")
-_FOOTER_SAFE = re.compile(r"[A-Za-z0-9 :-]+\Z")
-
-
-def _document(kind: str, head: PageHead, body: Iterable[str]) -> bytes:
-    """The whole page. Should escaping fail, its policy still runs no script and fetches nothing."""
-    name = f"{kind}: {head.incident_id}"
-    style = STYLESHEET + PAPER % (name if _FOOTER_SAFE.match(name) else kind)
-    digest = b64(hashlib.sha256(style.encode("utf-8")).digest())
-    text = f"""\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="format-detection" content="telephone=no">
-<title>{_esc(name)}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-{"".join(body)}</main>
-</body>
-</html>
-"""
-    return text.encode("utf-8")
-
-
-def _title(kind: str, head: PageHead, facts: Iterable[tuple[str, str]]) -> str:
-    return f"""\
-<header>
-<h1><small>{_esc(kind)}</small>{_esc(head.incident_id)} \
-<span class="title">{_esc(head.title)}</span></h1>
-{_facts(facts)}</header>
-"""
+# --- Heads -----------------------------------------------------------------------------------
 
 
 def _incident_facts(head: PageHead) -> list[tuple[str, str]]:
     return [
-        ("Severity", _esc(head.severity)),
-        ("Tier", _esc(head.tier)),
-        ("Systems", "<br>".join(_esc(system) for system in head.systems) or "none stated"),
-        ("Detected", f"{_time(head.detected_at)}, as claimed"),
-        ("Declared", f"{_time(head.declared_at)}, as claimed"),
+        ("Severity", esc(head.severity)),
+        ("Tier", esc(head.tier)),
+        ("Systems", "<br>".join(esc(system) for system in head.systems) or "none stated"),
+        ("Detected", f"{time_of(head.detected_at)}, as claimed"),
+        ("Declared", f"{time_of(head.declared_at)}, as claimed"),
     ]
 
 
 def _keeping_facts(keeping: Keeping) -> list[tuple[str, str]]:
     """What stands at the head of a page: the live holds by name, and the promise beside them."""
     told = [
-        f"<bdi>{_esc(hold.matter)}</bdi>, since {_time(hold.at)} (link {hold.sequence})"
+        f"<bdi>{esc(hold.matter)}</bdi>, since {time_of(hold.at)} (link {hold.sequence})"
         for hold in keeping.live[:_HOLDS_SHOWN]
     ]
     if len(keeping.live) > _HOLDS_SHOWN:
         told.append(f"and {len(keeping.live) - _HOLDS_SHOWN:,} more")
     facts = [("Legal hold", "<br>".join(told) or _no_hold(keeping))]
     if keeping.retained_until:
-        facts.append(("Kept until at least", _time(keeping.retained_until)))
+        facts.append(("Kept until at least", time_of(keeping.retained_until)))
     return facts
 
 
 def _no_hold(keeping: Keeping) -> str:
     return "none any more" if keeping.holds else "none on this chain"
-
-
-def _facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """A list of names and values; the values are HTML."""
-    lines = "".join(f"<dt>{_esc(name)}</dt><dd>{value}</dd>\n" for name, value in pairs)
-    return f"<dl>\n{lines}</dl>\n"
-
-
-def _notes(title: str, pairs: Iterable[tuple[str, str]]) -> str:
-    return f'<section class="notes">\n<h2>{_esc(title)}</h2>\n{_facts(pairs)}</section>\n'
-
-
-def _time(text: str, *, zone: bool = True) -> str:
-    """A time, with date and time each kept on one line; any other text stands as it is."""
-    match = _INSTANT.match(text)
-    if not match:
-        return _esc(text)
-    day, clock = match.groups()
-    clock = f"{clock} UTC" if zone else clock
-    return (
-        f'<time datetime="{_esc(text)}"><span class="once">{_esc(day)}</span> '
-        f'<span class="once">{_esc(clock)}</span></time>'
-    )
-
-
-def _hash(digest: str) -> str:
-    """A digest, whole and unbroken, so that a search of the page's source finds it."""
-    return f'<span class="hash">{_esc(digest)}</span>'
-
-
-def _prose(text: str) -> str:
-    """Text that names exhibits; no line breaks within a name."""
-    return _EXHIBIT.sub(r'<span class="once">\g<0></span>', _esc(text))
-
-
-def _code(words: str) -> str:
-    return f"<code>{_esc(words)}</code>"
-
-
-def _columns(*columns: tuple[str, str]) -> str:
-    """A table's head: class and text of each column."""
-    cells = "".join(f'<th scope="col"{_class(name)}>{_esc(text)}</th>' for name, text in columns)
-    return f"<thead><tr>{cells}</tr></thead>\n"
-
-
-def _cell(label: str, content: str, *, name: str = "") -> str:
-    """A table's cell; the label stands beside the content where the columns do not fit."""
-    return f'<td{_class(name)} data-label="{_esc(label)}"><div>{content}</div></td>'
-
-
-def _class(name: str) -> str:
-    return f' class="{name}"' if name else ""
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
-
-
-def _duration(seconds: int) -> str:
-    """`1 h 5 min`, `2 min 30 s`, `0 s`: exact."""
-    hours, rest = divmod(abs(seconds), 3600)
-    parts = [(hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
-    return " ".join(f"{number:,} {unit}" for number, unit in parts if number) or "0 s"
-
-
-def _words(identifier: str) -> str:
-    """`not_applicable` -> `Not applicable`."""
-    return _sentence(identifier.replace("_", " "))
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-# --- Completeness ------------------------------------------------------------------------------
-
-_VERDICTS = {
-    "complete": "Every evidence item is satisfied, or does not apply.",
-    "complete_with_waivers": "No evidence item is left open, but at least one was waived.",
-    "incomplete": "At least one evidence item is neither satisfied nor waived.",
-    "contradicted": "For at least one evidence item the records contradict each other.",
-}
-_STATES = {
-    "satisfied": ("\u25cf", "Satisfied"),
-    "partial": ("\u25d0", "Partial"),
-    "missing": ("\u25cb", "Missing"),
-    "waived": ("\u25c7", "Waived"),
-    "not_applicable": ("\u2013", "Not applicable"),
-    "contradicted": ("\u2260", "Contradicted"),
-}
-_ANSWERS = {
-    "pass": ("\u25cf", "Yes"),
-    "fail": ("\u25cb", "No"),
-    "unknown": ("?", "Unknown"),
-    "conflict": ("\u2260", "Conflict"),
-}
-_TIMELINESS = {
-    "on_time": ("\u25cf", "On time", "recorded by the vault before the limit ran out"),
-    "late": ("\u25cb", "Late", "the limit had run out even by the claimed time"),
-    "unproven": (
-        "?",
-        "Unproven",
-        "within the limit by the claimed time, but recorded by the vault only after the limit had "
-        "run out; nothing here proves the claimed time",
-    ),
-}
-_INTEGRITY = {"verified": "hashed on receipt, and signed; not read again for this report"}
-
-# What the conditions of the built-in profile ask. Another profile's conditions go by their ids.
-_BUILT_IN = ("agent-incident-runbook", 1)
-_MEANINGS = {
-    "C1.severity": "The severity is stated",
-    "C1.systems": "The affected systems are stated",
-    "C1.ticket": "There is a ticket",
-    "C1.detection_confirmed": "An alert or ticket confirms the time of detection",
-    "C1.order": "Detection comes before declaration",
-    "C1.tier": "The tier is decided",
-    "C1.commander": "There is an incident commander",
-    "C2.trace": "There is a prompt or tool trace",
-    "C2.times": "Every trace has times with a zone",
-    "C2.models": "The traces say which model answered",
-    "C2.calls": "Every tool call has a result",
-    "C2.snapshots": "The configuration was captured more than once",
-    "C2.runs": "Every registered run has a trace",
-    "C3.log": "There is an access log",
-    "C3.systems": "Every affected system has a log over the whole window",
-    "C3.permissions": "There is a snapshot of permissions",
-    "C4.alert": "There is a guardrail alert or DLP finding",
-    "C4.alert_times": "Every finding has a time",
-    "C4.detectors": "Every registered detector was heard",
-    "C5.rollback": "There is a record of the rollback",
-    "C5.validation": "There is a record of its validation",
-    "C6.approval": "There is an approval or waiver",
-}
-
-
-def _meanings(profile: Object) -> Mapping[str, str]:
-    return _MEANINGS if (profile["name"], profile["version"]) == _BUILT_IN else {}
-
-
-def _marked(known: Mapping[str, tuple[str, ...]], value: str) -> str:
-    """A state by shape and word."""
-    sign, word = known.get(value, ("", _words(value)))[:2]
-    return f'<span class="mark"><i aria-hidden="true">{_esc(sign)}</i>{_esc(word)}</span>'
-
-
-def _verdict(report: Object) -> str:
-    counts = report["counts"]["evidence"]
-    others = "".join(
-        f", {counts[state]} {word.lower()}"
-        for state, (_, word) in _STATES.items()
-        if state != "satisfied" and counts.get(state)
-    )
-    verdict, window = report["verdict"], report["window"]
-    return f"""\
-<section class="verdict">
-<h2>{_esc(_words(verdict))}</h2>
-<p><strong>{_esc(counts["satisfied"])} of {_esc(counts["of"])} evidence items satisfied\
-{_esc(others)}.</strong> {_esc(_VERDICTS.get(verdict, ""))}</p>
-<p>The evidence should cover {_time(window["from"])} to {_time(window["to"])}.</p>
-</section>
-"""
-
-
-def _clocks(clocks: Sequence[Object]) -> str:
-    if not clocks:
-        return ""
-    rows = "".join(
-        f'<tr><th scope="row">{_esc(clock["title"])}</th>'
-        f"{_cell('Runs from', _time(clock['after'], zone=False), name='when')}"
-        f"{_cell('Claimed', _time(clock['at'], zone=False), name='when')}"
-        f"{_cell('Recorded', _time(clock['recorded_at'], zone=False), name='when')}"
-        f"{_cell('Limit', _esc(_duration(clock['limit_seconds'])), name='span')}"
-        f"{_cell('Taken', _esc(_taken(clock)), name='span')}"
-        f"{_cell('Outcome', _outcome(clock))}</tr>\n"
-        for clock in clocks
-    )
-    columns = _columns(
-        ("", "Clock"),
-        ("when", "Runs from (UTC)"),
-        ("when", "Claimed (UTC)"),
-        ("when", "Recorded by the vault (UTC)"),
-        ("span", "Limit"),
-        ("span", "Taken, as claimed"),
-        ("", "Outcome"),
-    )
-    return f"""\
-<section class="whole">
-<h2>Clocks</h2>
-<table class="rows">
-<caption>Claimed times are what people stated; recorded times are the vault\u2019s own clock.\
-</caption>
-{columns}<tbody>
-{rows}</tbody>
-</table>
-</section>
-"""
-
-
-def _taken(clock: Object) -> str:
-    seconds = int(clock["seconds"])
-    return f"{_duration(seconds)} before it" if seconds < 0 else _duration(seconds)
-
-
-def _outcome(clock: Object) -> str:
-    value = clock["timeliness"]
-    told = _TIMELINESS.get(value, ("", "", ""))[2]
-    return f'{_marked(_TIMELINESS, value)}<div class="sub">{_esc(told)}</div>'
-
-
-def _overview(title: str, items: Sequence[Object]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row" class="id">{_esc(item["id"])}</th>'
-        f"{_cell('Item', _esc(_sentence(item['title'])), name='item-title')}"
-        f"{_cell('State', _marked(_STATES, item['state']), name='state')}"
-        f"{_cell('Open', _prose(item['reason']))}"
-        f"{_cell('Conditions', _esc(_met(item)), name='met')}</tr>\n"
-        for item in items
-    )
-    columns = _columns(
-        ("id", "No."),
-        ("item-title", "Item"),
-        ("state", "State"),
-        ("", "What is open"),
-        ("met", "Conditions"),
-    )
-    return f"""\
-<section class="whole">
-<h2>{_esc(title)}</h2>
-<table class="rows">
-{columns}<tbody>
-{rows}</tbody>
-</table>
-</section>
-"""
-
-
-def _met(item: Object) -> str:
-    answers = [condition["answer"] for condition in item["conditions"]]
-    return f"{answers.count('pass')} of {len(answers)} met"
-
-
-def _next_steps(steps: Sequence[Object]) -> str:
-    if not steps:
-        told = "<p>The checklist knows of no further step.</p>\n"
-    else:
-        rows = "".join(
-            f'<tr><th scope="row" class="link">{number}</th>'
-            f"{_cell('For', _esc(step['item']), name='link')}"
-            f"{_cell('Command', _code(shlex.join(step['command'])))}</tr>\n"
-            for number, step in enumerate(steps, 1)
-        )
-        columns = _columns(("link", "Order"), ("link", "For"), ("", "Command"))
-        told = f"""\
-<table class="rows">
-<caption>What vanishes first comes first. Words in capitals stand for what only the reader knows.\
-</caption>
-{columns}<tbody>
-{rows}</tbody>
-</table>
-"""
-    return f'<section class="whole">\n<h2>What would close the gaps</h2>\n{told}</section>\n'
-
-
-def _items(title: str, items: Sequence[Object], meanings: Mapping[str, str]) -> str:
-    blocks = "".join(_item(item, meanings) for item in items)
-    return f"<section>\n<h2>{_esc(title)}</h2>\n{blocks}</section>\n"
-
-
-def _item(item: Object, meanings: Mapping[str, str]) -> str:
-    facts = [("Open", _prose(item["reason"]))] if item["reason"] else []
-    facts.append(("Exhibits", _cited(item["exhibits"]) or "none"))
-    if item["integrity"]:
-        told = _INTEGRITY.get(item["integrity"], item["integrity"])
-        facts.append(("Integrity", _esc(told)))
-    if item["timeliness"]:
-        facts.append(("In time", _marked(_TIMELINESS, item["timeliness"])))
-    rows = "".join(
-        f'<tr><th scope="row" class="asked">{_esc(_asked(item, each["id"], meanings))} '
-        f'<span class="sub">{_esc(each["id"])}</span></th>'
-        f"{_cell('Met', _marked(_ANSWERS, each['answer']), name='answer')}"
-        f"{_cell('Finding', _prose(each['detail']))}"
-        f"{_cell('Exhibits', _cited(each['exhibits']), name='cited')}</tr>\n"
-        for each in item["conditions"]
-    )
-    columns = _columns(
-        ("asked", "Condition"), ("answer", "Met"), ("", "Finding"), ("cited", "Exhibits")
-    )
-    return f"""\
-<article class="item">
-<header><h3>{_esc(item["id"])} {_esc(_sentence(item["title"]))}</h3>\
-{_marked(_STATES, item["state"])}</header>
-{_facts(facts)}<table class="rows">
-{columns}<tbody>
-{rows}</tbody>
-</table>
-</article>
-"""
-
-
-def _asked(item: Object, condition: str, meanings: Mapping[str, str]) -> str:
-    """What a condition asks; if nothing better is known, its own name in words."""
-    own_name: str = condition.removeprefix(f"{item['id']}.")
-    return meanings.get(condition) or _words(own_name)
-
-
-def _cited(exhibits: Sequence[str]) -> str:
-    count = f" ({len(exhibits):,})" if len(exhibits) > 1 else ""
-    return _prose(exhibit_ranges(exhibits)) + count
-
-
-def _completeness_notes(head: PageHead, report: Object) -> str:
-    profile, last = report["profile"], report["head"]
-    stamps = ", ".join(_hash(stamp) for stamp in report["stamps"]) or "none"
-    return _notes(
-        "What this report is, and what it is not",
-        [
-            (
-                "What it says",
-                "Which of the evidence that the checklist asks for is in the vault. It does not "
-                "say that the content of any exhibit is true, who is at fault, or what a court "
-                "will make of it.",
-            ),
-            (
-                "Facts",
-                "Times, counts, models and systems were read out of the exhibits by the "
-                "vault\u2019s parsers and signed. They are the vault\u2019s claims: facts signed, "
-                "not recomputed. The exhibits were not read again for this page.",
-            ),
-            (
-                "Integrity",
-                "Every exhibit was hashed when it was received, and the digest was signed. Later "
-                "damage shows here only where a signed statement told of it. An audit of the "
-                "bundle reads every byte again; VERIFY.md says how.",
-            ),
-            (
-                "Sources",
-                "The report measures against the systems, runs and detectors that were registered "
-                "for this incident. We cannot know about sources that were never registered.",
-            ),
-            (
-                "Times",
-                "All times are UTC. A claimed time is what a person or a file states. A recorded "
-                "time is the vault\u2019s own clock, and its word alone unless it was stamped or "
-                f"witnessed. Time stamps taken into account: {stamps}.",
-            ),
-            (
-                "Answers",
-                "Unknown counts as not met. Where records conflict, the item is contradicted, "
-                "however much else is met.",
-            ),
-            (
-                "Checklist",
-                f"{_esc(profile['name'])}, version {_esc(profile['version'])}, in this bundle as "
-                f"{_code(PROFILE)}. SHA-256 {_hash(profile['sha256'])}",
-            ),
-            (
-                "Head",
-                f"Judged over links 0 to {_esc(last['sequence'])} of {_esc(head.incident_id)}, as "
-                f"of {_time(report['as_of'])}, and nothing after. Leaf hash of link "
-                f"{_esc(last['sequence'])}: {_hash(last['leaf_hash'])}",
-            ),
-            (
-                "To recompute",
-                f"{_code('python -m verify BUNDLE --trust trust.json --checklist')} computes this "
-                f"report again from the same signed claims, and compares it with "
-                f"{_code(COMPLETENESS)} byte for byte; where exhibits are withheld, only who holds "
-                f"them can. Engine {_esc(report['engine'])}; page by evault {_esc(head.evault)}.",
-            ),
-        ],
-    )
 
 
 # --- Custody -----------------------------------------------------------------------------------
@@ -741,10 +303,10 @@ def _custody_scope(head: PageHead) -> str:
     return f"""\
 <section>
 <h2>What this page is</h2>
-<p>This bundle holds links 0 to {last} of the signed chain of {_esc(head.incident_id)}. Each link \
+<p>This bundle holds links 0 to {last} of the signed chain of {esc(head.incident_id)}. Each link \
 is one signed statement, and names the link before it by its leaf hash. Link {last} is the export \
 that binds this page by its digest; so this page cannot show that link\u2019s own hash or time, \
-which stand in {_code(link_path(last))}.</p>
+which stand in {code(link_path(last))}.</p>
 <p>The record here ends with link {last}. Nothing is said about what came after it.</p>
 </section>
 """
@@ -759,7 +321,7 @@ def _kept(keeping: Keeping) -> str:
     until = "as long as the vault\u2019s retention policy says; no statement here says more"
     if keeping.retained_until:
         until = (
-            f"{_time(keeping.retained_until)} at least, by link {keeping.retained_sequence}; "
+            f"{time_of(keeping.retained_until)} at least, by link {keeping.retained_sequence}; "
             "longer where the vault\u2019s retention policy says so"
         )
     lock = (
@@ -780,14 +342,14 @@ def _kept(keeping: Keeping) -> str:
     return f"""\
 <section>
 <h2>Legal holds and retention</h2>
-{_holds(keeping)}{_facts(facts)}</section>
+{_holds(keeping)}{facts_list(facts)}</section>
 """
 
 
 def _holds(keeping: Keeping) -> str:
     if not keeping.holds:
         return "<p>No legal hold was set on this chain.</p>\n"
-    columns = _columns(
+    columns = column_heads(
         ("", "Matter"),
         ("state", "State"),
         ("stamp", "Set (UTC)"),
@@ -798,23 +360,23 @@ def _holds(keeping: Keeping) -> str:
     bound = "Nothing of this incident may be removed while one lives, whenever it was captured."
     return f"""\
 <table class="pairs">
-<caption>{_esc(_count(len(keeping.holds), "hold", "holds"))}, {live:,} live. {bound}</caption>
+<caption>{esc(count_of(len(keeping.holds), "hold", "holds"))}, {live:,} live. {bound}</caption>
 {columns}{"".join(_hold(hold) for hold in keeping.holds)}</table>
 """
 
 
 def _hold(hold: HoldLine) -> str:
-    state = _marked(_HOLD_STATES, "released" if hold.release else "live")
-    ordered = f"<bdi>{_esc(hold.ordered_by)}</bdi>" if hold.ordered_by else "nobody named"
+    state = marked(_HOLD_STATES, "released" if hold.release else "live")
+    ordered = f"<bdi>{esc(hold.ordered_by)}</bdi>" if hold.ordered_by else "nobody named"
     return f"""\
 <tbody>
-<tr><th scope="row"><div><bdi>{_esc(hold.matter)}</bdi></div></th>\
-{_cell("State", state, name="state")}\
-{_cell("Set", _time(hold.at, zone=False), name="stamp")}\
-{_cell("Link", str(hold.sequence), name="link")}\
-{_cell("Ordered by", ordered, name="by")}</tr>
-<tr><td colspan="5"><div class="sub">Recorded by {_esc(hold.actor)}. \
-Reason: {_prose(hold.reason)}</div>{_release(hold.release)}</td></tr>
+<tr><th scope="row"><div><bdi>{esc(hold.matter)}</bdi></div></th>\
+{cell("State", state, name="state")}\
+{cell("Set", time_of(hold.at, zone=False), name="stamp")}\
+{cell("Link", str(hold.sequence), name="link")}\
+{cell("Ordered by", ordered, name="by")}</tr>
+<tr><td colspan="5"><div class="sub">Recorded by {esc(hold.actor)}. \
+Reason: {prose(hold.reason)}</div>{_release(hold.release)}</td></tr>
 </tbody>
 """
 
@@ -823,10 +385,10 @@ def _release(release: ReleaseLine | None) -> str:
     if release is None:
         return ""
     return (
-        f'<div class="told"><strong>Released</strong> {_time(release.at)} (link '
-        f"{release.sequence}) by {_esc(release.actor)}. Reason: {_prose(release.reason)}"
-        f"<br>Approved by <bdi>{_esc(release.approved_by)}</bdi>: attested, by the word of who "
-        f"released it, shown by {_prose(exhibit_ranges(release.shown_by))}; "
+        f'<div class="told"><strong>Released</strong> {time_of(release.at)} (link '
+        f"{release.sequence}) by {esc(release.actor)}. Reason: {prose(release.reason)}"
+        f"<br>Approved by <bdi>{esc(release.approved_by)}</bdi>: attested, by the word of who "
+        f"released it, shown by {prose(exhibit_ranges(release.shown_by))}; "
         "nobody authenticated it.</div>"
     )
 
@@ -835,7 +397,7 @@ def _links(head: PageHead, rows: Sequence[CustodyRow]) -> str:
     shown = "".join(_link(row) for row in rows)
     if all(row.sequence < head.export_sequence for row in rows):
         shown += _own_link(head)
-    columns = _columns(
+    columns = column_heads(
         ("link", "Link"),
         ("stamp", "Recorded (UTC)"),
         ("", "What happened"),
@@ -845,7 +407,7 @@ def _links(head: PageHead, rows: Sequence[CustodyRow]) -> str:
 <section>
 <h2>Links</h2>
 <table class="pairs">
-<caption>{_esc(_count(len(rows), "link", "links"))} before this export, in order. Under each: the \
+<caption>{esc(count_of(len(rows), "link", "links"))} before this export, in order. Under each: the \
 leaf hash that the next link names, and its entry in the log.</caption>
 {columns}{shown}</table>
 </section>
@@ -857,10 +419,10 @@ def _link(row: CustodyRow) -> str:
     return f"""\
 <tbody>
 <tr><th scope="row" class="link">{row.sequence}</th>\
-{_cell("Recorded", _time(row.recorded_at, zone=False), name="stamp")}\
-{_cell("What", f"<strong>{_esc(row.event)}</strong> {_prose(row.detail)}")}\
-{_cell("By", _esc(row.actor), name="by")}</tr>
-<tr><td></td><td colspan="3">{_hash(row.leaf_hash)} <span class="sub once">{_esc(entry)}</span>\
+{cell("Recorded", time_of(row.recorded_at, zone=False), name="stamp")}\
+{cell("What", f"<strong>{esc(row.event)}</strong> {prose(row.detail)}")}\
+{cell("By", esc(row.actor), name="by")}</tr>
+<tr><td></td><td colspan="3">{digest_of(row.leaf_hash)} <span class="sub once">{esc(entry)}</span>\
 </td></tr>
 </tbody>
 """
@@ -870,8 +432,8 @@ def _own_link(head: PageHead) -> str:
     return f"""\
 <tbody>
 <tr><th scope="row" class="link">{head.export_sequence}</th><td></td>\
-{_cell("What", "<strong>exported</strong> this bundle")}<td></td></tr>
-<tr><td></td><td colspan="3">see {_code(link_path(head.export_sequence))}</td></tr>
+{cell("What", "<strong>exported</strong> this bundle")}<td></td></tr>
+<tr><td></td><td colspan="3">see {code(link_path(head.export_sequence))}</td></tr>
 </tbody>
 """
 
@@ -881,7 +443,7 @@ def _exhibits(exhibits: Sequence[ExhibitLine]) -> str:
         return "<section>\n<h2>Exhibits</h2>\n<p>No exhibit was captured.</p>\n</section>\n"
     withheld = sum(line.withheld is not None for line in exhibits)
     withdrawn = sum(line.withdrawn is not None for line in exhibits)
-    columns = _columns(
+    columns = column_heads(
         ("id", "Exhibit"),
         ("link", "Link"),
         ("", "Name"),
@@ -894,7 +456,7 @@ def _exhibits(exhibits: Sequence[ExhibitLine]) -> str:
 <section class="new-page">
 <h2>Exhibits</h2>
 <table class="pairs">
-<caption>{_esc(_count(len(exhibits), "exhibit", "exhibits"))}: \
+<caption>{esc(count_of(len(exhibits), "exhibit", "exhibits"))}: \
 {len(exhibits) - withheld:,} in this bundle, {withheld:,} withheld; {withdrawn:,} withdrawn. \
 Under each: kind, format and content, and the SHA-256 of its bytes. All times are UTC, each by \
 its own clock.</caption>
@@ -904,31 +466,31 @@ its own clock.</caption>
 
 
 def _exhibit(line: ExhibitLine) -> str:
-    about = ", ".join(_words(kind).lower() for kind in line.kinds)
+    about = ", ".join(words_of(kind).lower() for kind in line.kinds)
     if line.withheld is None:
-        name, modified = f"<bdi>{_esc(line.name)}</bdi>", "not stated"
+        name, modified = f"<bdi>{esc(line.name)}</bdi>", "not stated"
         if line.modified_at:
-            modified = _time(line.modified_at, zone=False)
-        captured = _time(line.captured_at, zone=False)
+            modified = time_of(line.modified_at, zone=False)
+        captured = time_of(line.captured_at, zone=False)
         content = "; ".join(text for text in (line.label, line.summary) if text)
         about += f": {content}" if content else ""
     else:
         name, modified, captured = "[name withheld]", "withheld", "withheld"
     told = "".join(
-        f'<div class="told"><strong>{_esc(word)}:</strong> {_prose(reason)}</div>'
+        f'<div class="told"><strong>{esc(word)}:</strong> {prose(reason)}</div>'
         for word, reason in _set_apart(line)
     )
     return f"""\
 <tbody>
-<tr><th scope="row" class="id">{_esc(line.exhibit)}</th>\
-{_cell("Link", str(line.sequence), name="link")}\
-{_cell("Name", name, name="name")}\
-{_cell("Size in bytes", f"{line.size:,}", name="size number")}\
-{_cell("Modified (claimed)", modified, name="when")}\
-{_cell("Captured (collector)", captured, name="when")}\
-{_cell("Received (vault)", _time(line.received_at, zone=False), name="when")}</tr>
-<tr><td></td><td></td><td colspan="5"><div class="sub">{_esc(about)}</div>\
-{told}{_hash(line.sha256)}</td></tr>
+<tr><th scope="row" class="id">{esc(line.exhibit)}</th>\
+{cell("Link", str(line.sequence), name="link")}\
+{cell("Name", name, name="name")}\
+{cell("Size in bytes", f"{line.size:,}", name="size number")}\
+{cell("Modified (claimed)", modified, name="when")}\
+{cell("Captured (collector)", captured, name="when")}\
+{cell("Received (vault)", time_of(line.received_at, zone=False), name="when")}</tr>
+<tr><td></td><td></td><td colspan="5"><div class="sub">{esc(about)}</div>\
+{told}{digest_of(line.sha256)}</td></tr>
 </tbody>
 """
 
@@ -942,7 +504,7 @@ def _set_apart(line: ExhibitLine) -> list[tuple[str, str]]:
 
 
 def _custody_notes(head: PageHead) -> str:
-    return _notes(
+    return notes(
         "How far this page can be trusted",
         [
             (
@@ -968,7 +530,7 @@ def _custody_notes(head: PageHead) -> str:
                 "Holds and retention",
                 "They are what the chain demands of the vault\u2019s store. Whether the store has "
                 "locked the evidence so, the store alone can say, and the vault asks it: "
-                f"{_code('evault verify --depth checksums')}. Who ordered a hold, and who "
+                f"{code('evault verify --depth checksums')}. Who ordered a hold, and who "
                 "approved its release, is the word of who recorded it.",
             ),
             (
@@ -990,10 +552,10 @@ def _custody_notes(head: PageHead) -> str:
             ),
             (
                 "To check",
-                f"{_code('python -m verify BUNDLE --trust trust.json')}, or the steps in "
+                f"{code('python -m verify BUNDLE --trust trust.json')}, or the steps in "
                 "VERIFY.md with tools that nobody here wrote.",
             ),
-            ("Log", f"{_esc(head.origin)}; page by evault {_esc(head.evault)}."),
+            ("Log", f"{esc(head.origin)}; page by evault {esc(head.evault)}."),
         ],
     )
 
@@ -1208,7 +770,7 @@ receipt or another bundle, that link N exists. This bundle ends with link {last}
 def _verify_streams(head: PageHead) -> str:
     if not head.streams:
         return ""
-    named = _visible(", ".join(head.streams))
+    named = visible(", ".join(head.streams))
     text = f"- `{STREAMS}` the links of {named} that first sealed what was preserved from there"
     return "\n".join(textwrap.wrap(text, 78, subsequent_indent="  ")) + "\n"
 
@@ -1227,7 +789,7 @@ def _verify_facts(head: PageHead) -> str:
     ]
     return "\n".join(
         textwrap.fill(
-            _visible(value) or "not stated",
+            visible(value) or "not stated",
             _COLUMNS,
             initial_indent=f"    {name:<12}",
             subsequent_indent=" " * 16,
@@ -1246,7 +808,7 @@ def _step(step: str, required: Sequence[str]) -> str:
     need = "required" if step in required else "not required"
     told = _STEPS.get(Step(step), "") if step in set(Step) else "Unknown to this version."
     return textwrap.fill(
-        f"- `{_visible(step)}` ({need}). {told}",
+        f"- `{visible(step)}` ({need}). {told}",
         _COLUMNS,
         subsequent_indent="  ",
         break_on_hyphens=False,

@@ -1,39 +1,56 @@
-"""Completeness: which evidence is there, what is missing, and what would close the gap. No I/O.
+"""Completeness: which evidence is there, which duties are done, what is missing or contradicted.
 
     report = f(profile, chain prefix up to head H, descriptions, as-of T)
 
-The same inputs give the same bytes. Facts are taken as the vault's signed claims. A profile is
-strict JSON over a closed vocabulary of tests (`_TESTS`): there is no code in profiles. An item is
+The same inputs give the same bytes. No I/O. Facts are taken as the vault's signed claims. FORMAT.md
+§15. An item has three axes, which are never mixed: its *state*, its *timeliness*, and the
+*integrity* of what it rests on. The state is decided in a fixed order (`decide`):
 
-    contradicted   if a condition found a conflict,
-    satisfied      if all conditions pass,
-    partial        if something passes,
-    missing        if nothing does.
+1. contradicted     records contradict each other, and no finding says which is believed
+2. not_applicable   its trigger is provably false, or two people attest it
+3. satisfied        all conditions pass, on exhibits that are as they were received
+4. waived           live waivers name every condition that does not pass
+5. partial          some condition passes, or it is unknown whether the item applies
+6. missing          nothing does
 
-Unknown counts as not passed. Timeliness and integrity are axes of their own.
+Unknown counts as not passed. A later as-of over the same chain changes only timeliness and
+expiries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-from verify import strictjson
-from verify.coverage import extent, silences
+from verify import conditions, crosscheck, duties, strictjson
+from verify.attestation import STATEMENT, Attestation, AttestationType
+from verify.case import Answer, Case, Result, number
+from verify.clocks import Timed, Timeliness, read_clocks, timeliness, worst
 from verify.description import Description
-from verify.digest import sha256_hex
-from verify.errors import MalformedError, UnsupportedError
-from verify.incident import Exhibit, Incident
+from verify.errors import UnsupportedError
+from verify.incident import Incident
 from verify.instant import format_instant
+from verify.profile import Applies, Condition, Item, Profile, parse_profile
 from verify.response import Role
-from verify.statement import Assessment, check_kind
-from verify.strictjson import Fields, Object
+from verify.standing import Standing, coverage_bars, outside_scope, standing_of, unregistered
+from verify.statement import Assessment
+from verify.strictjson import Object
+from verify.waiver import Waiver
 
-ENGINE = 1
+ENGINE = 2
 """Raised whenever the same inputs give other bytes."""
+
+REPORT = 2
+"""The version of the report's shape."""
+
+CITED = 200
+"""So many exhibits and links are listed in one place; `exhibits_count` counts all of them."""
+STEPS = 50
+"""So many systems, runs or principals get a step of their own from one condition."""
+
+_TESTS = {**conditions.TESTS, **duties.TESTS}
 
 
 class State(StrEnum):
@@ -47,125 +64,64 @@ class State(StrEnum):
     CONTRADICTED = "contradicted"
 
 
-class Answer(StrEnum):
-    """What a condition has come to."""
+class Integrity(StrEnum):
+    """What signed statements say of an exhibit's bytes, from best to worst."""
 
-    PASS = "pass"  # noqa: S105 — an outcome, not a password
-    FAIL = "fail"
-    UNKNOWN = "unknown"
-    CONFLICT = "conflict"
+    VERIFIED = "verified"
+    """Hashed on receipt, and no later statement says otherwise."""
+    UNVERIFIED = "unverified"
+    DISPOSED = "disposed"
+    ERASED = "erased"
+    DAMAGED = "damaged"
 
 
-class Timeliness(StrEnum):
-    """Whether a deadline was kept; a claim alone does not prove it."""
-
-    ON_TIME = "on_time"
-    LATE = "late"
-    UNPROVEN = "unproven"
+_WORST_INTEGRITY = tuple(reversed(Integrity))
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """One condition of a profile: a test of the closed vocabulary and its parameters."""
+class Grounds:
+    """All that the state of an item rests on."""
 
-    id: str
-    test: str
-    parameters: Mapping[str, Any]
-    missing: str
-    next: tuple[str, ...]
-    vanishes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """One item of a profile."""
-
-    id: str
-    title: str
-    conditions: tuple[Condition, ...]
+    answers: tuple[Answer, ...]
+    """Of its conditions."""
+    waived: tuple[bool, ...]
+    """Of each condition, whether a live waiver covers it."""
+    contradicted: bool = False
+    """Whether a conflict is open; among its conditions, its checks, or with "does not apply"."""
+    trigger: Answer = Answer.PASS
+    """Pass: the item applies; fail: it provably does not."""
+    excused: bool = False
+    """Whether two people attest that it does not apply."""
+    sound: bool = True
+    """Whether everything it rests on is as it was received."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A clock of a profile: how many seconds an event may come after another."""
-
-    id: str
-    title: str
-    after: str
-    event: str
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """A compiled checklist profile."""
-
-    name: str
-    version: int
-    clocks: tuple[Limit, ...]
-    evidence: tuple[Requirement, ...]
-    data: bytes
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the profile's canonical JSON: what reports name it by."""
-        return sha256_hex(self.data)
+def decide(grounds: Grounds) -> State:
+    """The state of an item; the first that fits, in the fixed order."""
+    passes = [answer == Answer.PASS for answer in grounds.answers]
+    if grounds.contradicted or Answer.CONFLICT in grounds.answers:
+        return State.CONTRADICTED
+    if grounds.excused or grounds.trigger == Answer.FAIL:
+        return State.NOT_APPLICABLE
+    if all(passes) and grounds.sound:
+        return State.SATISFIED
+    if grounds.sound and all(
+        ok or waived for ok, waived in zip(passes, grounds.waived, strict=True)
+    ):
+        return State.WAIVED
+    if any(passes) or grounds.trigger == Answer.UNKNOWN:
+        return State.PARTIAL
+    return State.MISSING
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a test found: answer, reason in a few words, exhibits it rests on, systems it misses."""
-
-    answer: Answer
-    detail: str = ""
-    exhibits: tuple[str, ...] = ()
-    systems: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Case:
-    """What the tests look at: the incident, its live exhibits, their facts."""
-
-    incident: Incident
-    descriptions: Mapping[str, Description]
-    as_of: datetime
-    by_kind: dict[str, list[str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name, exhibit in self.incident.exhibits.items():
-            if exhibit.withdrawn is None:
-                for kind in exhibit.kinds:
-                    self.by_kind.setdefault(kind, []).append(name)
-
-    def of(self, parameters: Mapping[str, Any]) -> list[str]:
-        """Live exhibits of the condition's kinds, in order."""
-        names = {name for kind in parameters["kinds"] for name in self.by_kind.get(kind, ())}
-        return sorted(names, key=lambda name: (len(name), name))
-
-    def exhibit(self, name: str) -> Exhibit:
-        return self.incident.exhibits[name]
-
-
-def parse_profile(data: bytes, *, where: str = "profile") -> Profile:
-    """Read a compiled profile strictly. Raises `MalformedError`, `UnsupportedError`."""
-    value = strictjson.load_object(data, where=where, limit=1 << 20)
-    reader = Fields(value, where)
-    if reader.entries("duties"):
-        raise UnsupportedError(f"{where}.duties: this engine knows no duties yet")
-    profile = Profile(
-        name=reader.text("name", limit=100),
-        version=reader.count("version"),
-        clocks=tuple(_limit(Fields(each, f"{where}.clocks")) for each in reader.entries("clocks")),
-        evidence=tuple(
-            _requirement(Fields(each, f"{where}.evidence")) for each in reader.entries("evidence")
-        ),
-        data=strictjson.dumps(value),
-    )
-    reader.done()
-    ids = [item.id for item in profile.evidence]
-    if len(set(ids)) != len(ids):
-        raise MalformedError(f"{where}.evidence: two items have one id")
-    return profile
+def verdict(states: Iterable[str]) -> str:
+    """What several items come to together."""
+    states = set(states)
+    if State.CONTRADICTED in states:
+        return "contradicted"
+    if not states <= {State.SATISFIED, State.WAIVED, State.NOT_APPLICABLE}:
+        return "incomplete"
+    return "complete_with_waivers" if State.WAIVED in states else "complete"
 
 
 def assess(
@@ -174,24 +130,39 @@ def assess(
     descriptions: Mapping[str, Description],
     *,
     as_of: datetime,
+    integrity: Mapping[str, Integrity] | None = None,
 ) -> Object:
-    """The completeness report of a folded chain prefix, as of a time, as a JSON object."""
-    case = _Case(incident, descriptions, as_of)
-    items = [_assess_item(case, item) for item in profile.evidence]
-    states = [item["state"] for item in items]
-    start, end = incident.window(as_of=as_of)
+    """The completeness report of a folded chain prefix, as of a time, as a JSON object.
+
+    `integrity` is what statements in the prefix say of exhibits whose bytes are no longer as they
+    were received. No statement that is known here does.
+    """
+    case = Case(incident, descriptions, as_of)
+    case.tolerance = next(
+        (each.tolerance for each in profile.clocks if each.event == "contained"), 0
+    )
+    excused = {item.id: each for item in profile.items if (each := _excuse(case, item))}
+    clocks = [each for each in read_clocks(case, profile) if each.clock.item not in excused]
+    case.deviations = _deviations(case, clocks)
+    case.open_clocks = [each.clock.id for each in clocks if each.open]
+    judge = _Judge(case, integrity or {}, clocks, excused)
+    evidence = [judge.item(item) for item in profile.evidence]
+    # Whether there is doubt depends on the evidence; so duties come second.
+    case.contradicted = [each["id"] for each in evidence if each["state"] == State.CONTRADICTED]
+    done = [judge.item(item) for item in profile.duties]
+    items = evidence + done
+    shown = [each for each in clocks if each.clock.item not in judge.not_applicable]
+    start, end = case.window
     return {
         "as_of": format_instant(as_of),
-        "clocks": [_clock(incident, limit) for limit in profile.clocks],
-        "counts": {
-            "evidence": {
-                "of": len(items),
-                **{state.value: states.count(state.value) for state in State},
-            }
-        },
-        "duties": [],
+        "clocks": [_clock(case, each) for each in shown],
+        "contradictions": judge.contradictions,
+        "counts": {"duties": _counts(done), "evidence": _counts(evidence)},
+        "coverage": coverage_bars(case, profile),
+        "deviations": _told_deviations(case),
+        "duties": done,
         "engine": ENGINE,
-        "evidence": items,
+        "evidence": evidence,
         "head": {"leaf_hash": incident.leaf, "sequence": incident.sequence},
         "incident": {
             "declared_at": incident.fields["declared_at"],
@@ -204,14 +175,22 @@ def assess(
             "title": incident.title,
         },
         "next": _next(items),
+        "outside_scope": outside_scope(case, profile),
+        "owed": _owed(case, items, shown),
         "profile": {
             "name": profile.name,
+            "newer": _newer(incident, profile),
             "sha256": profile.sha256,
             "version": profile.version,
         },
         "stamps": [],
-        "verdict": _verdict(states),
-        "version": 1,
+        "unregistered": unregistered(case),
+        "verdict": verdict(each["state"] for each in items),
+        "version": REPORT,
+        "waivers": [
+            _waiver(standing_of(each, as_of), each, judge.waived_by[each.id])
+            for each in incident.waivers.values()
+        ],
         "window": {"from": format_instant(start), "to": format_instant(end)},
     }
 
@@ -221,14 +200,19 @@ def encode_report(report: Object) -> bytes:
     return strictjson.dumps(report)
 
 
+def check_engine(sealed: bytes) -> None:
+    """Raise `UnsupportedError` if another engine made a sealed report."""
+    engine = strictjson.load_object(sealed, where="sealed report").get("engine")
+    if engine != ENGINE:
+        raise UnsupportedError(f"made by engine {engine}, this is engine {ENGINE}: superseded")
+
+
 def check_recomputed(assessment: Assessment, sealed: bytes, recomputed: Object) -> tuple[bool, str]:
     """Hold a recomputed report against a sealed one: whether they agree, and why in words.
 
     Raises `UnsupportedError` if another engine version made the sealed one.
     """
-    engine = strictjson.load_object(sealed, where="sealed report").get("engine")
-    if engine != ENGINE:
-        raise UnsupportedError(f"made by engine {engine}, this is engine {ENGINE}: superseded")
+    check_engine(sealed)
     if encode_report(recomputed) == sealed:
         if not _states(assessment, recomputed):
             return False, "the assessment states another result than its report"
@@ -251,70 +235,258 @@ def _states(assessment: Assessment, report: Object) -> bool:
     ) == (report["verdict"], counts["satisfied"], counts["of"], profile["name"], profile["version"])
 
 
-def timeliness(*, claimed: datetime, recorded: datetime, deadline: datetime) -> Timeliness:
-    """An event lies between its claimed time and the vault's record of it; inclusive."""
-    if claimed > deadline:
-        return Timeliness.LATE
-    return Timeliness.ON_TIME if recorded <= deadline else Timeliness.UNPROVEN
+# -- items -----------------------------------------------------------------------------------------
 
 
-def _assess_item(case: _Case, item: Requirement) -> Object:
-    results = [(each, _TESTS[each.test](case, each)) for each in item.conditions]
-    answers = [result.answer for _, result in results]
-    if Answer.CONFLICT in answers:
-        state = State.CONTRADICTED
-    elif all(answer == Answer.PASS for answer in answers):
-        state = State.SATISFIED
-    elif Answer.PASS in answers:
-        state = State.PARTIAL
-    else:
-        state = State.MISSING
-    exhibits = sorted(
-        {name for _, result in results for name in result.exhibits},
-        key=lambda name: (len(name), name),
-    )
-    reasons = [result.detail for _, result in results if result.answer != Answer.PASS]
-    return {
-        "conditions": [
+class _Judge:
+    """Judges items, and remembers what several of them have to say together."""
+
+    def __init__(
+        self,
+        case: Case,
+        integrity: Mapping[str, Integrity],
+        clocks: Sequence[Timed],
+        excused: Mapping[str, Attestation],
+    ) -> None:
+        self._case = case
+        self._integrity = integrity
+        self._clocks = clocks
+        self._excused = excused
+        self._live = [each for each in case.incident.waivers.values() if each.live_at(case.as_of)]
+        self.waived_by: dict[str, list[str]] = {id_: [] for id_ in case.incident.waivers}
+        self.contradictions: list[Object] = []
+        self.not_applicable: set[str] = set()
+
+    def item(self, item: Item) -> Object:
+        """An item of the report."""
+        case = self._case
+        trigger = None
+        if item.trigger:
+            trigger = duties.TRIGGERS[item.trigger.test](case, item.trigger.parameters, "")
+        results = [
+            (each, _TESTS[each.test](case, each.parameters, each.missing))
+            for each in item.conditions
+        ]
+        checks = [
+            (each, self._closed(item, each, crosscheck.TESTS[each.test](case, each.parameters, "")))
+            for each in item.checks
+        ]
+        excuse = self._excused.get(item.id)
+        contrary = excuse is not None and self._contrary(item, excuse, results)
+        cited = _by_number(name for _, result in results for name in result.exhibits)
+        unsound = [
+            name
+            for name in cited
+            if self._integrity.get(name, Integrity.VERIFIED) != Integrity.VERIFIED
+        ]
+        waivers = [self._waivers(each, result) for each, result in results]
+        grounds = Grounds(
+            answers=tuple(result.answer for _, result in results),
+            waived=tuple(bool(each) for each in waivers),
+            contradicted=contrary or any(result.answer == Answer.CONFLICT for _, result in checks),
+            trigger=trigger.answer if trigger else Answer.PASS,
+            excused=excuse is not None,
+            sound=not unsound,
+        )
+        state = decide(grounds)
+        if state == State.NOT_APPLICABLE:
+            self.not_applicable.add(item.id)
+        if state == State.WAIVED:
+            for (each, result), several in zip(results, waivers, strict=True):
+                if result.answer != Answer.PASS:
+                    for waiver in several:
+                        self.waived_by[waiver.id].append(each.id)
+        own = [each.timeliness for each in self._clocks if each.clock.item == item.id]
+        applies = state != State.NOT_APPLICABLE
+        return {
+            "checks": [self._condition(each, result, ()) for each, result in checks],
+            "conditions": [
+                self._condition(each, result, several)
+                for (each, result), several in zip(results, waivers, strict=True)
+            ],
+            "exhibits": cited[:CITED],
+            "exhibits_count": len(cited),
+            "id": item.id,
+            "integrity": self._worst(cited),
+            "next": [
+                step
+                for (each, result), several in zip(results, waivers, strict=True)
+                if applies and result.answer != Answer.PASS and not several
+                for step in _steps(case, each, result)
+            ],
+            "owner": item.owner,
+            "person": case.holder(Role(item.owner)),
+            "reason": _reason(state, trigger, excuse, results, checks, unsound),
+            "state": state.value,
+            "timeliness": worst(own) if applies else None,
+            "title": item.title,
+            "trigger": {"answer": trigger.answer.value, "detail": trigger.detail}
+            if trigger
+            else None,
+            "underlying": decide(replace(grounds, waived=(False,) * len(results))).value
+            if state == State.WAIVED
+            else None,
+        }
+
+    def _condition(self, each: Condition, result: Result, waivers: Sequence[Waiver]) -> Object:
+        exhibits = _by_number(result.exhibits)
+        links = sorted(set(result.links))
+        return {
+            "answer": result.answer.value,
+            "asks": each.asks,
+            "detail": result.detail,
+            "exhibits": exhibits[:CITED],
+            "exhibits_count": len(exhibits),
+            "id": each.id,
+            "links": links[:CITED],
+            "waivers": [waiver.id for waiver in waivers] if result.answer != Answer.PASS else [],
+        }
+
+    def _closed(self, item: Item, check: Condition, result: Result) -> Result:
+        """A conflict, unless a finding closes it. It is told either way."""
+        if result.answer != Answer.CONFLICT:
+            return result
+        finding = _finding(self._case, check, result)
+        self.contradictions.append(
             {
-                "answer": result.answer.value,
+                "asks": check.asks,
+                "closed_by": {
+                    "believed": str(finding.fields["believed"]),
+                    "link": finding.sequence,
+                    "reason": str(finding.fields["reason"]),
+                }
+                if finding
+                else None,
+                "condition": check.id,
                 "detail": result.detail,
-                "exhibits": list(result.exhibits),
-                "id": f"{item.id}.{condition.id}",
+                "item": item.id,
+                "sides": [
+                    {"record": side.record, "says": side.says} for side in result.sides[:CITED]
+                ],
             }
-            for condition, result in results
-        ],
-        "exhibits": exhibits,
-        "id": item.id,
-        # Bytes were hashed on receipt and are signed; damage is told by statements that come later.
-        "integrity": "verified" if exhibits else None,
-        "next": [
-            step
-            for condition, result in results
-            if result.answer != Answer.PASS
-            for step in _steps(case.incident, condition, result)
-        ],
-        "reason": "; ".join(reason for reason in reasons if reason),
-        "state": state.value,
-        "timeliness": None,
-        "title": item.title,
-    }
+        )
+        if finding is None:
+            return result
+        detail = f"{result.detail}; link {finding.sequence} believes {finding.fields['believed']}"
+        return Result(Answer.PASS, detail, result.exhibits, (*result.links, finding.sequence))
+
+    def _contrary(
+        self, item: Item, excuse: Attestation, results: Sequence[tuple[Condition, Result]]
+    ) -> bool:
+        """Whether evidence denies that the item does not apply."""
+        against = [
+            (each, result)
+            for each, result in results
+            if each.contrary and result.answer == Answer.PASS
+        ]
+        if not against:
+            return False
+        self.contradictions.append(
+            {
+                "asks": "The item does not apply",
+                "closed_by": None,
+                "condition": against[0][0].id,
+                "detail": f"{item.id} is said not to apply, and there is evidence of it",
+                "item": item.id,
+                "sides": [
+                    {"record": f"link {excuse.sequence}", "says": f"{item.id} does not apply"},
+                    *(
+                        {"record": name, "says": each.asks}
+                        for each, result in against
+                        for name in (*result.exhibits, *(f"link {n}" for n in result.links))
+                    ),
+                ][:CITED],
+            }
+        )
+        return True
+
+    def _waivers(self, condition: Condition, result: Result) -> list[Waiver]:
+        """The live waivers that together cover what a condition fails for; a conflict has none."""
+        if result.answer in (Answer.PASS, Answer.CONFLICT):
+            return []
+        naming = [each for each in self._live if condition.id in each.conditions]
+        whole = [each for each in naming if not each.scope]
+        if whole:
+            return whole
+        covered = {name for each in naming for name in each.scope}
+        lacking = set(result.lacking)
+        if lacking and lacking <= covered:
+            return [each for each in naming if lacking & set(each.scope)]
+        return []
+
+    def _worst(self, cited: Sequence[str]) -> str | None:
+        if not cited:
+            return None
+        found = {self._integrity.get(name, Integrity.VERIFIED) for name in cited}
+        return next(each for each in _WORST_INTEGRITY if each in found).value
 
 
-def _steps(incident: Incident, condition: Condition, result: Result) -> list[Object]:
+def _excuse(case: Case, item: Item) -> Attestation | None:
+    """The attestation that an item does not apply, if the steward is its second person."""
+    if item.applies != Applies.UNLESS_ATTESTED:
+        return None
+    for each in case.attested(AttestationType.NOT_APPLICABLE):
+        if each.fields["item"] != item.id or each.approval is None:
+            continue
+        if case.held_role(each.approval.person, Role.GOVERNANCE_STEWARD, each.recorded_at):
+            return each
+    return None
+
+
+def _finding(case: Case, check: Condition, result: Result) -> Attestation | None:
+    """The last finding that closes a conflict: made after all that is in conflict was on record."""
+    records = {side.record for side in result.sides}
+    newest = max(
+        [*result.links, *(case.exhibit(name).sequence for name in result.exhibits)], default=0
+    )
+    for each in reversed(case.attested(AttestationType.FINDING)):
+        believed = each.fields["believed"]
+        one_of_them = believed in records or (
+            believed == STATEMENT and any(record.startswith("link ") for record in records)
+        )
+        if each.fields["conflict"] == check.id and one_of_them and each.sequence > newest:
+            return each
+    return None
+
+
+def _reason(
+    state: State,
+    trigger: Result | None,
+    excuse: Attestation | None,
+    results: Sequence[tuple[Condition, Result]],
+    checks: Sequence[tuple[Condition, Result]],
+    unsound: Sequence[str],
+) -> str:
+    """What keeps an item from being satisfied, or why it does not apply."""
+    if state == State.NOT_APPLICABLE:
+        return str(excuse.fields["reason"]) if excuse else (trigger.detail if trigger else "")
+    conflicts = [each.detail for _, each in checks if each.answer == Answer.CONFLICT]
+    if state == State.CONTRADICTED and excuse and not conflicts:
+        conflicts = ["said not to apply, and there is evidence of it"]
+    told = conflicts + [each.detail for _, each in results if each.answer != Answer.PASS]
+    if unsound:
+        told.append(f"no longer as received: {', '.join(unsound[:3])}")
+    if trigger and trigger.answer == Answer.UNKNOWN and state != State.SATISFIED:
+        told.insert(0, trigger.detail)
+    return "; ".join(dict.fromkeys(each for each in told if each))
+
+
+def _steps(case: Case, condition: Condition, result: Result) -> list[Object]:
     """The commands that would help, with what each stands for."""
     if not condition.next:
         return []
-    systems = result.systems if "{system}" in condition.next else ("",)
+    subjects: Sequence[str] = ("",)
+    if any("{subject}" in word for word in condition.next):
+        subjects = result.lacking[:STEPS]
     return [
         {
             "command": [
-                word.replace("{incident}", incident.id).replace("{system}", system)
+                word.replace("{incident}", case.incident.id).replace("{subject}", subject)
                 for word in condition.next
             ],
             "vanishes": condition.vanishes,
         }
-        for system in systems
+        for subject in subjects
     ]
 
 
@@ -322,321 +494,141 @@ def _next(items: Sequence[Object]) -> list[Object]:
     """All steps, what vanishes first coming first, none twice."""
     steps = [{"item": item["id"], **step} for item in items for step in item["next"]]
     steps.sort(key=lambda step: step["vanishes"])
-    seen: list[list[str]] = []
-    result = []
-    for step in steps:
-        if step["command"] not in seen:
-            seen.append(step["command"])
-            result.append(step)
-    return result
+    result = {tuple(step["command"]): step for step in reversed(steps)}
+    return [step for step in steps if result[tuple(step["command"])] is step]
 
 
-def _verdict(states: Sequence[str]) -> str:
-    if State.CONTRADICTED in states:
-        return "contradicted"
-    if not set(states) <= {State.SATISFIED, State.WAIVED, State.NOT_APPLICABLE}:
-        return "incomplete"
-    return "complete_with_waivers" if State.WAIVED in states else "complete"
+def _counts(items: Sequence[Object]) -> Object:
+    states = [item["state"] for item in items]
+    return {"of": len(items), **{state.value: states.count(state.value) for state in State}}
 
 
-def _clock(incident: Incident, limit: Limit) -> Object:
-    start, claimed = incident.detected_at, incident.declared_at
-    recorded = incident.declared_recorded_at or claimed
-    deadline = start + timedelta(seconds=limit.seconds)
+def _by_number(names: Iterable[str]) -> list[str]:
+    return sorted(set(names), key=number)
+
+
+# -- clocks, deviations, what is owed --------------------------------------------------------------
+
+
+def _clock(case: Case, timed: Timed) -> Object:
+    event = timed.event
+    left = int((timed.deadline - case.as_of).total_seconds())
     return {
-        "after": format_instant(start),
-        "at": format_instant(claimed),
-        "id": limit.id,
-        "limit_seconds": limit.seconds,
-        "recorded_at": format_instant(recorded),
-        "seconds": int((claimed - start).total_seconds()),
-        "timeliness": timeliness(claimed=claimed, recorded=recorded, deadline=deadline).value,
-        "title": limit.title,
-    }
+        "after": format_instant(timed.after),
+        "anchor": timed.clock.after,
+        "at": format_instant(event.claimed) if event else None,
+        "corroborated_by": list(timed.corroborated[:CITED]),
+        "deadline": format_instant(timed.deadline),
+        "event": timed.clock.event,
+        "id": timed.clock.id,
+        "item": timed.clock.item or None,
+        "left_seconds": left if timed.open else None,
+        "limit_seconds": timed.clock.seconds,
+        "overruns": [
+            {"from": format_instant(start), "seconds": int((end - start).total_seconds()),
+             "to": format_instant(end)}
+            for start, end in timed.overruns[:CITED]
+        ],
+        "owner": timed.clock.owner,
+        "recorded_at": format_instant(event.recorded) if event else None,
+        "seconds": timed.seconds,
+        "timeliness": timed.timeliness.value,
+        "title": timed.clock.title,
+    }  # fmt: skip
 
 
-def _field_stated(case: _Case, condition: Condition) -> Result:
-    value = case.incident.fields[condition.parameters["field"]]
-    if value in ("unknown", [], ""):
-        return Result(Answer.UNKNOWN, condition.missing)
-    return Result(Answer.PASS)
+def _deviations(case: Case, clocks: Sequence[Timed]) -> list[tuple[str, str]]:
+    """What departed from policy, by the id under which it is approved.
+
+    A deadline that passed with nothing done is none yet: it will be, once the event comes late.
+    """
+    found = [
+        (f"late.{each.clock.id}", f"{each.clock.title}: late")
+        for each in clocks
+        if each.clock.item
+        and (each.overruns or (each.event is not None and each.timeliness == Timeliness.LATE))
+    ]
+    for each in case.attested(AttestationType.ALIGNMENT):
+        if each.fields["result"] == "deviates":
+            what = str(each.fields.get("deviation") or "deviates")
+            found.append(
+                (f"alignment.{each.fields['document']}", f"{each.fields['document']}: {what}")
+            )
+    return list(dict(found).items())
 
 
-def _kind_present(case: _Case, condition: Condition) -> Result:
-    names = case.of(condition.parameters)
-    if not names:
-        return Result(Answer.FAIL, condition.missing)
-    return Result(Answer.PASS, "", tuple(names))
+def _told_deviations(case: Case) -> list[Object]:
+    approvals = conditions.approvals_of_deviations(case)
+    return [
+        {"approved_by": [each.sequence for each in approvals[id_]], "id": id_, "what": what}
+        for id_, what in case.deviations
+    ]
 
 
-def _role_held(case: _Case, condition: Condition) -> Result:
-    if case.incident.holder(Role(condition.parameters["role"])) is None:
-        return Result(Answer.FAIL, condition.missing)
-    return Result(Answer.PASS)
-
-
-def _detected_before_declared(case: _Case, _condition: Condition) -> Result:
-    if case.incident.detected_at > case.incident.declared_at:
-        return Result(Answer.CONFLICT, "declared before it was detected")
-    return Result(Answer.PASS)
-
-
-def _detection_confirmed(case: _Case, condition: Condition) -> Result:
-    detected = case.incident.detected_at
-    tolerance = timedelta(seconds=condition.parameters["tolerance_seconds"])
-    confirming, earlier = [], []
-    for name in case.of(condition.parameters):
-        facts = case.descriptions[name].facts
-        for finding in facts.findings:
-            if finding.at is None:
-                continue
-            moment = datetime.fromisoformat(finding.at)
-            if abs(moment - detected) <= tolerance:
-                confirming.append(name)
-            elif moment < detected:
-                earlier.append(name)
-    if earlier:
-        return Result(
-            Answer.CONFLICT,
-            f"{_names(earlier)} fired before the stated detection",
-            tuple(dict.fromkeys(earlier)),
+def _owed(case: Case, items: Sequence[Object], clocks: Sequence[Timed]) -> list[Object]:
+    """What is still to be done, by whom, and by when: what is due first comes first."""
+    owed = []
+    for item in items:
+        if item["state"] in (State.SATISFIED, State.WAIVED, State.NOT_APPLICABLE):
+            continue
+        due = [each.deadline for each in clocks if each.open and each.clock.item == item["id"]]
+        owed.append(
+            {
+                "due_at": format_instant(min(due)) if due else None,
+                "item": item["id"],
+                "overdue": bool(due) and min(due) < case.as_of,
+                "owner": item["owner"],
+                "person": item["person"],
+                "state": item["state"],
+                "title": item["title"],
+            }
         )
-    if confirming:
-        return Result(Answer.PASS, "", tuple(dict.fromkeys(confirming)))
-    return Result(Answer.UNKNOWN, f"nothing confirms {_clock_time(detected)}")
+    owed.sort(key=lambda each: (each["due_at"] is None, each["due_at"] or ""))
+    return owed
 
 
-def _times_present(case: _Case, condition: Condition) -> Result:
-    names = case.of(condition.parameters)
-    timed = [name for name in names if case.descriptions[name].facts.clock == "zoned"]
-    if not names or not timed:
-        return Result(Answer.FAIL, condition.missing if names else "")
-    if len(timed) < len(names):
-        without = [name for name in names if name not in timed]
-        return Result(Answer.FAIL, f"no times in {_names(without)}", tuple(without))
-    return Result(Answer.PASS, "", tuple(timed))
+def _newer(incident: Incident, profile: Profile) -> Object | None:
+    """A later version of the profile that this chain was judged by before."""
+    known = incident.profiles.get(profile.name)
+    if known is None or known.version <= profile.version:
+        return None
+    return {"link": known.sequence, "sha256": known.sha256, "version": known.version}
 
 
-def _models_confirmed(case: _Case, condition: Condition) -> Result:
-    names = case.of(condition.parameters)
-    if not names:
-        return Result(Answer.FAIL)
-    facts = [case.descriptions[name].facts for name in names]
-    if any(each.models_returned for each in facts):
-        return Result(Answer.PASS, "", tuple(names))
-    if any(each.models_requested for each in facts):
-        return Result(Answer.FAIL, "model named, not confirmed", tuple(names))
-    return Result(Answer.FAIL, "no model named", tuple(names))
-
-
-def _calls_finished(case: _Case, condition: Condition) -> Result:
-    names = case.of(condition.parameters)
-    if not names:
-        return Result(Answer.UNKNOWN)
-    open_calls = {
-        name: sum(tool.unfinished for tool in case.descriptions[name].facts.tools) for name in names
+def _waiver(standing: Standing, waiver: Waiver, covers: Sequence[str]) -> Object:
+    return {
+        "approved_by": waiver.approval.person,
+        "authenticated": waiver.approval.authenticated,
+        "compensating": list(waiver.compensating),
+        "conditions": list(waiver.conditions),
+        "covers": list(covers),
+        "id": waiver.id,
+        "link": waiver.sequence,
+        "owner": waiver.owner,
+        "reason": waiver.reason,
+        "requester": waiver.requester,
+        "revoked_reason": waiver.revoked_reason,
+        "scope": list(waiver.scope),
+        "standing": standing.value,
+        "valid_from": format_instant(waiver.valid_from),
+        "valid_to": format_instant(waiver.valid_to),
     }
-    unfinished = [name for name, count in open_calls.items() if count]
-    if unfinished:
-        count = sum(open_calls.values())
-        return Result(
-            Answer.FAIL,
-            f"{count} tool calls without result in {_names(unfinished)}",
-            tuple(unfinished),
-        )
-    return Result(Answer.PASS, "", tuple(names))
 
 
-def _snapshots(case: _Case, condition: Condition) -> Result:
-    names = case.of(condition.parameters)
-    if not names:
-        return Result(Answer.FAIL, "no snapshot")
-    if len(names) < condition.parameters["needed"]:
-        return Result(Answer.FAIL, "one snapshot only", tuple(names))
-    return Result(Answer.PASS, "", tuple(names))
-
-
-def _runs_covered(case: _Case, condition: Condition) -> Result:
-    registered = case.incident.scope.get("runs") or []
-    names = case.of(condition.parameters)
-    if not registered:
-        return Result(Answer.UNKNOWN, "no run registered" if names else "")
-    found = {run for name in names for run in case.descriptions[name].facts.runs}
-    absent = [run for run in registered if run not in found]
-    if absent:
-        return Result(Answer.FAIL, f"no trace of run {', '.join(absent[:3])}", tuple(names))
-    return Result(Answer.PASS, "", tuple(names))
-
-
-def _systems_covered(case: _Case, condition: Condition) -> Result:
-    """Every registered system has a log over the window, without a long silence."""
-    names = case.of(condition.parameters)
-    details, lacking, cited = [], [], []
-    for system in case.incident.systems:
-        logs = [name for name in names if _speaks_of(case, name, system)]
-        cited += logs
-        problems = _log_problems(case, logs, condition.parameters["silence_seconds"])
-        if problems:
-            details.append(f"{system}: {', '.join(problems)}")
-            lacking.append(system)
-    if lacking:
-        return Result(Answer.FAIL, "; ".join(details), tuple(dict.fromkeys(cited)), tuple(lacking))
-    return Result(Answer.PASS, "", tuple(dict.fromkeys(cited)))
-
-
-def _speaks_of(case: _Case, name: str, system: str) -> bool:
-    stated = case.exhibit(name).system
-    if stated is not None:
-        return stated == system
-    return system in case.descriptions[name].facts.platforms
-
-
-def _log_problems(case: _Case, logs: Sequence[str], silence_seconds: int) -> list[str]:
-    if not logs:
-        return ["none"]
-    facts = [case.descriptions[name].facts for name in logs]
-    problems = []
-    if all(any("data events" in lack for lack in each.not_captured) for each in facts):
-        problems.append("no data events")
-    covered = extent(facts)
-    if covered is None:
-        return [*problems, "no times"]
-    start, end = case.incident.window(as_of=case.as_of)
-    if covered[0] > start or covered[1] < end:
-        problems.append("part of the window")
-    count = len(silences(facts, longer_than=timedelta(seconds=silence_seconds)))
-    if count:
-        problems.append(f"{count} silence{'s' if count > 1 else ''}")
-    return problems
-
-
-def _findings_timed(case: _Case, condition: Condition) -> Result:
-    names = case.of(condition.parameters)
-    untimed = {
-        name: sum(each.count for each in case.descriptions[name].facts.findings if each.at is None)
-        for name in names
-    }
-    details = [f"{name}: {count} hits without time" for name, count in untimed.items() if count]
-    if details:
-        return Result(Answer.FAIL, "; ".join(details), tuple(n for n, c in untimed.items() if c))
-    if not any(case.descriptions[name].facts.findings for name in names):
-        return Result(Answer.UNKNOWN, "no finding was read from the alerts" if names else "")
-    return Result(Answer.PASS, "", tuple(names))
-
-
-def _detectors_reported(case: _Case, condition: Condition) -> Result:
-    registered = case.incident.scope.get("detectors") or []
-    names = case.of(condition.parameters)
-    if not registered:
-        return Result(Answer.UNKNOWN, "no detector registered" if names else "")
-    heard = {
-        finding.detector for name in names for finding in case.descriptions[name].facts.findings
-    }
-    silent = [detector for detector in registered if detector not in heard]
-    if silent:
-        return Result(Answer.FAIL, f"nothing from {', '.join(silent[:3])}", tuple(names))
-    return Result(Answer.PASS, "", tuple(names))
-
-
-def _names(names: Sequence[str]) -> str:
-    unique = list(dict.fromkeys(names))
-    shown = ", ".join(unique[:3])
-    return shown if len(unique) <= 3 else f"{shown} and {len(unique) - 3} more"
-
-
-def _clock_time(moment: datetime) -> str:
-    return moment.strftime("%H:%M:%SZ" if moment.second else "%H:%MZ")
-
-
-_Test = Callable[[_Case, Condition], Result]
-
-_TESTS: dict[str, _Test] = {
-    "calls_finished": _calls_finished,
-    "detected_before_declared": _detected_before_declared,
-    "detection_confirmed": _detection_confirmed,
-    "detectors_reported": _detectors_reported,
-    "field_stated": _field_stated,
-    "findings_timed": _findings_timed,
-    "kind_present": _kind_present,
-    "models_confirmed": _models_confirmed,
-    "role_held": _role_held,
-    "runs_covered": _runs_covered,
-    "snapshots": _snapshots,
-    "systems_covered": _systems_covered,
-    "times_present": _times_present,
-}
-
-_PARAMETERS: dict[str, tuple[str, ...]] = {
-    "calls_finished": ("kinds",),
-    "detected_before_declared": (),
-    "detection_confirmed": ("kinds", "tolerance_seconds"),
-    "detectors_reported": ("kinds",),
-    "field_stated": ("field",),
-    "findings_timed": ("kinds",),
-    "kind_present": ("kinds",),
-    "models_confirmed": ("kinds",),
-    "role_held": ("role",),
-    "runs_covered": ("kinds",),
-    "snapshots": ("kinds", "needed"),
-    "systems_covered": ("kinds", "silence_seconds"),
-    "times_present": ("kinds",),
-}
-
-
-def _requirement(reader: Fields) -> Requirement:
-    item = Requirement(
-        reader.text("id", limit=20),
-        reader.text("title", limit=200),
-        tuple(
-            _condition(Fields(each, f"{reader.where}.conditions"))
-            for each in reader.entries("conditions", limit=100)
-        ),
-    )
-    reader.done()
-    if not item.conditions:
-        raise MalformedError(f"{reader.where} {item.id}: an item has at least one condition")
-    return item
-
-
-def _condition(reader: Fields) -> Condition:
-    test = reader.text("test", limit=100)
-    if test not in _TESTS:
-        raise MalformedError(
-            f"{reader.where}: there is no test {test!r}; known: {', '.join(sorted(_TESTS))}"
-        )
-    parameters: dict[str, Any] = {}
-    for name in _PARAMETERS[test]:
-        if name == "kinds":
-            parameters[name] = tuple(check_kind(kind) for kind in reader.texts(name, limit=20))
-        elif name in ("field", "role"):
-            parameters[name] = reader.text(name, limit=100)
-        else:
-            parameters[name] = reader.count(name)
-    if parameters.get("field", "severity") not in ("severity", "systems", "tier", "trigger"):
-        raise MalformedError(f"{reader.where}: {parameters['field']!r} is no field of an incident")
-    if parameters.get("role", Role.COMMS_LEAD) not in set(Role):
-        raise MalformedError(f"{reader.where}: {parameters['role']!r} is no role")
-    condition = Condition(
-        id=reader.text("id", limit=100),
-        test=test,
-        parameters=parameters,
-        missing=reader.text("missing", limit=200) if reader.has("missing") else "",
-        next=tuple(reader.texts("next", limit=40)) if reader.has("next") else (),
-        vanishes=reader.count("vanishes") if reader.has("vanishes") else 99,
-    )
-    reader.done()
-    return condition
-
-
-def _limit(reader: Fields) -> Limit:
-    limit = Limit(
-        reader.text("id", limit=100),
-        reader.text("title", limit=200),
-        reader.text("after", limit=100),
-        reader.text("event", limit=100),
-        reader.count("limit_seconds"),
-    )
-    reader.done()
-    if (limit.after, limit.event) != ("detected_at", "declared_at"):
-        raise UnsupportedError(f"{reader.where}: this engine times the declaration only")
-    return limit
+__all__ = [
+    "ENGINE",
+    "Answer",
+    "Grounds",
+    "Integrity",
+    "Profile",
+    "State",
+    "Timeliness",
+    "assess",
+    "check_engine",
+    "check_recomputed",
+    "decide",
+    "encode_report",
+    "parse_profile",
+    "timeliness",
+    "verdict",
+]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from verify.facts import Facts
 
 Interval = tuple[datetime, datetime]
+"""From and to, both zoned."""
 
 
 def spoken(facts: Facts) -> list[Interval]:
@@ -44,3 +46,46 @@ def extent(logs: Sequence[Facts]) -> Interval | None:
     if not intervals:
         return None
     return min(start for start, _ in intervals), max(end for _, end in intervals)
+
+
+def covered(facts: Facts) -> list[Interval]:
+    """Where one item speaks, and what it claims to cover: a query's own time, a digest's."""
+    claimed = [
+        (datetime.fromisoformat(each.start), datetime.fromisoformat(each.end))
+        for each in facts.coverage
+    ]
+    return claimed + spoken(facts)
+
+
+def united(intervals: Iterable[Interval]) -> list[Interval]:
+    """The same time as intervals that are sorted, and neither touch nor overlap."""
+    result: list[Interval] = []
+    for start, end in sorted(intervals):
+        if result and start <= result[-1][1]:
+            result[-1] = result[-1][0], max(result[-1][1], end)
+        elif start <= end:
+            result.append((start, end))
+    return result
+
+
+def within(intervals: Iterable[Interval], window: Interval) -> list[Interval]:
+    """What of united intervals lies in a window."""
+    start, end = window
+    return [(max(a, start), min(b, end)) for a, b in intervals if a <= end and b >= start]
+
+
+def gaps(
+    words: Sequence[Interval], *, longer_than: timedelta, window: Interval | None = None
+) -> list[Interval]:
+    """Where nothing speaks for longer than a tolerance, in order of time; `words` are united.
+
+    In a window its ends count too: silence before the first word and after the last.
+    """
+    if window is None:
+        edges = [(one[1], next_[0]) for one, next_ in pairwise(words)]
+    else:
+        inside = within(words, window)
+        ends = [window[0], *(end for _, end in inside)]
+        starts = [*(start for start, _ in inside), window[1]]
+        edges = list(zip(ends, starts, strict=True))
+    return [(start, end) for start, end in edges if end - start > longer_than]

@@ -5,6 +5,7 @@ FORMAT.md §4.2.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,8 @@ from typing import Any
 from verify.errors import MalformedError
 from verify.instant import parse_instant
 from verify.strictjson import Object
+
+_INCIDENT = re.compile(r"INC-[0-9]{4}-[0-9]{4,8}\Z")
 
 
 class Severity(StrEnum):
@@ -129,6 +132,11 @@ def _instant(value: object, *, where: str) -> None:
     parse_instant(value, where=where)
 
 
+def _incident(value: object, *, where: str) -> None:
+    if not isinstance(value, str) or not _INCIDENT.match(value):
+        raise MalformedError(f"{where}: expected the id of an incident, like INC-2026-0001")
+
+
 def _one_of(enumeration: type[StrEnum]) -> Callable[..., None]:
     values = frozenset(enumeration)
 
@@ -160,4 +168,6 @@ SCOPE_FIELDS: dict[str, Callable[..., None]] = {
     "exposure": _one_of(Exposure),
     "customer_impact": _one_of(YesNo),
     "ticket": _text,
+    "cause": _text,
+    "recurrence_of": _incident,
 }

@@ -86,6 +86,15 @@ class Hold:
     released_actor: Actor | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class UsedProfile:
+    """A version of a checklist profile, and the assessment that used it first."""
+
+    version: int
+    sha256: str
+    sequence: int
+
+
 @dataclass(slots=True)
 class Exhibit:
     """An item as it stands now: as captured, with later withdrawals and classifications."""
@@ -214,6 +223,8 @@ class Incident(ChainState):
     attestations: list[Attestation] = field(default_factory=list)
     waivers: dict[str, Waiver] = field(default_factory=dict)
     last_assessment: int | None = None
+    profiles: dict[str, UsedProfile] = field(default_factory=dict)
+    """By name, the latest version of each profile that this chain was judged by."""
     last_export: int | None = None
 
     PREFIX: ClassVar[str] = "INC-"
@@ -569,6 +580,11 @@ def _take_assessment(incident: Incident, statement: Statement, where: str) -> No
     if assessment.head_sequence >= statement.link.sequence:
         raise ChainError(f"{where}: an assessment speaks of an earlier link")
     incident.last_assessment = statement.link.sequence
+    known = incident.profiles.get(assessment.profile_name)
+    if known is None or known.version < assessment.profile_version:
+        incident.profiles[assessment.profile_name] = UsedProfile(
+            assessment.profile_version, assessment.profile_sha256, statement.link.sequence
+        )
 
 
 def _take_export(incident: Incident, statement: Statement, where: str) -> None:

@@ -13,11 +13,12 @@ from typing import BinaryIO
 from verify.audit import BundleRecord
 from verify.bundle import CHAIN, COMPLETENESS, DESCRIPTIONS, PROFILE, Bundle
 from verify.chain import read_manifest
-from verify.checklist import assess, check_recomputed, parse_profile
+from verify.checklist import assess, check_engine, check_recomputed
 from verify.description import parse_description
 from verify.errors import EvidenceError, MalformedError, UnsupportedError
 from verify.facts import Facts
 from verify.incident import Exhibit, Incident
+from verify.profile import parse_profile
 from verify.report import Finding, Outcome, Report
 from verify.statement import Assessment, Type, parse_assessment, parse_export
 from verify.strictjson import dumps
@@ -58,6 +59,8 @@ def _recompute(bundle: Bundle, trust: Trust) -> tuple[Outcome, str]:
     )
     if export.withheld:
         return Outcome.NOT_CHECKED, "not recomputable here: descriptions are withheld"
+    # Another engine has other profiles: its report is superseded before its profile is read.
+    check_engine(bundle.read(COMPLETENESS))
     incident = Incident(manifests[0].statement.link.chain)
     for manifest in manifests[: assessment.head_sequence + 1]:
         incident.apply(manifest)

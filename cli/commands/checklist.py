@@ -1,19 +1,43 @@
-"""`evault checklist`: which evidence is there, what is missing, what to fetch first."""
+"""`evault checklist`: which evidence is there, which duties are done, what to fetch first."""
 
 from __future__ import annotations
 
 import shlex
 import textwrap
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
+from cli.compose import version
+from cli.newfile import write_new_file
 from cli.options import AsJson, IncidentArgument
-from cli.render import WIDTH, columns, count_text
-from cli.session import Answer, UsageError, give, incident_or_only, vault_of
-from vault.completeness import built_in_profile, report_of, seal_report
+from cli.profile_source import read_profile
+from cli.render import WIDTH, clip, columns, count_text, span_text
+from cli.session import (
+    Answer,
+    UsageError,
+    check_new_file,
+    give,
+    incident_or_only,
+    read_time,
+    vault_of,
+)
+from vault.changes import Changes
+from vault.completeness import (
+    built_in_profile,
+    changes_since_sealed,
+    report_of,
+    seal_report,
+)
+from vault.completeness_page import checklist_page
 from verify.report import printable
 from verify.strictjson import Object
+
+_SLOTS = 24
+_NAME = 28
 
 
 def register(app: typer.Typer) -> None:
@@ -29,19 +53,42 @@ def checklist(
         typer.Option("--require", metavar="complete", help="Make gaps exit code 1."),
     ] = None,
     seal: Annotated[bool, typer.Option("--seal", help="Seal the report onto the chain.")] = False,
+    as_of: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--as-of", metavar="TIME", help="Judge clocks and expiries at this time."),
+    ] = None,
+    at_sequence: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--at-sequence", metavar="N", help="Judge by what links 0 to N said."),
+    ] = None,
+    profile: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--profile", metavar="FILE", help="Another profile than the runbook's."),
+    ] = None,
+    html: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--html", metavar="FILE", help="Write the report as a page to a new file."),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show every condition with its exhibits.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Hold the evidence against the runbook's checklist, as of now."""
+    """Hold evidence and duties against the runbook's checklist, as of now."""
     if require not in (None, "complete"):
         raise UsageError(f"--require knows only: complete, not {require!r}")
+    if seal and (as_of is not None or at_sequence is not None):
+        raise UsageError("--seal seals what is known now; it takes no --as-of and no --at-sequence")
+    if html is not None:
+        check_new_file(html, option="--html")
+    built_in = built_in_profile()
+    used = read_profile(profile, built_in) if profile else built_in
     with vault_of(context) as vault:
         name = incident_or_only(vault, incident, as_json=as_json)
-        chain = vault.incidents.read(name)
-        profile, as_of = built_in_profile(), vault.clock()
-        report = report_of(vault.incidents, chain, profile, as_of)
+        chain = vault.incidents.read(name, up_to=at_sequence)
+        moment = read_time(as_of) or vault.clock()
+        report = report_of(vault.incidents, chain, used, moment)
+        changes = changes_since_sealed(vault.store, chain, report)
         receipt = None
         if seal:
             receipt = seal_report(
@@ -49,19 +96,28 @@ def checklist(
                 store=vault.store,
                 clock=vault.clock,
                 chain=chain,
-                profile=profile,
+                profile=used,
                 report=report,
-                as_of=as_of,
+                as_of=moment,
                 protection=vault.retention.guard(chain.incident.id).needs(()),
             )
-    lines = _lines(report, explain)
+    if html is not None:
+        page = checklist_page(chain.incident, report, changes, evault=version())
+        write_new_file(html, [page], option="--html")
+    lines = _lines(report, explain, changes)
+    if used.name == built_in.name and used.version < built_in.version:
+        lines.append(f"A newer profile exists: {built_in.name} version {built_in.version}")
     if receipt:
         lines.append(f"Sealed as chain link {receipt.sequence}, log entry {receipt.index}")
     complete = report["verdict"] in ("complete", "complete_with_waivers")
+    if html is not None:
+        lines = [f"{html}  {told}" for told in lines[:1]] + lines[-1:] * (receipt is not None)
     data: Object = {
+        "changes": changes.to_json() if changes else None,
         "counts": report["counts"],
         "incident": name,
-        "items": report["evidence"],
+        "items": report["evidence"] + report["duties"],
+        "output": str(html) if html else None,
         "receipt": receipt.to_json() if receipt else None,
         "report": report,
         "verdict": report["verdict"],
@@ -69,18 +125,131 @@ def checklist(
     give(Answer(lines, data, 1 if require and not complete else 0), as_json=as_json)
 
 
-def _lines(report: Object, explain: bool) -> list[str]:
-    counts = report["counts"]["evidence"]
+def _lines(report: Object, explain: bool, changes: Changes | None) -> list[str]:
+    lines = []
+    for label, name in (("Evidence", "evidence"), ("Duties", "duties")):
+        lines.append(f"{label}: {_counted(report['counts'][name])}")
+        lines += _rows(report[name], explain)
+    lines += _timed(report["clocks"])
+    lines += _covered(report["coverage"])
+    for each in report["contradictions"]:
+        sides = "; ".join(f"{side['record']}: {side['says']}" for side in each["sides"][:4])
+        settled = each["closed_by"]
+        head = "Settled" if settled else "Contradicted"
+        lines += _folded(f"{head}: ", f"{each['condition']}  {sides}")
+    for each in report["deviations"]:
+        links = ", ".join(f"link {link}" for link in each["approved_by"]) or "nobody"
+        lines += _folded("Deviation: ", f"{each['id']}  {each['what']}; approved by {links}")
+    for waiver in report["waivers"]:
+        covers = ", ".join(waiver["covers"]) or "nothing"
+        told = f"{waiver['standing']} until {waiver['valid_to']}, covers {covers}"
+        lines += _folded(f"Waiver {waiver['id']}: ", told)
+    if report["outside_scope"]:
+        outside = [f"{each['what']} {each['name']}" for each in report["outside_scope"]]
+        more = f" and {len(outside) - 3} more" if len(outside) > 3 else ""
+        lines += _folded("Not registered, and in evidence: ", f"{', '.join(outside[:3])}{more}")
+    if report["unregistered"]:
+        lines += _folded("Never registered: ", ", ".join(report["unregistered"]))
+    newer = report["profile"]["newer"]
+    if newer:
+        told = f"link {newer['link']} was judged by version {newer['version']} of this profile"
+        lines += _folded("Profile: ", told)
+    return [*lines, *_changed(changes), *_steps(report["next"], explain)]
+
+
+def _timed(clocks: Sequence[Object]) -> list[str]:
+    """Clocks that were not kept, or cannot be shown to have been, each group by its own word."""
+    lines = []
+    for word in ("breached", "late", "unproven"):
+        named = [each["title"] for each in clocks if each["timeliness"] == word]
+        if named:
+            lines += _folded(f"{word.capitalize()}: ", ", ".join(named))
+    return lines
+
+
+def _covered(bars: Sequence[Object]) -> list[str]:
+    """Coverage over time: # covered throughout, + in part, . not at all."""
+    rows = [
+        (f"{each['what']} {clip(printable(each['name']), _NAME)}", f"[{_bar(each)}]", _silent(each))
+        for each in bars
+    ]
+    return ["Coverage: # covered, + in part, . silent", *(f"  {row}" for row in columns(rows))][
+        : None if rows else 0
+    ]
+
+
+def _bar(bar: Object) -> str:
+    """A silence shows in its slot, however short it is."""
+    if bar["from"] is None or bar["to"] is None:
+        return "." * _SLOTS
+    start, end = (datetime.fromisoformat(bar[name]).timestamp() for name in ("from", "to"))
+    step = (end - start) / _SLOTS
+    if step <= 0:
+        return "." * _SLOTS
+    spoken, silent = (
+        [(datetime.fromisoformat(each["from"]).timestamp() - start, each["seconds"])
+         for each in bar[name]]
+        for name in ("intervals", "gaps")
+    )  # fmt: skip
+    slots = []
+    for place in range(_SLOTS):
+        low, high = place * step, (place + 1) * step
+        covered, gap = (
+            any(begun < high and begun + length > low for begun, length in several)
+            for several in (spoken, silent)
+        )
+        slots.append("+" if covered and gap else "#" if covered else ".")
+    return "".join(slots)
+
+
+def _silent(bar: Object) -> str:
+    if not bar["intervals_count"]:
+        return "throughout" if bar["from"] else "no times"
+    if not bar["gaps_count"]:
+        return "nowhere"
+    longest = max(each["seconds"] for each in bar["gaps"])
+    gaps = count_text(bar["gaps_count"], "gap")
+    return f"{gaps}, the longest {span_text(timedelta(seconds=longest))}"
+
+
+def _changed(changes: Changes | None) -> list[str]:
+    """What is not as in the last sealed report; nothing if none was sealed."""
+    if changes is None:
+        return []
+    label = f"Since the report of link {changes.sequence}: "
+    if changes.unreadable:
+        return _folded(label, changes.unreadable)
+    # Conditions are told one by one in the page and in --json.
+    conditions = sum(each.what == "condition" for each in changes.items)
+    told = [
+        f"{each.id} {_was(each.before)} -> {_was(each.after)}"
+        for each in changes.items
+        if each.what != "condition"
+    ]
+    if conditions:
+        told.append(f"{count_text(conditions, 'condition')} answered otherwise")
+    return _folded(label, "; ".join(told) or "nothing changed")
+
+
+def _was(value: str | None) -> str:
+    return "none" if value is None else value.replace("_", " ")
+
+
+def _counted(counts: Object) -> str:
     told = [f"{counts['satisfied']} of {counts['of']} satisfied"]
     told += [
         f"{counts[state]} {state.replace('_', ' ')}"
         for state in ("partial", "missing", "contradicted", "waived", "not_applicable")
         if counts[state]
     ]
-    lines = [f"Evidence: {', '.join(told)}"]
-    heads = columns([(item["id"], item["title"], item["state"]) for item in report["evidence"]])
-    widest = max(len(head) for head in heads)
-    for head, item in zip(heads, report["evidence"], strict=True):
+    return ", ".join(told)
+
+
+def _rows(items: Sequence[Object], explain: bool) -> list[str]:
+    lines = []
+    heads = columns([(item["id"], item["title"], _state(item)) for item in items])
+    widest = max((len(head) for head in heads), default=0)
+    for head, item in zip(heads, items, strict=True):
         reason = printable(item["reason"]) if item["state"] != "missing" or explain else ""
         wrapped = textwrap.wrap(reason, WIDTH - widest - 2) or [""]
         lines.append(f"{head.ljust(widest)}  {wrapped[0]}".rstrip())
@@ -89,16 +258,36 @@ def _lines(report: Object, explain: bool) -> list[str]:
             lines += [
                 f"     {condition['answer']:<8} {condition['id']}"
                 f"{': ' if condition['detail'] else ''}{printable(condition['detail'])}"
-                for condition in item["conditions"]
+                for condition in (*item["conditions"], *item["checks"])
             ]
-    steps = report["next"]
-    if steps:
-        shown = steps if explain else steps[:1]
-        label = "Next (vanishes first): "
-        for step in shown:
-            lines.append(f"{label}{printable(shlex.join(step['command']))}")
-            label = " " * len(label)
-        if not explain and len(steps) > 1:
-            more = count_text(len(steps) - 1, "more step")
-            lines.append(f"{more}: evault checklist --explain")
+    return lines
+
+
+def _state(item: Object) -> str:
+    """The state, and whether it was in time where that is not plain: two axes, never one word."""
+    state = item["state"].replace("_", " ")
+    if item["underlying"]:
+        state += f" ({item['underlying']})"
+    late = item["timeliness"] not in (None, "on_time")
+    return f"{state}, {item['timeliness']}" if late else state
+
+
+def _folded(label: str, text: str) -> list[str]:
+    width = WIDTH - len(label)
+    wrapped = textwrap.wrap(printable(text), width, break_on_hyphens=False) or [""]
+    indent = " " * len(label)
+    return [f"{label}{wrapped[0]}", *(f"{indent}{more}" for more in wrapped[1:])]
+
+
+def _steps(steps: Sequence[Object], explain: bool) -> list[str]:
+    if not steps:
+        return []
+    lines = []
+    label = "Next (vanishes first): "
+    for step in steps if explain else steps[:1]:
+        lines.append(f"{label}{printable(shlex.join(step['command']))}")
+        label = " " * len(label)
+    if not explain and len(steps) > 1:
+        more = count_text(len(steps) - 1, "more step")
+        lines.append(f"{more}: evault checklist --explain")
     return lines

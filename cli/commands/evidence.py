@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -14,6 +10,7 @@ import typer
 
 from cli.commands.retention import owed_lines
 from cli.compose import Vault
+from cli.newfile import write_new_file
 from cli.options import AsJson, ChainArgument, OptionalReason, Reason, stated
 from cli.render import clip, columns, size_text
 from cli.session import (
@@ -27,7 +24,6 @@ from cli.session import (
 )
 from cli.summary import exhibit_json, facts_rows
 from vault.custody import exhibit_ranges
-from vault.errors import UnavailableError
 from vault.evidence import content
 from vault.ports import Protection
 from verify.description import Description, safe_name
@@ -168,7 +164,7 @@ def get(
                 sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
             return
-        _write(target, pieces)
+        write_new_file(target, pieces)
         line = (
             f"{exhibit_id} -> {printable(str(target))}: {size_text(exhibit.item.size)}, "
             f"as sealed; recorded as link {receipt.sequence}"
@@ -224,32 +220,6 @@ def _correct(
         owed = owed_lines(vault) if event == "classified" else []
         data: Object = {"incident": name, "receipt": receipt.to_json()}
         give(Answer([line, *owed], data, 1 if owed else 0), as_json=as_json)
-
-
-def _write(target: Path, pieces: Iterable[bytes]) -> None:
-    """Write beside the target, sync, then link: never half a file, never over another."""
-    partial = None
-    try:
-        descriptor, partial = tempfile.mkstemp(prefix=".evault-", dir=target.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            target.hardlink_to(partial)
-        except FileExistsError:
-            raise UsageError(f"{target} is there already; name another file with -o") from None
-        except OSError:  # a file system without hard links; the name was free a moment ago
-            Path(partial).rename(target)
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot write {target}: {error.strerror or error}; name another file with -o"
-        ) from error
-    finally:
-        if partial:
-            with suppress(OSError):
-                Path(partial).unlink()
 
 
 def _exhibits(words: list[str]) -> tuple[str | None, list[str]]:

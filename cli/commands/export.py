@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from cli.options import AsJson, IncidentArgument, stated
+from cli.profile_source import read_profile
 from cli.render import ProgressLine, count_text, size_text
 from cli.session import (
     Answer,
@@ -60,6 +61,10 @@ def export(
         bool,
         typer.Option("--compress", help="Deflate; gives up equal bytes across zlib versions."),
     ] = False,
+    profile: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--profile", metavar="FILE", help="Another profile than the runbook's."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Seal a checklist report and an export statement, then write everything as one bundle."""
@@ -71,6 +76,8 @@ def export(
     if str(output) == "-":
         raise UsageError("a bundle is written to a file, not to standard output; name one with -o")
     check_new_file(output)
+    built_in = built_in_profile()
+    used = read_profile(profile, built_in) if profile else built_in
     with vault_of(context) as vault:
         name = incident_or_only(vault, incident, as_json=as_json)
         exhibits = vault.incidents.read(name).incident.exhibits.values()
@@ -80,12 +87,12 @@ def export(
         target = Target(output, compress, progress.advance)
         try:
             if at is not None:
-                exported = vault.exporter.emit_again(name, at, target)
+                exported = vault.exporter.emit_again(name, at, target, profile=used)
             else:
                 exported = vault.exporter.export(
                     name,
                     target,
-                    profile=built_in_profile(),
+                    profile=used,
                     purpose=purpose or "",
                     recipient=recipient,
                     withheld=reasons,

@@ -27,7 +27,7 @@ from cli.session import (
 )
 from vault.custody import exhibit_ranges, value_text
 from vault.incidents import Chain
-from verify.checklist import Timeliness, timeliness
+from verify.clocks import Timeliness, timeliness
 from verify.declaration import Change, Exposure, Severity, Tier, Trigger, YesNo
 from verify.incident import Incident
 from verify.instant import format_instant
@@ -233,6 +233,19 @@ def scope(
         Optional[str],  # noqa: UP045
         typer.Option("--ticket", metavar="ID", help="The ticket's id or address."),
     ] = None,
+    cause: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--cause",
+            metavar="KEY",
+            help="A key that incidents of one cause share.",
+            callback=stated,
+        ),
+    ] = None,
+    recurrence_of: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--recurrence-of", metavar="INCIDENT", help="The incident that it repeats."),
+    ] = None,
     reason: OptionalReason = None,
     as_json: AsJson = False,
 ) -> None:
@@ -250,6 +263,8 @@ def scope(
         "exposure": exposure,
         "customer_impact": customer_impact,
         "ticket": ticket,
+        "cause": cause,
+        "recurrence_of": recurrence_of,
     }
     added = {
         "principals": principal,

@@ -23,8 +23,10 @@ from ingest.sources.joined import JoinedSource
 from ingest.sources.stream import StreamSource
 from ingest.trails import WatchedSource
 from vault.completeness import built_in_profile
-from verify.checklist import Condition, Profile
+from verify.case import own_times
+from verify.conditions import OWN_LACKS
 from verify.facts import Facts
+from verify.profile import Condition, Profile
 from verify.report import printable
 from verify.strictjson import Object
 
@@ -212,28 +214,45 @@ def gifts(profile: Profile, reading: Reading) -> list[Object]:
         for condition in item.conditions:
             kinds = condition.parameters.get("kinds", ())
             if set(kinds) & set(reading.kinds):
-                helps = _HELPS[condition.test](reading.facts)
+                helps = _HELPS.get(condition.test, _is_there)(reading.facts)
                 (gives if helps else lacks).append(_words(condition))
         if gives:
             given.append({"gives": gives, "item": item.id, "lacks": lacks, "title": item.title})
     return given
 
 
+def _is_there(_facts: Facts) -> bool:
+    return True
+
+
 def _words(condition: Condition) -> str:
-    return condition.id.replace("_", " ")
+    return condition.id.partition(".")[2].replace("_", " ")
 
 
 _HELPS: dict[str, Callable[[Facts], bool]] = {
     "calls_finished": lambda facts: not facts.unfinished_calls,
-    "detection_confirmed": lambda facts: any(each.at for each in facts.findings),
-    "detectors_reported": lambda facts: bool(facts.findings or facts.detectors),
+    "content_whole": lambda facts: not set(facts.not_captured) - OWN_LACKS,
+    "detection_confirmed": lambda facts: bool(own_times(facts)),
+    "detectors_heard": lambda facts: bool(facts.findings or facts.detectors),
+    "findings_disposed": lambda facts: (
+        bool(facts.findings) and all(each.disposition for each in facts.findings)
+    ),
     "findings_timed": lambda facts: (
         bool(facts.findings) and all(each.at for each in facts.findings)
     ),
-    "kind_present": lambda _: True,
-    "models_confirmed": lambda facts: bool(facts.models_returned),
-    "runs_covered": lambda facts: bool(facts.runs),
-    "snapshots": lambda _: True,
+    "models_returned": lambda facts: bool(facts.models_returned),
+    "parents_resolved": lambda facts: not facts.unresolved_parents,
+    "principals_seen": lambda facts: bool(facts.principals),
+    "rows_complete": lambda facts: bool(
+        facts.principals
+        and facts.actions
+        and facts.datasets
+        and facts.decisions
+        and (facts.scopes or facts.permissions)
+    ),
+    "runs_covered": lambda facts: bool(facts.runs or facts.sessions or facts.traces),
+    "silences_short": lambda facts: facts.clock == "zoned",
     "systems_covered": lambda facts: facts.first is not None,
-    "times_present": lambda facts: facts.clock == "zoned",
+    "times_known": lambda facts: facts.clock == "zoned",
 }
+"""Of the tests that look at facts; the others ask only that something is there."""

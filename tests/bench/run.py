@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import checklist
 import facts
 import record
 from cryptography.hazmat.primitives import hashes
@@ -62,6 +63,7 @@ PARTS = {
     "embedded": lambda: (ingest_large(), ingest_small(), verify_chain()),
     "record": record.measure,
     "facts": facts.measure,
+    "checklist": checklist.measure,
 }
 
 

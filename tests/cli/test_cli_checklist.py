@@ -14,7 +14,7 @@ def test_it_counts_with_denominators_and_says_what_vanishes_first(
 ) -> None:
     evault("ingest", DEMO / "agent", DEMO / "cloudtrail")
     lines = evault("checklist").lines
-    assert lines[0] == "Evidence: 0 of 6 satisfied, 4 partial, 2 missing"
+    assert lines[0] == "Evidence: 0 of 6 satisfied, 3 partial, 3 missing"
     assert [line[:2] for line in lines if re.match(r"C\d", line)] == [f"C{n}" for n in range(1, 7)]
     assert lines[-2] == (
         f"Next (vanishes first): evault ingest {case} FILE --kind access_log --system mail-agent"
@@ -92,3 +92,80 @@ def test_custody_of_an_exhibit_shows_only_its_links(evault: Evault, case: str) -
 @pytest.mark.parametrize("words", [("EV-0001", "EV-0002"), ("what", "is", "this")])
 def test_custody_takes_one_exhibit(evault: Evault, case: str, words: tuple[str, ...]) -> None:
     assert "expected [INCIDENT] [EXHIBIT]" in evault.refused("custody", *words)
+
+
+def test_coverage_is_drawn_and_a_silence_never_vanishes_in_it(evault: Evault, case: str) -> None:
+    evault("ingest", DEMO / "cloudtrail")
+    evault("incident", "phase", "contained", "--at", "2023-07-10T12:58Z")
+    lines = evault("checklist").lines
+    bars = [line for line in lines if re.match(r"  system ", line)]
+    assert [line.split()[1] for line in bars] == ["mail-agent", "aws"]
+    assert re.search(r"\[\.{24}\]  throughout", bars[0])
+    # A day before the detection is asked for; the demo's log starts 48 minutes before it.
+    # In 24 slots of 61 minutes: records from 11:42:18 to 12:37:50, in slots 22 and 23.
+    assert re.search(r"\[\.{22}\+\+\]  3 gaps, the longest 23 h 12 min", bars[1])
+
+
+def test_breached_and_unproven_clocks_are_told_apart(evault: Evault, case: str) -> None:
+    out = evault("checklist").out
+    assert re.search(r"^Unproven: Declared$", out, re.MULTILINE), "claimed in time, recorded late"
+    assert re.search(r"^Breached: .*Postmortem published", out, re.MULTILINE | re.DOTALL)
+
+
+def test_what_changed_since_the_last_sealed_report_is_told(evault: Evault, case: str) -> None:
+    first = evault.answer("checklist", "checklist", "--seal")
+    assert first["changes"] is None
+    same = evault("checklist")
+    assert "Since the report of link 1: nothing changed" in same.out
+    evault("incident", "amend", "--tier", "3", "--reason", "decided")
+    shown = evault.answer("checklist", "checklist")
+    assert (shown["changes"]["sequence"], shown["changes"]["head_sequence"]) == (1, 0)
+    changed = {each["id"]: each["after"] for each in shown["changes"]["items"]}
+    assert changed["C1.tier"] == "pass"
+    assert "answered otherwise" in evault("checklist").out
+    # What was known at link 0 knew no sealed report.
+    assert evault.answer("checklist", "checklist", "--at-sequence", "0")["changes"] is None
+
+
+def test_a_sealed_report_that_cannot_be_read_is_told_and_stops_nothing(
+    evault: Evault, case: str
+) -> None:
+    before = {path for path in evault.home.rglob("*") if path.is_file()}
+    evault("checklist", "--seal")
+    made = [
+        path
+        for path in evault.home.rglob("*")
+        if path.is_file() and path not in before and b'"contradictions"' in path.read_bytes()
+    ]
+    assert len(made) == 1
+    made[0].chmod(0o600)
+    made[0].write_bytes(made[0].read_bytes().replace(b"sev1", b"sev4"))
+    shown = evault.answer("checklist", "checklist")
+    assert "it is not compared: " in shown["changes"]["unreadable"]
+    assert shown["changes"]["items"] == []
+    assert "not compared" in evault("checklist").out
+
+
+def test_the_report_is_written_as_a_page_and_never_over_another(evault: Evault, case: str) -> None:
+    said = evault("checklist", "--html", "c.html")
+    assert said.lines == [f"c.html  {evault('checklist').lines[0]}"]
+    page = (evault.folder / "c.html").read_bytes()
+    assert page.endswith(b"</html>\n")
+    assert b"<script" not in page
+    assert "c.html is there already" in evault.refused("checklist", "--html", "c.html", "--seal")
+    assert evault.link() == 0, "nothing was sealed either"
+    assert evault.answer("checklist", "checklist", "--html", "d.html")["output"] == "d.html"
+
+
+def test_as_of_moves_the_clock_and_at_sequence_the_knowledge(evault: Evault, case: str) -> None:
+    evault("incident", "amend", "--tier", "3", "--reason", "decided")
+
+    def report(*words: object) -> dict[str, object]:
+        return evault.answer("checklist", "checklist", *words)["report"]  # type: ignore[no-any-return]
+
+    early = report("--as-of", "2023-07-10T12:45Z")
+    assert (early["head"]["sequence"], early["incident"]["tier_stated"]) == (1, "3")  # type: ignore[index]
+    clocks = {each["id"]: each["timeliness"] for each in early["clocks"]}  # type: ignore[attr-defined]
+    assert (clocks["contain"], clocks["declare"]) == ("pending", "unproven")
+    known = report("--at-sequence", "0")
+    assert (known["head"]["sequence"], known["incident"]["tier_stated"]) == (0, "unknown")  # type: ignore[index]

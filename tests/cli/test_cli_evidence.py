@@ -144,15 +144,18 @@ def test_classify_changes_what_counts_and_keeps_what_the_parser_said(
 ) -> None:
     evault.file("notes.txt", "restored build 41, tests pass\n")
     evault("ingest", "notes.txt")
-    assert "C5  rollback and validation         missing" in evault("checklist").out
+    assert "C1  ticket, severity, detection     missing" in evault("checklist").out
     said = evault(
-        "evidence", "classify", "EV-0001", "--kind", "rollback", "--kind", "validation",
+        "evidence", "classify", "EV-0001", "--kind", "rollback", "--kind", "ticket",
         "--reason", "it is the operator's note",
     )  # fmt: skip
-    assert "EV-0001 classified as rollback, validation (chain link 2" in said.out
-    assert "C5  rollback and validation         missing" not in evault("checklist").out
+    assert "EV-0001 classified as rollback, ticket (chain link 2" in said.out
+    told = evault("checklist", "--explain").out
+    assert "C1  ticket, severity, detection     partial" in told
+    # Of a rollback a record must show that something went back.
+    assert "C5.action: EV-0001 shows nothing going back" in told
     item = run("evidence", "show", "EV-0001", "--json").json["items"][0]
-    assert item["kinds"] == ["rollback", "validation"]
+    assert item["kinds"] == ["rollback", "ticket"]
     assert item["facts"]["parser"] == "text"
     evault.sound()
 

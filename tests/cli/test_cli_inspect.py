@@ -40,7 +40,7 @@ def test_the_checklist_is_told_by_condition(empty: Evault) -> None:
     said = empty.answer("inspect", "inspect", DEMO / "cloudtrail")
     gives = [gift for item in said["items"] for gift in item["gives"]]
     assert {gift["item"] for gift in gives} == {"C3"}
-    assert all(gift["gives"] == ["log", "systems"] for gift in gives)
+    assert all(gift["gives"][:2] == ["log", "systems"] for gift in gives)
     trace = empty.answer("inspect", "inspect", DEMO / "agent" / "2-baseline.json")["items"][0]
     [gift] = [gift for gift in trace["gives"] if gift["item"] == "C2"]
     assert "models" in gift["lacks"], "AgentDojo names no model that answered"

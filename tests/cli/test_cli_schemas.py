@@ -93,7 +93,8 @@ def test_every_command_answers_in_its_shape(empty: Evault) -> None:
     answer(
         "incident-change", "incident", "scope", "--run", "r1", "--principal", "p", "--ticket", "X",
         "--from", "-2d", "--to", "now", "--exposure", "suspected", "--customer-impact", "no",
-        "--channel", "#c", "--detector", "d", "--source", "s",
+        "--channel", "#c", "--detector", "d", "--source", "s", "--cause", "k",
+        "--recurrence-of", "INC-2025-0001",
     )  # fmt: skip
     answer("incident-act", "incident", "assign", "comms-lead", "Ada")
     folder = empty.folder / "in"
@@ -137,6 +138,11 @@ def test_every_command_answers_in_its_shape(empty: Evault) -> None:
     answer("checklist", "checklist", "--require", "complete", code=1)
     answer("custody", "custody")
     answer("custody", "custody", "EV-0001")
+    assert answer("timeline", "timeline")["counts"]["unplaced"] == 4
+    assert answer("status", "status")["items"][0]["roles"][1]["person"] == "Bob"
+    assert answer("metrics", "metrics")["counts"] == {"incidents": 1, "unreadable": 0}
+    page = empty.folder / "timeline.html"
+    assert answer("timeline", "timeline", "--html", page)["output"] == str(page)
     bundle = empty.folder / "case.zip"
     made = answer("export", "export", "-o", bundle, "--purpose", "p", "--withhold", "EV-0002=law")
     again = answer("export", "export", "-o", empty.folder / "b.zip", "--at", made["sequence"])
@@ -227,6 +233,12 @@ ERRORS: list[tuple[str, tuple[str, ...]]] = [
     ("not_found", ("evidence", "withdraw", "EV-0404", "--reason", "r")),
     ("malformed", ("evidence", "classify", "EV-0001", "--kind", "gossip")),
     ("not_found", ("custody", "EV-0404")),
+    ("usage", ("timeline", "--csv", "--html", "x.html")),
+    ("not_found", ("status", "INC-2020-0009")),
+    ("usage", ("status", "EV-0001")),
+    ("usage", ("metrics", "--from", "2026-01-01T00:00")),
+    ("usage", ("timeline", "--html", "nowhere/x.html")),
+    ("not_found", ("timeline", "INC-2020-0009")),
     ("usage", ("checklist", "--require", "everything")),
     ("usage", ("verify", "absent.zip")),
     ("usage", ("verify", "--trust", "absent.json")),

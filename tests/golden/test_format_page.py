@@ -22,6 +22,7 @@ import pytest
 from golden.test_worked_example import FILES, FORMAT, GOLDEN, LINKS, root_by_the_letter
 from hypothesis import given
 from hypothesis import strategies as st
+from telling import full_report
 
 import vault.log
 import verify
@@ -30,13 +31,17 @@ import verify.attestation
 import verify.bundle
 import verify.checklist
 import verify.collection
+import verify.conditions
+import verify.crosscheck
 import verify.declaration
 import verify.description
+import verify.duties
 import verify.envelope
 import verify.facts
 import verify.incident
 import verify.instant
 import verify.merkle
+import verify.profile
 import verify.response
 import verify.retention
 import verify.seen
@@ -104,7 +109,6 @@ def test_every_limit_of_the_code_is_on_the_page() -> None:
 def test_the_limits_that_the_code_states_in_place_hold() -> None:
     parsers: dict[str, Check] = {
         "a trust file": lambda data: verify.trust.parse_trust(data, where="it"),
-        "a profile": lambda data: verify.checklist.parse_profile(data, where="it"),
     }
     assert LITERAL.keys() == parsers.keys()
     for what, parse in parsers.items():
@@ -221,12 +225,17 @@ def full_facts() -> Object:
 
 
 def full_profile() -> Object:
-    condition = {"id": "x", "test": "detected_before_declared", "missing": "m", "next": ["n"],
-                 "vanishes": 1}  # fmt: skip
-    clock = {"id": "x", "title": "x", "after": "detected_at", "event": "declared_at",
-             "limit_seconds": 1}  # fmt: skip
-    item = {"id": "C1", "title": "x", "conditions": [condition]}
-    return {"name": "x", "version": 1, "clocks": [clock], "evidence": [item], "duties": []}
+    condition = {"id": "x", "asks": "a", "test": "isolated", "missing": "m", "next": ["n"],
+                 "vanishes": 1, "contrary": True}  # fmt: skip
+    check = {"id": "y", "asks": "a", "test": "detected_before_declared"}
+    trigger = {"asks": "a", "test": "in_doubt"}
+    clock = {"id": "x", "title": "x", "item": "C1", "owner": "comms_lead", "after": "detected_at",
+             "event": "updated", "limit_seconds": 1, "tolerance_seconds": 1,
+             "severity": "sev1"}  # fmt: skip
+    item = {"id": "C1", "title": "x", "owner": "comms_lead", "applies": "on_trigger",
+            "trigger": trigger, "conditions": [condition], "checks": [check]}  # fmt: skip
+    return {"format": 2, "name": "x", "version": 1, "clocks": [clock], "evidence": [item],
+            "duties": []}  # fmt: skip
 
 
 def full_trust() -> Object:
@@ -338,7 +347,7 @@ DOCUMENTS: dict[str, tuple[Object, Check]] = {
         },
         read_receipt,
     ),
-    "profile": (full_profile(), as_document(verify.checklist.parse_profile)),
+    "profile": (full_profile(), as_document(verify.profile.parse_profile)),
 }
 
 
@@ -569,7 +578,8 @@ def test_a_field_is_of_the_type_that_the_page_names(name: str, field: str) -> No
 
 def test_the_types_of_the_tables_are_those_of_the_page() -> None:
     known = r"""`?(
-        ( text(\(\d+\))? | count | digest | base64 | instant | object | open\ object | place )\??
+        ( text(\(\d+\))? | count | boolean | digest | base64 | instant | object | open\ object
+        | place )\??
         | list(\(\d+\))?\ of\ (text|object|count|integer)
         | 1 | "https://in-toto.io/Statement/v1" | "?urn:.*
         | chain\ id | deposit\ id | exhibit
@@ -766,8 +776,6 @@ def test_kinds_types_roles_phases_steps_and_tests_are_those_of_the_page() -> Non
     after = re.search(r"only (`custody`.*?), and the event `reopened`", FORMAT, re.DOTALL)
     assert after is not None
     assert set(code(after[1])) == {kind.value for kind in verify.incident.AFTER_SEAL}
-    tests = [code(cells[0]) for cells in rows_of_tests()]
-    assert {name: tuple(parameters) for name, *parameters in tests} == verify.checklist._PARAMETERS
 
 
 def test_attestations_are_those_of_the_page() -> None:
@@ -804,9 +812,30 @@ def _choices(field: verify.attestation.FieldRule) -> tuple[str, ...]:
     return field.choices if closed else ()
 
 
-def rows_of_tests() -> list[list[str]]:
-    text = FORMAT.split("| test, parameters | answer |\n")[1].split("\n\n")[0]
-    return [line.strip("| ").split(" | ") for line in text.split("\n")[1:]]
+@pytest.mark.parametrize(
+    ("header", "vocabulary"),
+    [
+        ("| condition, parameters | passes if; else fails unless said otherwise |",
+         verify.profile.CONDITIONS),
+        ("| check, parameters | conflict if |", verify.profile.CHECKS),
+        ("| trigger, parameters | passes: the item applies; fails: it does not |",
+         verify.profile.TRIGGERS),
+    ],
+    ids=["conditions", "checks", "triggers"],
+)  # fmt: skip
+def test_the_vocabulary_of_profiles_is_that_of_the_page(
+    header: str, vocabulary: dict[str, tuple[str, ...]]
+) -> None:
+    text = FORMAT.split(f"{header}\n")[1].split("\n\n")[0]
+    tests = [code(line.strip("| ").split(" | ")[0]) for line in text.split("\n")[1:]]
+    assert {name: tuple(parameters) for name, *parameters in tests} == vocabulary
+
+
+def test_every_word_of_the_vocabulary_has_its_function() -> None:
+    known = verify.conditions.TESTS.keys() | verify.duties.TESTS.keys()
+    assert known == verify.profile.CONDITIONS.keys()
+    assert verify.crosscheck.TESTS.keys() == verify.profile.CHECKS.keys()
+    assert verify.duties.TRIGGERS.keys() == verify.profile.TRIGGERS.keys()
 
 
 def line_with(text: str) -> str:
@@ -832,19 +861,26 @@ def test_the_path_rule_is_the_codes_own() -> None:
 
 
 def test_the_reports_fields_are_those_of_the_page() -> None:
-    report = json.loads(FILES["data/report/completeness.json"])
-    lines = FORMAT.split("### 15.3 Report\n")[1].split("\n\n")[1].split("\n")[2:]
+    report = full_report()
+    lines = FORMAT.split("### 15.7 Report\n")[1].split("\n\n")[1].split("\n")[2:]
     named = {name.removesuffix("[]") for line in lines for name in code(line.split(" | ")[0])}
     assert named == report.keys()
     for line in lines:
         name, value = line.strip("| ").split(" | ", 1)
-        shape = re.search(r"`\{(.*)\}`", value)
-        if shape and name != "`counts`":
-            told = report[code(name)[0].removesuffix("[]")]
+        shape = re.search(r"`\{(.*?)\}`", value)
+        for each in code(name) if shape else []:
+            assert shape is not None
+            told = report[each.removesuffix("[]")]
             told = told[0] if isinstance(told, list) else told
             assert set(shape[1].split(", ")) == told.keys(), name
-    counts = set(re.findall(r"\w+", line_with("| `counts` | `{")))
-    assert set(report["counts"]["evidence"]) | {"counts", "evidence"} == counts
+    counts = re.search(r"each `\{(.*?)\}`", line_with("| `counts` | `{"))
+    assert counts is not None
+    assert set(counts[1].split(", ")) == report["counts"]["evidence"].keys()
+    shape = re.search(r"`checks\[\]` are `\{(.*?)\}`", FORMAT, re.DOTALL)
+    assert shape is not None
+    names = {word.split(":")[0] for word in re.split(r",\s+", shape[1])}
+    assert names == report["evidence"][0]["conditions"][0].keys()
+    assert names == report["evidence"][0]["checks"][0].keys()
 
 
 def test_retention_is_that_of_the_page() -> None:

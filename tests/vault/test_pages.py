@@ -35,8 +35,10 @@ from vault.pages import (
     keeping_of,
     verify_page,
 )
-from verify.checklist import Answer, State, Timeliness, assess, parse_profile
+from verify.checklist import Answer, State, Timeliness, assess
+from verify.declaration import Setting
 from verify.incident import Hold, Incident
+from verify.profile import parse_profile
 from verify.retention import parse_hold
 from verify.statement import Actor
 from verify.strictjson import Object
@@ -136,26 +138,54 @@ def report() -> Object:
         "detected_at": HEAD.detected_at,
         "declared_at": HEAD.declared_at,
     }
-    incident.declared_recorded_at = datetime(2023, 7, 10, 12, 31, 7, tzinfo=UTC)
+    declared = datetime(2023, 7, 10, 12, 31, 7, tzinfo=UTC)
+    incident.declared_recorded_at = incident.recorded_at = declared
+    incident.settings = [
+        Setting(name, value, incident.declared_at, declared, 0, None)
+        for name, value in incident.fields.items()
+    ]
     profile = Path(verify.checklist.__file__).with_name("profile.json")
     as_of = datetime(2023, 7, 10, 13, 2, tzinfo=UTC)
     return assess(parse_profile(profile.read_bytes()), incident, {}, as_of=as_of)
 
 
+def condition(id_: str, answer: str, exhibits: list[str], *, detail: str = "") -> Object:
+    return {"answer": answer, "asks": f"asks {id_}", "detail": detail, "exhibits": exhibits,
+            "exhibits_count": len(exhibits), "id": id_, "links": [], "waivers": []}  # fmt: skip
+
+
+def contradiction(**changed: Any) -> Object:
+    sides = [{"record": "EV-0001", "says": "a"}, {"record": "link 3", "says": "b"}]
+    return {"asks": "one", "closed_by": None, "condition": "C1.one", "detail": "x", "item": "C1",
+            "sides": sides, **changed}  # fmt: skip
+
+
+def waiver(**changed: Any) -> Object:
+    return {"approved_by": "Grace", "conditions": ["C1.two"], "id": "W-0001", "owner": "CTO",
+            "reason": "none to be had", "standing": "live", "valid_to": "2023-08-01T00:00:00Z",
+            **changed}  # fmt: skip
+
+
 def item(**changed: Any) -> Object:
     return {
+        "checks": [],
         "conditions": [
-            {"answer": "pass", "detail": "", "exhibits": ["EV-0001"], "id": "C1.one"},
-            {"answer": "fail", "detail": "no x", "exhibits": [], "id": "C1.two"},
+            condition("C1.one", "pass", ["EV-0001"]),
+            condition("C1.two", "fail", [], detail="no x"),
         ],
         "exhibits": ["EV-0001", "EV-0002", "EV-0003"],
+        "exhibits_count": 3,
         "id": "C1",
         "integrity": "verified",
         "next": [],
+        "owner": "forensics_lead",
+        "person": "Ada",
         "reason": "no x",
         "state": "partial",
         "timeliness": None,
         "title": "first. second",
+        "trigger": None,
+        "underlying": None,
         **changed,
     }
 
@@ -273,7 +303,14 @@ def test_a_hostile_value_stays_text_everywhere(evil: str) -> None:
     head = replace(HEAD, title=evil, systems=(evil, "b"), purpose=evil, recipient=evil, tier=evil)
     bad = report()
     bad["evidence"][0] = item(title=evil, reason=evil, state=evil[:9], integrity=evil)
-    bad["evidence"][0]["conditions"][0] |= {"detail": evil, "id": evil, "answer": evil}
+    bad["evidence"][0]["conditions"][0] |= {"detail": evil, "asks": evil, "answer": evil}
+    bad["evidence"][0] |= {"person": evil}
+    sides = [{"record": evil, "says": evil}]
+    closed = {"believed": evil, "link": 1, "reason": evil}
+    bad["contradictions"] = [contradiction(condition=evil, detail=evil, sides=sides,
+                                           closed_by=closed)]  # fmt: skip
+    bad["waivers"] = [waiver(approved_by=evil, conditions=[evil], id=evil, owner=evil,
+                             reason=evil, standing=evil)]  # fmt: skip
     bad["next"][0]["command"] = ["evault", evil]
     bad["verdict"] = bad["clocks"][0]["timeliness"] = bad["profile"]["name"] = evil
     line = replace(LINE, name=evil, label=evil, summary=evil, kinds=(evil,), modified_at=evil)
@@ -315,9 +352,10 @@ def test_any_name_gives_a_page_that_parses(name: str) -> None:
 
 def test_the_summary_counts_with_denominators() -> None:
     text = Outline(completeness_page(HEAD, report())).text
-    assert "0 of 6 evidence items satisfied, 1 partial, 5 missing." in text
-    assert "At least one evidence item is neither satisfied nor waived." in text
-    assert re.search(r"\d of 7 met", text)
+    assert "0 of 6 evidence items satisfied, 2 partial, 4 missing." in text
+    assert "0 of 10 duties satisfied, 1 partial, 9 missing." in text
+    assert "At least one item is neither satisfied nor waived." in text
+    assert re.search(r"\d of 5 met", text)
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -350,6 +388,8 @@ def test_every_clock_outcome_is_explained(timeliness: Timeliness) -> None:
         "on_time": "recorded by the vault before the limit ran out",
         "late": "the limit had run out even by the claimed time",
         "unproven": "nothing here proves the claimed time",
+        "pending": "not yet done, and the limit has not run out",
+        "breached": "not done, and the limit has run out",
     }
     assert explained[timeliness.value] in text
     assert "9 min 30 s" in text
@@ -394,20 +434,41 @@ def test_the_next_steps_stand_in_order_and_are_quoted_for_a_shell() -> None:
     assert "no further step" in Outline(completeness_page(HEAD, made)).text
 
 
-def test_another_profile_goes_by_its_own_names() -> None:
+def test_a_condition_goes_by_what_its_profile_asks() -> None:
     made = report()
     assert "Detection comes before declaration" in Outline(completeness_page(HEAD, made)).text
-    made["profile"]["name"] = "another"
-    text = Outline(completeness_page(HEAD, made)).text
-    assert "Detection comes before declaration" not in text
-    assert "Detection confirmed C1.detection_confirmed" in text
+    made["evidence"][0]["conditions"][0]["asks"] = "The moon is full"
+    assert "The moon is full C1.ticket" in Outline(completeness_page(HEAD, made)).text
 
 
-def test_duties_are_shown_where_there_are_any() -> None:
+def test_duties_are_shown_and_who_owes_them() -> None:
     made = report()
-    assert "Duties" not in Outline(completeness_page(HEAD, made)).text
-    made["duties"] = [item(id="K1", title="contained")]
-    assert "K1 Contained" in Outline(completeness_page(HEAD, made)).text
+    made["duties"] = [item(id="K1", title="contained", person=None)]
+    text = Outline(completeness_page(HEAD, made)).text
+    assert "K1 Contained" in text
+    assert "Forensics lead: nobody yet" in text
+
+
+def test_contradictions_stand_side_by_side_with_what_settles_them() -> None:
+    made = report()
+    assert "Contradictions" not in Outline(completeness_page(HEAD, made)).text
+    closed = {"believed": "EV-0001", "link": 9, "reason": "the clock was off"}
+    made["contradictions"] = [contradiction(), contradiction(closed_by=closed)]
+    text = Outline(completeness_page(HEAD, made)).text
+    assert "EV-0001: a" in text
+    assert "link 3: b" in text
+    assert "link 9 believes EV-0001: the clock was off" in text
+
+
+def test_waivers_are_told_with_who_why_and_until_when() -> None:
+    made = report()
+    made["waivers"] = [waiver()]
+    text = Outline(completeness_page(HEAD, made)).text
+    for told in ("W-0001", "C1.two", "Live", "none to be had", "CTO", "Grace (attested)",
+                 "2023-08-01 00:00:00"):  # fmt: skip
+        assert told in text
+    made["evidence"] = [item(state="waived", underlying="missing")]
+    assert "Without waivers" in Outline(completeness_page(HEAD, made)).text
 
 
 def test_the_report_says_what_it_is_and_is_not() -> None:
@@ -422,7 +483,7 @@ def test_the_report_says_what_it_is_and_is_not() -> None:
         made["head"]["leaf_hash"],
         "links 0 to 1",
         "2023-07-10 13:02:00 UTC",
-        "2023-07-09 12:05:00 UTC to 2023-07-10 13:02:00 UTC",
+        "2023-07-09 12:05:00 UTC to 2023-07-10 12:31:07 UTC",
     ):
         assert told in text
 

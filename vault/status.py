@@ -1,0 +1,88 @@
+"""Where an incident stands: phase, clocks, what is owed by whom, and what to do next. Pure.
+
+Everything is taken from the incident's fold and its completeness report; nothing is judged anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from verify.incident import Incident
+from verify.instant import format_instant
+from verify.response import Role, offer
+from verify.standing import Standing
+from verify.strictjson import Object
+
+_STANDING = ("overrun", "left", "done")
+
+
+def status_of(incident: Incident, report: Object) -> Object:
+    """The status of a folded chain prefix, `report` being the completeness report over it."""
+    entered = incident.phases[-1] if incident.phases else None
+    return {
+        "as_of": report["as_of"],
+        "clocks": _clocks(report["clocks"]),
+        "counts": report["counts"],
+        "detected_at": incident.fields["detected_at"],
+        "head": report["head"],
+        "incident": incident.id,
+        "next": report["next"],
+        "owed": report["owed"],
+        "phase": entered.phase if entered else "declared",
+        "phase_recorded_at": format_instant(entered.recorded_at)
+        if entered
+        else _declared_recorded(incident),
+        "phase_since": format_instant(entered.at) if entered else incident.fields["declared_at"],
+        "roles": [_role(incident, role) for role in Role],
+        "sealed": incident.sealed,
+        "severity": incident.fields["severity"],
+        "tier": incident.tier,
+        "tier_stated": incident.fields["tier"],
+        "title": incident.title,
+        "verdict": report["verdict"],
+        "waivers": [
+            {"conditions": each["conditions"], "id": each["id"], "valid_to": each["valid_to"]}
+            for each in report["waivers"]
+            if each["standing"] == Standing.LIVE
+        ],
+    }
+
+
+def _declared_recorded(incident: Incident) -> str:
+    return format_instant(incident.declared_recorded_at or incident.declared_at)
+
+
+def _clocks(clocks: Sequence[Object]) -> list[Object]:
+    """What has run out first, the longest ago first; then what runs out next; then what is done."""
+    told = [
+        {
+            "deadline": clock["deadline"],
+            "id": clock["id"],
+            "item": clock["item"],
+            "left_seconds": clock["left_seconds"],
+            "limit_seconds": clock["limit_seconds"],
+            "owner": clock["owner"],
+            "overruns": len(clock["overruns"]),
+            "seconds": clock["seconds"],
+            "standing": _standing(clock),
+            "timeliness": clock["timeliness"],
+            "title": clock["title"],
+        }
+        for clock in clocks
+    ]
+    return sorted(told, key=lambda each: (_STANDING.index(each["standing"]), each["deadline"]))
+
+
+def _standing(clock: Object) -> str:
+    if clock["left_seconds"] is None:
+        return "done"
+    return "left" if clock["left_seconds"] >= 0 else "overrun"
+
+
+def _role(incident: Incident, role: Role) -> Object:
+    waiting = offer(incident.assignments, role)
+    return {
+        "offered_to": waiting.person if waiting else None,
+        "person": incident.holder(role),
+        "role": role.value,
+    }

@@ -55,8 +55,10 @@ td.number { white-space: nowrap; }
 .coverage .cited { width: 7.5rem; }
 .coverage th { overflow-wrap: anywhere; }
 .over { width: 15rem; }
-.bar { display: block; width: 100%; height: .9rem; margin: .25rem 0; }
-.bar { border: 1px solid #111; background: #fff; }
+.bar {
+  display: block; width: 100%; height: .9rem; margin: .25rem 0;
+  border: 1px solid #111; background: #fff;
+}
 .bar .covered { fill: #111; }
 .bar .gap { fill: #fff; }
 .ends { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 .75rem; }

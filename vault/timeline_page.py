@@ -172,7 +172,7 @@ def _notes(incident: Incident, timeline: Timeline, evault: str) -> str:
             (
                 "Received",
                 "The vault\u2019s own clock when it took the line in, and its word alone unless "
-                "stamped. What is claimed was so at the latest then.",
+                "stamped. By then the claim had been made; it may still be wrong.",
             ),
             ("Stamped", esc(stamps)),
             (

@@ -316,7 +316,9 @@ class _Judge:
             ],
             "owner": item.owner,
             "person": case.holder(Role(item.owner)),
-            "reason": _reason(state, trigger, excuse, results, checks, unsound),
+            "reason": _reason(
+                state, trigger, excuse, results, checks, unsound, _unheeded(case, item, excuse)
+            ),
             "state": state.value,
             "timeliness": worst(own) if applies else None,
             "title": item.title,
@@ -433,6 +435,24 @@ def _excuse(case: Case, item: Item) -> Attestation | None:
     return None
 
 
+def _unheeded(case: Case, item: Item, excuse: Attestation | None) -> str:
+    """Why an attestation that an item does not apply does not count; empty if there is none."""
+    said = [
+        each.sequence
+        for each in case.attested(AttestationType.NOT_APPLICABLE)
+        if each.fields["item"] == item.id
+    ]
+    if excuse or not said:
+        return ""
+    if item.applies == Applies.UNLESS_ATTESTED:
+        why = "whoever approved that was not governance steward then"
+    elif item.applies == Applies.ON_TRIGGER:
+        why = "its trigger decides that"
+    else:
+        why = "it always applies"
+    return f"link {said[-1]} says that it does not apply: {why}"
+
+
 def _finding(case: Case, check: Condition, result: Result) -> Attestation | None:
     """The last finding that closes a conflict: made after all that is in conflict was on record."""
     records = {side.record for side in result.sides}
@@ -456,6 +476,7 @@ def _reason(
     results: Sequence[tuple[Condition, Result]],
     checks: Sequence[tuple[Condition, Result]],
     unsound: Sequence[str],
+    unheeded: str,
 ) -> str:
     """What keeps an item from being satisfied, or why it does not apply."""
     if state == State.NOT_APPLICABLE:
@@ -466,6 +487,8 @@ def _reason(
     told = conflicts + [each.detail for _, each in results if each.answer != Answer.PASS]
     if unsound:
         told.append(f"no longer as received: {', '.join(unsound[:3])}")
+    if state != State.SATISFIED:
+        told.append(unheeded)
     if trigger and trigger.answer == Answer.UNKNOWN and state != State.SATISFIED:
         told.insert(0, trigger.detail)
     return "; ".join(dict.fromkeys(each for each in told if each))

@@ -131,7 +131,7 @@ def _lines(report: Object, explain: bool, changes: Changes | None) -> list[str]:
         lines.append(f"{label}: {_counted(report['counts'][name])}")
         lines += _rows(report[name], explain)
     lines += _timed(report["clocks"])
-    lines += _covered(report["coverage"])
+    lines += _covered(report["coverage"], explain)
     for each in report["contradictions"]:
         sides = "; ".join(f"{side['record']}: {side['says']}" for side in each["sides"][:4])
         settled = each["closed_by"]
@@ -167,15 +167,28 @@ def _timed(clocks: Sequence[Object]) -> list[str]:
     return lines
 
 
-def _covered(bars: Sequence[Object]) -> list[str]:
-    """Coverage over time: # covered throughout, + in part, . not at all."""
-    rows = [
-        (f"{each['what']} {clip(printable(each['name']), _NAME)}", f"[{_bar(each)}]", _silent(each))
-        for each in bars
-    ]
-    return ["Coverage: # covered, + in part, . silent", *(f"  {row}" for row in columns(rows))][
-        : None if rows else 0
-    ]
+def _covered(bars: Sequence[Object], explain: bool) -> list[str]:
+    """Coverage over time: # covered throughout, + in part, . not at all; explained, each gap."""
+    if not bars:
+        return []
+    rows = columns(
+        [
+            (
+                f"{each['what']} {clip(printable(each['name']), _NAME)}",
+                f"[{_bar(each)}]",
+                _silent(each),
+            )
+            for each in bars
+        ]
+    )
+    lines = ["Coverage: # covered, + in part, . silent"]
+    for row, bar in zip(rows, bars, strict=True):
+        lines.append(f"  {row}")
+        if explain:
+            lines += [f"    silent {gap['from']} to {gap['to']}" for gap in bar["gaps"]]
+            if bar["gaps_count"] > len(bar["gaps"]):
+                lines.append(f"    and {bar['gaps_count'] - len(bar['gaps']):,} more")
+    return lines
 
 
 def _bar(bar: Object) -> str:

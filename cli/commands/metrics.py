@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Optional
 
@@ -10,7 +10,7 @@ import typer
 
 from cli.newfile import print_bytes
 from cli.options import AsJson
-from cli.render import columns, count_text, folded, paragraph, span_text
+from cli.render import ProgressLine, columns, count_text, folded, paragraph, span_text
 from cli.session import Answer, UsageError, give, read_time, vault_of
 from vault.completeness import built_in_profile
 from vault.hypertext import comma_separated
@@ -57,9 +57,18 @@ def metrics(
     with vault_of(context) as vault:
         as_of = vault.clock()
         names = vault.index.chains("INC-")
-        measured, unreadable = measure(
-            vault.incidents, names, profile, as_of=as_of, start=start, end=end
-        )
+        progress = ProgressLine("measuring", len(names), unit=_counted)
+        try:
+            measured, unreadable = measure(
+                vault.incidents,
+                _one_by_one(names, progress),
+                profile,
+                as_of=as_of,
+                start=start,
+                end=end,
+            )
+        finally:
+            progress.close()
     figures = figures_of(measured)
     code = 2 if unreadable else 0
     if as_csv:
@@ -78,6 +87,16 @@ def metrics(
         "unreadable": [{"detail": each.detail, "incident": each.incident} for each in unreadable],
     }
     give(Answer(lines, data, code), as_json=as_json)
+
+
+def _one_by_one(names: Sequence[str], progress: ProgressLine) -> Iterator[str]:
+    for name in names:
+        yield name
+        progress.advance(1)
+
+
+def _counted(count: int) -> str:
+    return count_text(count, "incident")
 
 
 def _period(start: datetime | None, end: datetime | None) -> str:

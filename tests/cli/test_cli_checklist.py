@@ -104,6 +104,8 @@ def test_coverage_is_drawn_and_a_silence_never_vanishes_in_it(evault: Evault, ca
     # A day before the detection is asked for; the demo's log starts 48 minutes before it.
     # In 24 slots of 61 minutes: records from 11:42:18 to 12:37:50, in slots 22 and 23.
     assert re.search(r"\[\.{22}\+\+\]  3 gaps, the longest 23 h 12 min", bars[1])
+    explained = evault("checklist", "--explain").lines
+    assert "    silent 2023-07-10T12:37:50Z to 2023-07-10T12:58:00Z" in explained
 
 
 def test_breached_and_unproven_clocks_are_told_apart(evault: Evault, case: str) -> None:

@@ -44,11 +44,10 @@ def grant(evault: Evault, *more: str, **changes: Any) -> Any:
 def test_a_waiver_is_sealed_as_it_was_asked_for(evault: Evault, shown: str) -> None:
     said = grant(
         evault, "--scope", "aws", "--compensating", "EV-0002", "--from", "2026-03-02T09:00Z",
-        "--requested-by", "Linus", conditions=("C2.models", "C4.times"),
-        until="2999-01-01T00:00Z",
+        "--requested-by", "Linus", conditions=("C2.models", "C2.calls"), until="2999-01-01T00:00Z",
     )  # fmt: skip
     waiver = said["waiver"]
-    assert waiver["conditions"] == ["C2.models", "C4.times"]
+    assert waiver["conditions"] == ["C2.models", "C2.calls"]
     assert (waiver["waiver"], waiver["state"], waiver["scope"]) == ("W-0001", "live", ["aws"])
     assert (waiver["owner"], waiver["requester"]) == ("Head of Platform", "Linus")
     assert waiver["approved_by"] == {"authenticated": "attested", "person": "Grace Hopper"}
@@ -59,7 +58,7 @@ def test_a_waiver_is_sealed_as_it_was_asked_for(evault: Evault, shown: str) -> N
     assert run("incident", "show", "--json").json["waivers"] == [waiver]
     (row,) = [row for row in run("custody", "--json").json["items"] if row["event"] == "waived"]
     assert row["exhibits"] == ["EV-0001", "EV-0002"]
-    assert "C2.models, C4.times, from 2026-03-02T09:00:00Z to 2999-01-01T00:00:00Z" in row["detail"]
+    assert "C2.models, C2.calls, from 2026-03-02T09:00:00Z to 2999-01-01T00:00:00Z" in row["detail"]
     assert "approved by Grace Hopper (attested)" in row["detail"]
     evault.sound()
 
@@ -161,7 +160,7 @@ def test_the_list_tells_live_ended_revoked_and_to_come(evault: Evault, shown: st
 
 
 def test_what_a_waiver_does_not_do_is_told(evault: Evault, shown: str) -> None:
-    evault("incident", "assign", "incident_commander", "Barbara")
+    evault("incident", "assign", "incident_commander", "Ada")
     said = grant(evault, "--scope", "erp", conditions=("C1.commander",))
     assert said["notes"] == [
         "C1.commander holds as it is; the waiver counts once it does not.",

@@ -30,6 +30,7 @@ def without_chance(text: str) -> str:
     text = re.sub(r"(?m)^[0-9]  2\d{3}-.*$|^[0-9] +\d\d:\d\d:\d\dZ  .*$", _custody_row, text)
     text = re.sub(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z by", "TIME by", text)
     text = re.sub(r"sealed in \d+\.\d s", "sealed in N s", text)
+    text = re.sub(r"the longest [\d,]+ days", "the longest N days", text)
     return re.sub(r"INC-2\d{3}-|sealed [\d,]+ days", "N", text)
 
 

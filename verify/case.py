@@ -17,6 +17,7 @@ from verify.approval import same_person
 from verify.attestation import Attestation, AttestationType
 from verify.coverage import Interval, covered, united
 from verify.description import Description
+from verify.errors import MalformedError
 from verify.facts import Facts
 from verify.incident import Exhibit, Incident
 from verify.response import Phase, Role, current
@@ -96,8 +97,16 @@ def conflict(detail: str, sides: Sequence[Side], *more: str) -> Result:
 
 
 def instant(text: str) -> datetime:
-    """A time out of facts. Raises `ValueError` if it is none."""
-    return datetime.fromisoformat(text)
+    """A time out of facts. Raises `MalformedError` if it is none, or has no zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise MalformedError(
+            f"facts: {text!r} is no time with a zone; classify or withdraw its item"
+        )
+    return found
 
 
 def told(names: Iterable[str]) -> str:

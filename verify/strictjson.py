@@ -100,11 +100,18 @@ def _no_constant(text: str) -> NoReturn:
 
 
 def _deeper(value: Any, levels: int) -> bool:
-    if isinstance(value, dict):
-        return levels == 0 or any(_deeper(child, levels - 1) for child in value.values())
-    if isinstance(value, list):
-        return levels == 0 or any(_deeper(child, levels - 1) for child in value)
-    return False
+    """Whether containers are nested in more than so many levels, asked level by level."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(levels):
+        level = [
+            child
+            for each in level
+            for child in (each.values() if isinstance(each, dict) else each)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return bool(level)
 
 
 def _check(value: Json, *, depth: int) -> None:

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from cli.config import CONFIG, RECORD_DAYS, HomeConfig, S3Config, read_config
-from cli.settings import Settings
+from cli.settings import Settings, version
 from ingest.parsers import GROUP, Parser, with_third_parties
 from ingest.source import Source
 from vault import layout
@@ -61,11 +61,6 @@ LOG_KEY = "keys/log.pem"
 MANIFEST_KEY = "keys/manifest.pem"
 
 _INDEX_FILES = ("", "-wal", "-shm")
-
-
-def version() -> str:
-    """The version of evault that runs."""
-    return importlib.metadata.version("evidence-vault")
 
 
 def now() -> datetime:

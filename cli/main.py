@@ -6,6 +6,7 @@ a spool has it · 2 could not be checked, or bad usage · 130 interrupted.
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -18,38 +19,9 @@ from typing import Annotated, Optional
 import typer
 from typer.main import get_command
 
-from cli.commands import (
-    attest,
-    capture,
-    checklist,
-    collector,
-    custody,
-    demo,
-    evidence,
-    export,
-    hold,
-    incident,
-    ingest,
-    init,
-    inspect,
-    log,
-    metrics,
-    preserve,
-    profile,
-    retention,
-    spool,
-    status,
-    store,
-    stream,
-    sweep,
-    timeline,
-    verify,
-    waive,
-)
-from cli.compose import version
 from cli.plainhelp import use_plain_help
 from cli.session import let_go_of_output
-from cli.settings import read_settings
+from cli.settings import read_settings, version
 from verify.errors import DigestMismatchError, EvidenceError
 from verify.report import printable
 
@@ -60,18 +32,17 @@ _INTERRUPTED_TEXT = "interrupted; nothing half-made was claimed"
 # all complaints about usage is the base of the base of BadParameter.
 _Complaint: type[Exception] = typer.BadParameter.__mro__[2]
 
-app = typer.Typer(
-    name="evault",
-    help="An evidence vault for AI-agent incidents: seal what you have, see what is missing, "
-    "hand over a bundle that proves itself.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    epilog="Start with: evault init, then evault incident declare --help. "
-    "Exit codes: 0 done or verified, 1 the evidence failed or something could not be kept, "
-    "2 could not be checked or bad usage.",
-)
+COMMANDS = {
+    "init": "init", "trust": "init", "incident": "incident", "inspect": "inspect",
+    "ingest": "ingest", "capture": "capture", "stream": "stream", "preserve": "preserve",
+    "evidence": "evidence", "attest": "attest", "checklist": "checklist", "waive": "waive",
+    "status": "status", "timeline": "timeline", "custody": "custody", "hold": "hold",
+    "retention": "retention", "verify": "verify", "sweep": "sweep", "export": "export",
+    "metrics": "metrics", "profile": "profile", "log": "log", "store": "store", "spool": "spool",
+    "collector": "collector", "demo": "demo",
+}  # fmt: skip
+"""Each command's module, in the order of the help. A module is imported when its command runs:
+importing all of them took longer than most commands."""
 
 
 def _show_version(asked: bool) -> None:
@@ -80,7 +51,6 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def main(
     context: typer.Context,
     home: Annotated[
@@ -100,13 +70,26 @@ def main(
     context.obj = read_settings(os.environ, home)
 
 
-for module in (
-    init, incident, inspect, ingest, capture, stream, preserve, evidence, attest, checklist, waive,
-    status, timeline, custody, hold, retention, verify, sweep, export, metrics, profile, log, store,
-    spool, collector, demo,
-):  # fmt: skip
-    module.register(app)
-use_plain_help(app)
+def build(command: str | None = None) -> typer.Typer:
+    """The program: with one command alone, or, for None or a word that is none, with all."""
+    app = typer.Typer(
+        name="evault",
+        help="An evidence vault for AI-agent incidents: seal what you have, see what is missing, "
+        "hand over a bundle that proves itself.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        epilog="Start with: evault init, then evault incident declare --help. "
+        "Exit codes: 0 done or verified, 1 the evidence failed or something could not be kept, "
+        "2 could not be checked or bad usage.",
+    )
+    app.callback()(main)
+    wanted = [COMMANDS[command]] if command in COMMANDS else COMMANDS.values()
+    for name in dict.fromkeys(wanted):
+        importlib.import_module(f"cli.commands.{name}").register(app)
+    use_plain_help(app)
+    return app
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -123,7 +106,8 @@ def execute(arguments: list[str]) -> int:
     # What stands behind "--" is a command's own.
     as_json = "--json" in arguments[: [*arguments, "--"].index("--")]
     try:
-        code = _program()(arguments, prog_name="evault", standalone_mode=False)
+        program = _program(_command_of(arguments))
+        code = program(arguments, prog_name="evault", standalone_mode=False)
     except _Complaint as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help itself
             print(error, file=sys.stderr)
@@ -160,8 +144,16 @@ def execute(arguments: list[str]) -> int:
 
 
 @cache
-def _program() -> Callable[..., object]:
-    return get_command(app)
+def _program(command: str | None) -> Callable[..., object]:
+    return get_command(build(command))
+
+
+def _command_of(arguments: Sequence[str]) -> str | None:
+    """The command that is asked for; None where it is none, so that all of them must be known."""
+    rest = list(arguments)
+    while rest and rest[0].startswith("--home"):
+        rest = rest[1 if "=" in rest[0] else 2 :]
+    return rest[0] if rest and rest[0] in COMMANDS else None
 
 
 def _usage_text(error: Exception) -> str:

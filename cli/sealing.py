@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from cli.compose import Vault, parsers, version
+from cli.compose import Vault, parsers
 from cli.render import ProgressLine, columns, count_text, folded, paragraph, size_text
 from cli.session import Answer, uninterrupted
+from cli.settings import version
 from cli.summary import Sealed, exhibit_json, group_rows, look_at
 from ingest.collector import Collected, Taken, collect
 from ingest.source import Found, Source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import pwd
 import socket
@@ -75,3 +76,8 @@ def _account() -> str:
 
 def _text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace").strip()
+
+
+def version() -> str:
+    """The version of evault that runs."""
+    return importlib.metadata.version("evidence-vault")

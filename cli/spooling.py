@@ -15,11 +15,12 @@ from pathlib import Path
 
 import typer
 
-from cli.compose import Vault, now, open_vault, parsers, version
+from cli.compose import Vault, now, open_vault, parsers
 from cli.delivery import VaultDestination, check_collector
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
 from cli.sealing import Wanted, check_open
 from cli.session import Answer, UsageError, settings_of, uninterrupted
+from cli.settings import version
 from cli.summary import Sealed, exhibit_json, group_rows, look_at
 from ingest.collector import Collected, Taken, collect
 from ingest.delivery import deliver

@@ -11,7 +11,6 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import version
 from cli.newfile import write_new_file
 from cli.options import AsJson, IncidentArgument
 from cli.profile_source import read_profile
@@ -25,6 +24,7 @@ from cli.session import (
     read_time,
     vault_of,
 )
+from cli.settings import version
 from vault.changes import Changes
 from vault.completeness import (
     built_in_profile,

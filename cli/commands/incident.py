@@ -47,7 +47,6 @@ SystemOption = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    response.register(_app)
     app.add_typer(_app, name="incident")
 
 
@@ -499,3 +498,6 @@ def _incident_json(incident: Incident) -> Object:
         "scope": dict(incident.scope),
         "sealed": incident.sealed,
     }
+
+
+response.register(_app)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.compose import Vault, version
+from cli.compose import Vault
 from cli.options import AsJson
 from cli.render import ObjectLine, columns, count_text, folded, paragraph, size_text, span_text
 from cli.session import (
@@ -23,6 +23,7 @@ from cli.session import (
     uninterrupted,
     vault_of,
 )
+from cli.settings import version
 from cli.summary import Sealed, exhibit_json, group_rows, look_at
 from ingest.collector import Taken
 from vault.custody import exhibit_ranges

@@ -9,7 +9,6 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import version
 from cli.newfile import print_bytes, write_new_file
 from cli.options import AsJson, IncidentArgument
 from cli.render import clip, columns, count_text, span_text
@@ -21,6 +20,7 @@ from cli.session import (
     incident_or_only,
     vault_of,
 )
+from cli.settings import version
 from vault.timeline import Claimant, Line, Timeline, Unplaced, timeline_csv, timeline_of
 from vault.timeline_page import timeline_page
 from verify.instant import format_instant

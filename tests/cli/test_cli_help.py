@@ -11,7 +11,7 @@ from cli_support import SCHEMAS, run
 from typer.main import get_command
 
 import cli
-from cli.main import app
+from cli.main import build
 
 ANSWERS = {
     "attest": "attest",
@@ -85,7 +85,7 @@ PARTS = {
 
 
 def commands(group: object = None, name: str = "") -> Iterator[tuple[str, typer.core.TyperCommand]]:
-    group = group or get_command(app)
+    group = group or get_command(build())
     for word, command in group.commands.items():  # type: ignore[attr-defined]
         if hasattr(command, "commands"):
             yield from commands(command, f"{name}{word} ")

@@ -13,7 +13,7 @@ from cli_support import Evault, run
 from typer.main import get_command
 
 import cli
-from cli.main import app
+from cli.main import build
 from cli.profile_source import compile_profile
 from vault.completeness import built_in_profile
 from verify.__main__ import audit_bundle
@@ -64,7 +64,7 @@ def test_every_next_step_is_a_command_that_exists(step: object) -> None:
     words = list(step.next)  # type: ignore[attr-defined]
     if not words:
         return
-    command = get_command(app)
+    command = get_command(build())
     assert words.pop(0) == "evault"
     while hasattr(command, "commands"):
         command = command.commands[words.pop(0)]

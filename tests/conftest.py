@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -38,6 +39,12 @@ def s3_bucket(s3_server: s3.S3Server) -> s3.S3Bucket:
 
 _SECONDS: dict[str, float] = defaultdict(float)
 _TESTS: dict[str, int] = defaultdict(int)
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C: whoever runs tests in the background has it ignored, and so have children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -593,10 +593,10 @@ def test_the_types_of_the_tables_are_those_of_the_page() -> None:
 
 
 def test_an_assessment_that_says_more_than_its_report_is_reported() -> None:
-    sealed = FILES["data/report/completeness.json"]
+    report = json.loads(FILES["data/report/completeness.json"])
+    report["engine"] = verify.checklist.ENGINE  # the example may be of an earlier one
+    sealed = verify.checklist.encode_report(report)
     assessment = verify.statement.parse_assessment(body_of(2), where="it")
-    if json.loads(sealed)["engine"] != verify.checklist.ENGINE:
-        pytest.skip("made by an earlier engine")
     for changes in (
         {},
         {"verdict": "complete"},
@@ -606,7 +606,7 @@ def test_an_assessment_that_says_more_than_its_report_is_reported() -> None:
         {"profile_version": 2},
     ):
         stated = dataclasses.replace(assessment, **changes)
-        same, _ = verify.checklist.check_recomputed(stated, sealed, json.loads(sealed))
+        same, _ = verify.checklist.check_recomputed(stated, sealed, report)
         assert same == (changes == {})
 
 

@@ -20,7 +20,7 @@ from verify.description import Description
 from verify.errors import MalformedError
 from verify.facts import Facts
 from verify.incident import Exhibit, Incident
-from verify.response import Phase, Role, current
+from verify.response import Containment, Phase, Role, Update, current
 from verify.statement import Kind
 
 TOLD = 3
@@ -165,6 +165,11 @@ class Action:
     record: str
     """An exhibit, or `link N`."""
     exhibits: tuple[str, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether it leads anywhere: what goes from a version to the same one does not."""
+        return self.from_ is None or self.from_ != self.to
 
     @property
     def described(self) -> list[str]:
@@ -331,7 +336,41 @@ class Case:
         """When a phase was first entered, as claimed."""
         return next((each.at for each in self.incident.phases if each.phase == phase), None)
 
+    def denied_containment(self, moment: datetime) -> Update | None:
+        """The first update after a moment of containment that says not contained."""
+        return next(
+            (
+                each
+                for each in self.incident.updates
+                if each.containment == Containment.NOT_CONTAINED and each.at > moment
+            ),
+            None,
+        )
+
     # -- statements --------------------------------------------------------------------------------
+
+    def freezes(self) -> tuple[list[Attestation], list[str]]:
+        """The freezes and kill switches in scope, and the affected systems that none covers.
+
+        One covers the systems that it names; those that name all registered principals together
+        cover every system.
+        """
+        systems = self.incident.systems
+        principals = set(self.incident.scope.get("principals") or ())
+        stopped = [
+            *self.attested(AttestationType.FREEZE),
+            *self.attested(AttestationType.KILL_SWITCH),
+        ]
+        ours = [
+            each
+            for each in stopped
+            if set(systems) & set(texts_of(each.fields, "systems"))
+            or principals & set(texts_of(each.fields, "principals"))
+        ]
+        named = {name for each in ours for name in texts_of(each.fields, "systems")}
+        barred = {name for each in ours for name in texts_of(each.fields, "principals")}
+        all_barred = bool(principals) and principals <= barred
+        return ours, [] if all_barred else [name for name in systems if name not in named]
 
     def attested(self, type_: AttestationType) -> list[Attestation]:
         """Attestations of one type, in order."""

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from verify.attestation import AttestationType
-from verify.case import Case, moment_of
+from verify.case import Case, moment_of, texts_of
 from verify.coverage import Interval
 from verify.profile import Clock, Profile
 from verify.response import Phase, Role
@@ -144,8 +144,20 @@ def _declared(case: Case) -> Event:
 
 
 def _frozen(case: Case) -> Event | None:
-    several = [*case.attested(AttestationType.FREEZE), *case.attested(AttestationType.KILL_SWITCH)]
-    return _earliest(Event(each.at, each.recorded_at, each.exhibits) for each in several if each.at)
+    done, lacking = case.freezes()
+    if lacking:
+        return None
+    firsts: list[Event | None] = []
+    for system in case.incident.systems:
+        naming = [each for each in done if system in texts_of(each.fields, "systems")]
+        several = [
+            Event(each.at, each.recorded_at, each.exhibits)
+            for each in naming or done
+            if each.at is not None
+        ]
+        # Where only principals are named, all of them had to be stopped.
+        firsts += several if not naming else [_earliest(several)] if several else []
+    return max((each for each in firsts if each), key=lambda event: event.claimed, default=None)
 
 
 def _contained(case: Case) -> Event | None:

@@ -53,11 +53,27 @@ def kind_present(case: Case, parameters: Parameters, missing: str) -> Result:
 
 
 def kind_timed(case: Case, parameters: Parameters, missing: str) -> Result:
-    """There is an exhibit of these kinds that has times with a zone."""
+    """There is an exhibit of these kinds with times of the incident.
+
+    Times with a zone that reach into the window; or, of volatile data, a capture since detection.
+    """
     names = case.of(parameters["kinds"])
+    start, end = case.window
     timed = [name for name in names if case.facts(name).clock == "zoned"]
+
+    def fits(name: str) -> bool:
+        if Kind.VOLATILE in case.exhibit(name).kinds:
+            return case.snapshot_times(name)[1] >= case.incident.detected_at
+        facts = case.facts(name)
+        if facts.clock != "zoned" or facts.first is None:
+            return False
+        return instant(facts.last or facts.first) >= start and instant(facts.first) <= end
+
+    fitting = [name for name in names if fits(name)]
+    if fitting:
+        return passed(fitting)
     if timed:
-        return passed(timed)
+        return failed(f"{told(timed)}: of another time", timed)
     return failed(f"no times in {told(names)}" if names else missing, names)
 
 

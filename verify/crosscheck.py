@@ -342,16 +342,21 @@ def frozen_stays_silent(case: Case, parameters: Parameters, _missing: str) -> Re
 
 
 def contained_stays_silent(case: Case, parameters: Parameters, _missing: str) -> Result:
-    """No registered principal, and no registered run, acted after containment."""
+    """No registered principal or run acted after containment, and no update denies it."""
     contained = case.incident.phase_at(Phase.CONTAINED)
     if contained is None:
         return unknown()
     compared, found = _after_containment(case, parameters, contained)
+    denied = case.denied_containment(contained)
+    if denied:
+        found.append(Side(link(denied.sequence), f"not contained, as of {clock_time(denied.at)}"))
     if found:
         entered = [each for each in case.incident.phases if each.phase == Phase.CONTAINED][-1]
         said = Side(link(entered.sequence), f"contained {clock_time(contained)}")
         return conflict(
-            f"active after containment: {told(side.record for side in found)}", [said, *found]
+            f"{'called not contained' if denied else 'active'} after containment: "
+            f"{told(side.record for side in found)}",
+            [said, *found],
         )
     return passed(dict.fromkeys(compared)) if compared else unknown()
 
@@ -418,7 +423,8 @@ def _active(
     if principals:
         for name, principal, first, last in case.acts(parameters["kinds"]):
             if principal in principals:
-                compared.append(name)
+                if _reaches(case, name):
+                    compared.append(name)
                 moment = between((last, first))
                 if moment is not None:
                     sides.append(Side(name, f"{principal} acted {clock_time(moment)}"))
@@ -431,11 +437,20 @@ def _active(
             continue
         if not any(case.speaks_of(name, system) for system in systems):
             continue
-        compared.append(name)
+        if _reaches(case, name):
+            compared.append(name)
         moment = between(reversed(_extent(facts)))
         if moment is not None:
             sides.append(Side(name, f"a run was active {clock_time(moment)}"))
     return compared, sides
+
+
+def _reaches(case: Case, name: str) -> bool:
+    """Whether a record reaches into the incident's window; else its silence says nothing."""
+    facts = case.facts(name)
+    return (
+        facts.clock == "zoned" and facts.first is not None and _extent(facts)[1] >= case.window[0]
+    )
 
 
 # -- nil returns, rollbacks, approvals -------------------------------------------------------------

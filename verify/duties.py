@@ -17,6 +17,7 @@ from verify.case import (
     Case,
     Result,
     Test,
+    clock_time,
     count_text,
     failed,
     instant,
@@ -33,11 +34,11 @@ Parameters = Mapping[str, Any]
 
 
 def agents_frozen(case: Case, _parameters: Parameters, missing: str) -> Result:
-    """Agents, tokens or permissions were frozen."""
-    return _by_statement(
-        [*case.attested(AttestationType.FREEZE), *case.attested(AttestationType.KILL_SWITCH)],
-        missing,
-    )
+    """Agents, tokens or permissions were frozen in every affected system."""
+    done, lacking = case.freezes()
+    if done and lacking:
+        return failed(f"not frozen: {told(lacking)}", (), [each.sequence for each in done])
+    return _by_statement(done, missing)
 
 
 def channel_named(case: Case, _parameters: Parameters, missing: str) -> Result:
@@ -74,7 +75,7 @@ def phase_shown(case: Case, parameters: Parameters, missing: str) -> Result:
 
 def switch_thrown(case: Case, _parameters: Parameters, missing: str) -> Result:
     """A kill switch was thrown, or something was rolled back."""
-    back = [each for each in case.rollbacks if each.result == "succeeded"]
+    back = [each for each in case.rollbacks if each.result == "succeeded" and each.changes]
     exhibits = [name for each in back for name in each.exhibits]
     links = [int(each.record[5:]) for each in back if each.record.startswith("link ")]
     thrown = case.attested(AttestationType.KILL_SWITCH)
@@ -127,7 +128,9 @@ def change_recorded(case: Case, parameters: Parameters, missing: str) -> Result:
     A change of what runs; or two snapshots of one source that differ, the later one taken after
     detection.
     """
-    changed = [each for each in case.actions if each.result in ("succeeded", "started")]
+    changed = [
+        each for each in case.actions if each.result in ("succeeded", "started") and each.changes
+    ]
     if changed:
         exhibits = dict.fromkeys(name for each in changed for name in each.exhibits)
         links = [int(each.record[5:]) for each in changed if each.record.startswith("link ")]
@@ -351,6 +354,8 @@ def containment_failed(case: Case, parameters: Parameters, _missing: str) -> Res
     declared = case.incident.declared_at
     if (entered.at - declared).total_seconds() > limit:
         return passed(entered.exhibits, [entered.sequence], detail="contained too late")
+    if denied := case.denied_containment(entered.at):
+        return unknown(f"called not contained at {clock_time(denied.at)}", entered.exhibits)
     proven = (entered.recorded_at - declared).total_seconds() <= limit
     if proven or case.corroborates(entered.exhibits, entered.at, case.tolerance):
         return failed("contained in time", entered.exhibits, [entered.sequence])

@@ -170,8 +170,17 @@ def revoke(
     with vault_of(context) as vault:
         name = incident_or_only(vault, given, as_json=as_json)
         waiver, receipt = vault.waivers.revoke(name, rest[0].upper(), reason)
+        others = vault.incidents.read(name).incident.waivers.values()
+    still = {
+        condition
+        for other in others
+        if other.id != waiver.id and other.live_at(now())
+        for condition in other.conditions
+    }
+    again = [each for each in waiver.conditions if each not in still]
     told = (
-        f"{waiver.id} is revoked; {', '.join(waiver.conditions)} must hold again "
+        f"{waiver.id} is revoked; "
+        f"{', '.join(again) + ' must hold again' if again else 'another waiver covers the same'} "
         f"(chain link {receipt.sequence}, log entry {receipt.index})"
     )
     data: Object = {

@@ -240,6 +240,8 @@ SCENARIOS = [
     # K1: declare and triage
     Scenario("K1.ticket", drop("ticket")),
     Scenario("K1.frozen", drop("freeze", "kill")),
+    Scenario("K1.frozen", several(drop("kill"), lambda t: t.change(
+        "freeze", systems=["crn"], principals=None)), name="another system"),
     Scenario("K1.channel", lambda t: t.rescope(channel=None)),
     Scenario("K1.roles", drop("forensics_lead")),
     Scenario("K1.roles", lambda t: handed_over(t, accepted=False), name="nobody accepted"),
@@ -249,9 +251,14 @@ SCENARIOS = [
     Scenario("K2.contained", drop("contained")),
     Scenario("K2.contained", lambda t: t.change("contained", exhibits=[]), name="by word alone"),
     Scenario("K2.switch", drop("kill", "rollback")),
+    Scenario("K2.switch", several(drop("kill"), lambda t: t.change(
+        "rollback", from_digest="v7", to_digest="v7")), name="back to the same"),
     Scenario("K2.isolated", drop("isolation")),
     Scenario("K2.volatile", several(facts_of("log", clock="none", first=None, last=None),
                                     facts_of("trace", clock="none", first=None, last=None))),
+    Scenario("K2.volatile", several(facts_of("log", **span(-9000, -8000)),
+                                    facts_of("trace", **span(-9000, -8000))), name="years ago"),
+    conflict("K2.silent", lambda t: t.change("update", containment="not_contained")),
     conflict("K2.silent", facts_of("log", activities=(Activity(AGENT, time(-9), time(30), 40),))),
     # K3: hourly updates for Sev-1
     Scenario("K3.given", drop("update"), "missing"),

@@ -13,6 +13,7 @@ from vault.errors import RefusedError
 from vault.incidents import Incidents, subjects_of
 from verify.approval import ATTESTED, Approval, check_second_person, same_person
 from verify.attestation import (
+    RULES,
     Attestation,
     AttestationType,
     Value,
@@ -93,6 +94,9 @@ def check_attested(
         )
 
 
+_MAY_COME_FIRST = (AttestationType.ACKNOWLEDGEMENT, AttestationType.LOGGING)
+
+
 def notes_on(attestation: Attestation, incident: Incident) -> list[str]:
     """What is well-formed, sealed as it was said, and still worth a look."""
     fields, notes = attestation.fields, []
@@ -117,6 +121,21 @@ def notes_on(attestation: Attestation, incident: Incident) -> list[str]:
         for each in value if isinstance(value, tuple) else ():
             if each not in known:
                 notes.append(f"{each} is none of {where} of {incident.id}.")
+    if at and at < incident.detected_at and attestation.type not in _MAY_COME_FIRST:
+        notes.append(f"{format_instant(at)} lies before the stated detection of {incident.id}.")
+    for rule in RULES[attestation.type].fields:
+        value = fields.get(rule.name)
+        # Of free text these are the words that profiles ask for; of the rest nothing else is left.
+        if rule.choices and isinstance(value, str) and value not in rule.choices:
+            notes.append(f"{value}: profiles know the {rule.name} {', '.join(rule.choices)}.")
+    action = fields.get("action")
+    known_actions = [
+        each.fields.get("action")
+        for each in incident.attestations
+        if each.type == AttestationType.ROLLBACK and each.sequence != attestation.sequence
+    ]
+    if attestation.type == AttestationType.VALIDATION and action and action not in known_actions:
+        notes.append(f"no rollback {action} is attested on {incident.id}.")
     withdrawn = [name for name in attestation.exhibits if incident.exhibits[name].withdrawn]
     notes += [f"{name} was withdrawn; it shows nothing." for name in withdrawn]
     return notes

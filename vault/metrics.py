@@ -316,10 +316,14 @@ def _contained(case: Measured) -> Found:
 def _recovered(case: Measured) -> Found:
     incident = case.incident
     entered = [each for each in incident.phases if each.phase == Phase.RECOVERED]
-    if not entered or incident.phases[-1].phase != Phase.RECOVERED:
+    if not entered:
         yield Left(case, "not stated as recovered", open=not incident.sealed)
         return
-    last = entered[-1]
+    last, now = entered[-1], incident.phases[-1]
+    if now.phase != Phase.RECOVERED:
+        after = f"recovered (link {last.sequence}), then {now.phase} again (link {now.sequence})"
+        yield Left(case, after, open=not incident.sealed)
+        return
     yield from _since(
         case, "detected", incident.detected_at, f"recovered (link {last.sequence})", last.at
     )

@@ -141,8 +141,10 @@ def _lines(report: Object, explain: bool, changes: Changes | None) -> list[str]:
         links = ", ".join(f"link {link}" for link in each["approved_by"]) or "nobody"
         lines += _folded("Deviation: ", f"{each['id']}  {each['what']}; approved by {links}")
     for waiver in report["waivers"]:
-        covers = ", ".join(waiver["covers"]) or "nothing"
-        told = f"{waiver['standing']} until {waiver['valid_to']}, covers {covers}"
+        named = ", ".join(waiver["conditions"])
+        whole = ", ".join(waiver["covers"])
+        told = f"{waiver['standing']} until {waiver['valid_to']}: {named}; "
+        told += f"{whole} waived by it" if whole else "no item is waived by it alone"
         lines += _folded(f"Waiver {waiver['id']}: ", told)
     if report["outside_scope"]:
         outside = [f"{each['what']} {each['name']}" for each in report["outside_scope"]]

@@ -90,7 +90,11 @@ def ingest(
     all_versions: AllVersionsOption = False,
     digest_keys: DigestKeysOption = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Seal also what was sealed before, unchanged.")
+        bool,
+        typer.Option(
+            "--again",
+            help="Seal also what was sealed before, unchanged, with no phase or attestation since.",
+        ),
     ] = False,
     pack: Annotated[
         bool,

@@ -285,6 +285,15 @@ def test_what_is_odd_is_sealed_as_it_was_said_and_told(evault: Evault, shown: st
     assert notes(evault, *published, "reviewer=ADA") == [
         "ADA reviewed what they wrote; another person's review counts."
     ]
+    assert notes(evault, "page", "at=-5m", "team=Security team") == [
+        "Security team: profiles know the team sre, security."
+    ]
+    assert notes(evault, "page", "at=-5m", "team=sre") == []
+    tested = ("validation", "at=-5m", "checks=dry_run", "result=passed")
+    assert notes(evault, *tested, "action=RB-9") == [f"no rollback RB-9 is attested on {shown}."]
+    assert notes(evault, "kill_switch", "at=2001-01-01T00:00Z", "systems=aws") == [
+        f"2001-01-01T00:00:00Z lies before the stated detection of {shown}."
+    ]
     evault("evidence", "withdraw", "EV-0001", "--reason", "wrong case")
     assert notes(evault, *published, "reviewer=Bob") == ["EV-0001 was withdrawn; it shows nothing."]
     assert notes(evault, "finding", "conflict=C2.models", "believed=statement", "reason=r") == [

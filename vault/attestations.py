@@ -95,6 +95,7 @@ def check_attested(
 
 
 _MAY_COME_FIRST = (AttestationType.ACKNOWLEDGEMENT, AttestationType.LOGGING)
+"""What may well have happened before anyone detected the incident."""
 
 
 def notes_on(attestation: Attestation, incident: Incident) -> list[str]:

@@ -3,7 +3,7 @@
 An event is not a moment but an interval: it was claimed for one time, and was on record by another.
 `on_time` is proven where the record itself was made in time, or an independent one agrees with the
 claim; within the limit by the claim alone is `unproven`; `late` is what was itself claimed for too
-late. FORMAT.md §15.4.
+late. FORMAT.md §15.6.
 """
 
 from __future__ import annotations
@@ -147,17 +147,20 @@ def _frozen(case: Case) -> Event | None:
     done, lacking = case.freezes()
     if lacking:
         return None
-    firsts: list[Event | None] = []
+    moments = []
     for system in case.incident.systems:
         naming = [each for each in done if system in texts_of(each.fields, "systems")]
-        several = [
-            Event(each.at, each.recorded_at, each.exhibits)
-            for each in naming or done
-            if each.at is not None
+        events = [
+            Event(each.at, each.recorded_at, each.exhibits) for each in naming or done if each.at
         ]
-        # Where only principals are named, all of them had to be stopped.
-        firsts += several if not naming else [_earliest(several)] if several else []
-    return max((each for each in firsts if each), key=lambda event: event.claimed, default=None)
+        # Where principals are named instead, the last of them had to be stopped.
+        choose = min if naming else max
+        moments += [choose(events, key=_claimed)] if events else []
+    return max(moments, key=_claimed, default=None)
+
+
+def _claimed(event: Event) -> datetime:
+    return event.claimed
 
 
 def _contained(case: Case) -> Event | None:

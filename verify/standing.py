@@ -1,7 +1,7 @@
 """How an incident stands apart from its items: coverage, scope, and whether waivers are live. Pure.
 
 Evidence never defines its own scope: what it names besides the registered scope is told, and what
-was never registered is told too. FORMAT.md §15.5.
+was never registered is told too. FORMAT.md §15.5, §15.7.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ from verify.envelope import Envelope, ManifestKey, leaf_hash_of, pae, parse_enve
 from verify.merkle import TreeHead, multi_inclusion_hashes, root_of
 from verify.note import VerifierKey
 from verify.report import Report
+from verify.statement import chain_subject
 from verify.strictjson import dumps
 from verify.trust import format_trust
 
@@ -244,6 +245,20 @@ class History:
         """The predicate of a link's statement, to be changed in place."""
         predicate: Payload = self.payloads[link]["predicate"]
         return predicate
+
+    def state(self, link: int, kind: str, body: Payload) -> None:
+        """Make a link another statement, with the subjects that its body speaks of."""
+        items = {item["exhibit"]: item for at in (2, 3) for item in self.body(at)["items"]}
+        lists = [body.get(name) for name in ("exhibits", "compensating")]
+        named = dict.fromkeys(each for names in lists if isinstance(names, list) for each in names)
+        chain = chain_subject(self.predicate(0)["chain"]["id"])
+        self.payloads[link]["predicateType"] = f"urn:evidence-vault:{kind}:v1"
+        self.predicate(link)["body"] = json.loads(json.dumps(body))
+        self.payloads[link]["subject"] = [
+            {"digest": {"sha256": items[name]["sha256"]}, "name": name}
+            for name in named
+            if name in items
+        ] or [{"digest": {"sha256": chain.sha256}, "name": chain.name}]
 
     def seal(
         self, bend: Mapping[int, Callable[[bytes], bytes]] | None = None, *, since: int = 0

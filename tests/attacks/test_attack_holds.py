@@ -23,7 +23,7 @@ from verify.bundle import link_path
 from verify.envelope import parse_envelope
 from verify.report import Outcome, Report, Verdict, render
 from verify.retention import BUILT_IN
-from verify.statement import Type, chain_subject
+from verify.statement import Type
 from verify.strictjson import dumps
 from verify.trust import Step
 
@@ -41,26 +41,12 @@ RELEASE = {
 EXTENSION = {"event": "extended", "reason": "a clock runs", "until": "2040-01-01T00:00:00Z"}
 
 
-def state(history: History, link: int, kind: str, body: Payload) -> None:
-    """Make a link another statement, with the subjects that its body speaks of."""
-    items = {item["exhibit"]: item for at in (2, 3) for item in history.body(at)["items"]}
-    shown = body.get("exhibits") if isinstance(body.get("exhibits"), list) else None
-    chain = chain_subject(history.predicate(0)["chain"]["id"])
-    history.payloads[link]["predicateType"] = f"urn:evidence-vault:{kind}:v1"
-    history.predicate(link)["body"] = json.loads(json.dumps(body))
-    history.payloads[link]["subject"] = [
-        {"digest": {"sha256": items[name]["sha256"]}, "name": name}
-        for name in shown or ()
-        if name in items
-    ] or [{"digest": {"sha256": chain.sha256}, "name": chain.name}]
-
-
 def held(case: Case) -> History:
     """The second export of a true story: a hold was set, released, and retention extended."""
     history = case.history(Bag.of(case.second))
-    state(history, SET, "hold", HOLD)
-    state(history, RELEASED, "hold", RELEASE)
-    state(history, EXTENDED, "hold", EXTENSION)
+    history.state(SET, "hold", HOLD)
+    history.state(RELEASED, "hold", RELEASE)
+    history.state(EXTENDED, "hold", EXTENSION)
     return history
 
 
@@ -148,7 +134,7 @@ def test_no_flipped_bit_of_a_hold_passes(case: Case, bag: Bag, altered: Path, li
 
 
 def to(link: int, body: Payload, kind: str = "hold") -> Callable[[History], None]:
-    return lambda history: state(history, link, kind, body)
+    return lambda history: history.state(link, kind, body)
 
 
 def without(name: str) -> Payload:
@@ -177,12 +163,12 @@ def shown_by_nothing_signed(history: History) -> None:
 
 
 def never_set(history: History) -> None:
-    state(history, SET, "hold", EXTENSION)
+    history.state(SET, "hold", EXTENSION)
 
 
 def shortened(history: History) -> None:
-    state(history, RELEASED, "hold", EXTENSION)
-    state(history, EXTENDED, "hold", {**EXTENSION, "until": "2039-12-31T00:00:00Z"})
+    history.state(RELEASED, "hold", EXTENSION)
+    history.state(EXTENDED, "hold", {**EXTENSION, "until": "2039-12-31T00:00:00Z"})
 
 
 SWEEP = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,6 @@ from attacks.bundle_surgery import Bag, Case, History, Payload, detail, failures
 from verify.bundle import link_path
 from verify.envelope import parse_envelope
 from verify.report import Outcome, Verdict, render
-from verify.statement import chain_subject
 from verify.trust import Step
 
 ATTESTED, GRANTED, REVOKED = 4, 5, 8
@@ -59,21 +57,6 @@ UPDATE: Payload = {
 }
 
 
-def state(history: History, link: int, kind: str, body: Payload) -> None:
-    """Make a link another statement, with the subjects that its body speaks of."""
-    items = {item["exhibit"]: item for at in (2, 3) for item in history.body(at)["items"]}
-    lists = [body.get(name) for name in ("exhibits", "compensating")]
-    named = dict.fromkeys(each for names in lists if isinstance(names, list) for each in names)
-    chain = chain_subject(history.predicate(0)["chain"]["id"])
-    history.payloads[link]["predicateType"] = f"urn:evidence-vault:{kind}:v1"
-    history.predicate(link)["body"] = json.loads(json.dumps(body))
-    history.payloads[link]["subject"] = [
-        {"digest": {"sha256": items[name]["sha256"]}, "name": name}
-        for name in named
-        if name in items
-    ] or [{"digest": {"sha256": chain.sha256}, "name": chain.name}]
-
-
 def said(case: Case) -> History:
     """The second export of a true story: something was attested, waived, and the waiver revoked."""
     history = case.history(Bag.of(case.second))
@@ -81,9 +64,9 @@ def said(case: Case) -> History:
     history.body(10)["included"].remove("EV-0005")
     for path in [path for path in history.bag.files if "EV-0005" in path]:
         del history.bag.files[path]
-    state(history, ATTESTED, "attestation", FREEZE)
-    state(history, GRANTED, "waiver", WAIVER)
-    state(history, REVOKED, "waiver", REVOCATION)
+    history.state(ATTESTED, "attestation", FREEZE)
+    history.state(GRANTED, "waiver", WAIVER)
+    history.state(REVOKED, "waiver", REVOCATION)
     return history
 
 
@@ -174,7 +157,7 @@ def test_no_flipped_bit_passes(case: Case, bag: Bag, altered: Path, link: int) -
 
 
 def to(link: int, kind: str, body: Payload, **changes: object) -> Callable[[History], None]:
-    return lambda history: state(history, link, kind, {**body, **changes})
+    return lambda history: history.state(link, kind, {**body, **changes})
 
 
 def fields(**changes: object) -> Payload:
@@ -194,17 +177,17 @@ def exhibit_of_other_bytes(history: History) -> None:
 
 
 def revoked_twice(history: History) -> None:
-    state(history, ATTESTED, "waiver", WAIVER)
-    state(history, GRANTED, "waiver", REVOCATION)
+    history.state(ATTESTED, "waiver", WAIVER)
+    history.state(GRANTED, "waiver", REVOCATION)
 
 
 def taken_by_nobody(history: History) -> None:
-    state(history, ATTESTED, "incident", GIVEN)
-    state(history, GRANTED, "incident", {**GIVEN, "event": "accepted", "person": "Grace"})
+    history.state(ATTESTED, "incident", GIVEN)
+    history.state(GRANTED, "incident", {**GIVEN, "event": "accepted", "person": "Grace"})
 
 
 def waived_after_the_seal(history: History) -> None:
-    state(history, ATTESTED, "seal", {"exhibits": 4, "reason": None})
+    history.state(ATTESTED, "seal", {"exhibits": 4, "reason": None})
 
 
 LIES = [
@@ -272,8 +255,8 @@ def test_a_history_rewritten_without_its_waiver_passes_but_not_beside_what_was_h
     """The owner's own limit: whoever kept the earlier bundle holds the proof against it."""
     before = bag.write(tmp_path / "before.zip")
     history = said(case)
-    state(history, GRANTED, "incident", GIVEN)
-    state(history, REVOKED, "incident", UPDATE)
+    history.state(GRANTED, "incident", GIVEN)
+    history.state(REVOKED, "incident", UPDATE)
     rewritten = history.seal(since=ATTESTED).write(altered)
     assert case.audit(rewritten).verdict == Verdict.PASSED
     report = case.audit(rewritten, seen_files=[before])

@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 import pytest
 from crash.conftest import Serve
-from crash.faults import Killed, Moment, fail
+from crash.faults import Moment, fail
 from crash.world import INCIDENT, Process, World
 
 from vault.errors import UnavailableError
@@ -77,14 +76,7 @@ STORY: list[Step] = [set_hold, capture_more, release]
 
 def tell(world: World, moment: Moment) -> None:
     """The story with one fault; then, as whoever opens the vault next, what is owed; the rest."""
-    process = world.open(moment)
-    with suppress(Killed, UnavailableError):
-        for step in STORY:
-            step(world, process)
-    if moment.dead:
-        world.bury(process)
-    else:
-        process.close()
+    world.tell(moment, STORY)
     with world.opened() as process:
         process.log.settle()
         check_held(world, process, settled=False)

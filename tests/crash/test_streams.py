@@ -272,14 +272,7 @@ STORY: list[Step] = [
 
 def tell(world: World, moment: Moment) -> None:
     """The story with one fault; then what is owed, as whoever opens the vault next; the rest."""
-    process = world.open(moment)
-    with suppress(Killed, UnavailableError):
-        for step in STORY:
-            step(world, process)
-    if moment.dead:
-        world.bury(process)
-    else:
-        process.close()
+    world.tell(moment, STORY)
     with world.opened() as process:
         process.log.settle()
         check_held(world, process, settled=False)

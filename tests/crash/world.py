@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from crash.faults import Moment, MomentIndex, MomentStore
+from crash.faults import Killed, Moment, MomentIndex, MomentStore
 
 from cli.compose import (
     INDEX,
@@ -38,6 +38,7 @@ from vault.adapters.tables import metadata
 from vault.capture import OpenCapture
 from vault.completeness import built_in_profile
 from vault.deposit import Door, Draft, Receipt
+from vault.errors import UnavailableError
 from vault.export import Exporter, Target
 from vault.incidents import Incidents, subjects_of
 from vault.log import Log, parse_published
@@ -186,6 +187,17 @@ class World:
         try:
             yield process
         finally:
+            process.close()
+
+    def tell(self, moment: Moment, story: Iterable[Callable[[World, Process], object]]) -> None:
+        """Do one thing after another, up to the fault that the moment brings."""
+        process = self.open(moment)
+        with suppress(Killed, UnavailableError):
+            for step in story:
+                step(self, process)
+        if moment.dead:
+            self.bury(process)
+        else:
             process.close()
 
     def bury(self, process: Process) -> None:

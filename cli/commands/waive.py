@@ -12,13 +12,14 @@ import typer
 from cli.commands.attest import check_known_condition
 from cli.compose import Vault, now
 from cli.options import AsJson, Reason, stated
-from cli.render import columns, count_text, paragraph
+from cli.render import count_text, paragraph, prose
 from cli.session import (
     Answer,
     UsageError,
     give,
     incident_or_only,
     is_incident,
+    place_text,
     read_time,
     split_incident,
     vault_of,
@@ -135,8 +136,7 @@ def grant(
             ),
         )
         notes = _notes(vault, name, waiver, answers)
-    told = f"{waiver_text(waiver)} (chain link {receipt.sequence}, log entry {receipt.index})"
-    lines = paragraph(f"{name}  ", f"waived by {told}")
+    lines = paragraph(f"{name}  ", f"{waiver_text(waiver)} {place_text(receipt)}")
     lines += paragraph(
         "  ",
         f"approved by {approved_by}, as you attest by {exhibit_ranges(waiver.exhibits)}; "
@@ -181,7 +181,7 @@ def revoke(
     told = (
         f"{waiver.id} is revoked; "
         f"{', '.join(again) + ' must hold again' if again else 'another waiver covers the same'} "
-        f"(chain link {receipt.sequence}, log entry {receipt.index})"
+        f"{place_text(receipt)}"
     )
     data: Object = {
         "incident": name,
@@ -212,26 +212,21 @@ def list_(
             for name in names
             for waiver in vault.incidents.read(name).incident.waivers.values()
         ]
-    rows = [
-        (
-            name,
-            waiver.id,
-            state_of(waiver, moment),
-            format_instant(waiver.valid_to),
-            ", ".join(waiver.conditions),
-            f'owner {waiver.owner} "{waiver.reason}"',
-        )
-        for name, waiver in found
-    ]
     live = sum(state_of(waiver, moment) == "live" for _, waiver in found)
-    lines = columns(rows) or [
-        f"Nothing was ever waived {f'in {incident}' if incident else 'here'}; "
-        "see: evault waive grant --help"
+    lines = [
+        line
+        for name, waiver in found
+        for line in prose(f"{name}  {state_of(waiver, moment):<7}  ", waiver_text(waiver))
     ]
-    if rows:
-        lines.append(f"{count_text(len(rows), 'waiver')}, {live} live; each until the time shown")
+    if found:
+        lines.append(f"{count_text(len(found), 'waiver')}, {live} live; each until the time shown")
+    else:
+        lines.append(
+            f"Nothing was ever waived {f'in {incident}' if incident else 'here'}; "
+            "see: evault waive grant --help"
+        )
     data: Object = {
-        "counts": {"live": live, "waivers": len(rows)},
+        "counts": {"live": live, "waivers": len(found)},
         "items": [{"incident": name, **waiver_json(waiver, moment)} for name, waiver in found],
     }
     give(Answer(lines, data), as_json=as_json)

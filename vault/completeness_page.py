@@ -605,7 +605,7 @@ a person decides whether they belong to it.</caption>
 
 
 def _isolated(name: str) -> str:
-    return f"<bdi>{esc(name)}</bdi>"
+    return f"<bdi>{prose(name)}</bdi>"
 
 
 def _owed(owed: Sequence[Object]) -> str:

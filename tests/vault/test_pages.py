@@ -57,7 +57,7 @@ HOSTILE = (
     "{0} {facts} %s %(x)s \\g<0>",
 )
 UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-VOID = {"meta", "br"}
+VOID = {"meta", "br", "wbr"}
 
 
 def digest(text: str) -> str:

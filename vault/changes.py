@@ -65,7 +65,9 @@ def without_former_words(changes: Changes) -> Changes:
     )
 
 
-_NOT_COMPARED = "it is not compared: it could not be read by this version when the page was written"
+_NOT_COMPARED = (
+    "it is not compared: another engine made it, or it could not be read when this page was written"
+)
 
 
 def differences(before: Object, after: Object) -> list[Change]:

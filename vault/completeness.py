@@ -11,6 +11,7 @@ import verify.checklist
 from vault import layout
 from vault.changes import Changes, differences
 from vault.deposit import Draft, Receipt
+from vault.errors import UnavailableError
 from vault.evidence import side_document
 from vault.incidents import Chain, Incidents
 from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
@@ -53,6 +54,7 @@ def changes_since(store: ObjectStore, manifest: Manifest | None, report: Object)
     """What a report says otherwise than the one that a link sealed; None if there is none.
 
     One that cannot be read, or that another engine made, is told, and compared with nothing.
+    Raises `UnavailableError` where the store cannot be used: that says nothing of the report.
     """
     if manifest is None:
         return None
@@ -63,6 +65,8 @@ def changes_since(store: ObjectStore, manifest: Manifest | None, report: Object)
         data = side_document(store, sealed.report, (), what="completeness report")
         check_engine(data)
         before = strictjson.load_object(data, where=f"report of link {sequence}")
+    except UnavailableError:
+        raise
     except EvidenceError as error:
         return told((), f"it is not compared: {error}")
     return told(tuple(differences(before, report)))

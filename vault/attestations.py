@@ -14,11 +14,13 @@ from vault.incidents import Incidents, subjects_of
 from verify.approval import ATTESTED, Approval, check_second_person, same_person
 from verify.attestation import (
     RULES,
+    STATEMENT,
     Attestation,
     AttestationType,
     Value,
     attestation_body,
 )
+from verify.case import texts_of
 from verify.errors import MalformedError
 from verify.incident import Incident
 from verify.instant import format_instant
@@ -137,6 +139,10 @@ def notes_on(attestation: Attestation, incident: Incident) -> list[str]:
     ]
     if attestation.type == AttestationType.VALIDATION and action and action not in known_actions:
         notes.append(f"no rollback {action} is attested on {incident.id}.")
+    if attestation.type == AttestationType.FINDING and fields["believed"] == STATEMENT:
+        doubted = texts_of(fields, "disbelieved")
+        if all(name in doubted for name in attestation.exhibits):
+            notes.append("no exhibit shows why statements are believed; it settles nothing so.")
     withdrawn = [name for name in attestation.exhibits if incident.exhibits[name].withdrawn]
     notes += [f"{name} was withdrawn; it shows nothing." for name in withdrawn]
     return notes

@@ -26,7 +26,7 @@ from enum import StrEnum
 
 from verify import conditions, crosscheck, duties, strictjson
 from verify.attestation import STATEMENT, Attestation, AttestationType
-from verify.case import Answer, Case, Result, number
+from verify.case import Answer, Case, Result, number, texts_of
 from verify.clocks import Timed, Timeliness, read_clocks, timeliness, worst
 from verify.description import Description
 from verify.errors import UnsupportedError
@@ -39,7 +39,7 @@ from verify.statement import Assessment
 from verify.strictjson import Object
 from verify.waiver import Waiver
 
-ENGINE = 2
+ENGINE = 3
 """Raised whenever the same inputs give other bytes."""
 
 REPORT = 2
@@ -348,7 +348,7 @@ class _Judge:
         """A conflict, unless a finding closes it. It is told either way."""
         if result.answer != Answer.CONFLICT:
             return result
-        finding = _finding(self._case, check, result)
+        finding, bare = _finding(self._case, check, result)
         self.contradictions.append(
             {
                 "asks": check.asks,
@@ -368,7 +368,7 @@ class _Judge:
             }
         )
         if finding is None:
-            return result
+            return replace(result, detail="; ".join([result.detail, *bare]))
         detail = f"{result.detail}; link {finding.sequence} believes {finding.fields['believed']}"
         return Result(Answer.PASS, detail, result.exhibits, (*result.links, finding.sequence))
 
@@ -453,20 +453,33 @@ def _unheeded(case: Case, item: Item, excuse: Attestation | None) -> str:
     return f"link {said[-1]} says that it does not apply: {why}"
 
 
-def _finding(case: Case, check: Condition, result: Result) -> Attestation | None:
-    """The last finding that closes a conflict: made after all that is in conflict was on record."""
+def _finding(
+    case: Case, check: Condition, result: Result
+) -> tuple[Attestation | None, Sequence[str]]:
+    """The last finding that closes a conflict; without one, why the last that would is not enough.
+
+    It was made after all that is in conflict was on record, and an exhibit shows it: the one that
+    it believes or, where it believes statements, one that is itself no part of the conflict.
+    """
     records = {side.record for side in result.sides}
+    stated = any(record.startswith("link ") for record in records)
     newest = max(
         [*result.links, *(case.exhibit(name).sequence for name in result.exhibits)], default=0
     )
+    bare = ""
     for each in reversed(case.attested(AttestationType.FINDING)):
         believed = each.fields["believed"]
-        one_of_them = believed in records or (
-            believed == STATEMENT and any(record.startswith("link ") for record in records)
-        )
-        if each.fields["conflict"] == check.id and one_of_them and each.sequence > newest:
-            return each
-    return None
+        if each.fields["conflict"] != check.id or each.sequence <= newest:
+            continue
+        if believed in records:
+            return each, ()
+        if believed != STATEMENT or not stated:
+            continue
+        doubted = {*records, *texts_of(each.fields, "disbelieved")}
+        if any(name not in doubted for name in case.live(each.exhibits)):
+            return each, ()
+        bare = bare or f"link {each.sequence} believes statement, and no exhibit shows why"
+    return None, [bare] if bare else []
 
 
 def _reason(

@@ -381,11 +381,44 @@ def test_later_evidence_in_the_same_conflict_opens_it_again() -> None:
     assert item_of(tell.report(), "C2")["state"] == "contradicted"
 
 
-def test_a_finding_may_believe_what_the_chain_says() -> None:
+def believing_the_chain(**changes: Any) -> Object:
+    """The log has the agent act after containment; a finding believes the statements."""
     tell = answered()
     tell.change("log", activities=(Activity(AGENT, time(-9), time(30), 40),))
-    settle(tell, conflict="K2.silent", believed="statement", reason="that clock was an hour off")
-    assert condition_of(tell.report(), "K2.silent")["answer"] == "pass"
+    tell.exhibit("ntp", 690, "other")
+    settle(tell, conflict="K2.silent", believed="statement", reason="that clock was an hour off",
+           **changes)  # fmt: skip
+    return condition_of(tell.report(), "K2.silent")
+
+
+def test_a_finding_may_believe_what_the_chain_says_if_an_exhibit_shows_why() -> None:
+    assert believing_the_chain(exhibits=["@ntp"])["answer"] == "pass"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {},
+        {"exhibits": ["@log"]},
+        {"exhibits": ["@ntp"], "disbelieved": ["@ntp"]},
+    ],
+    ids=["by word alone", "by what contradicts it", "by what it disbelieves"],
+)
+def test_a_person_s_word_alone_settles_nothing_and_the_report_says_so(shown: Any) -> None:
+    found = believing_the_chain(**shown)
+    assert found["answer"] == "conflict"
+    assert found["detail"].endswith("believes statement, and no exhibit shows why")
+
+
+def test_a_withdrawn_exhibit_shows_no_finding() -> None:
+    tell = contradicted()
+    tell.attest("validated-early", 18, "validation", at=time(18), action="RB-1",
+                checks=["rollback"], result="passed")  # fmt: skip
+    tell.exhibit("ntp", 690, "other")
+    settle(tell, conflict="C5.order", believed="statement", exhibits=["@ntp"])
+    assert condition_of(tell.report(), "C5.order")["answer"] == "pass"
+    tell.say("gone", 710, Type.CUSTODY, {"event": "withdrawn", "exhibits": ["@ntp"], "reason": "x"})
+    assert condition_of(tell.report(), "C5.order")["answer"] == "conflict"
 
 
 # -- does not apply --------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ which item asks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -470,7 +470,7 @@ class Case:
     @cached_property
     def actions(self) -> list[Action]:
         """Changes of what runs, from detection on: a deployment forward is no rollback."""
-        found = [_attested_action(each) for each in self.attested(AttestationType.ROLLBACK)]
+        found = _told_once(map(_attested_action, self.attested(AttestationType.ROLLBACK)))
         for name in self.of(("rollback", "config_snapshot", "validation")):
             for each in self.facts(name).rollbacks:
                 end = instant(each.at) if each.at else None
@@ -519,6 +519,35 @@ def _attested_action(each: Attestation) -> Action:
         record=link(each.sequence),
         exhibits=each.exhibits,
     )
+
+
+def _told_once(actions: Iterable[Action]) -> list[Action]:
+    """Statements of one action at one time tell of it again: the last counts, the others add.
+
+    Nothing can be rolled back under one name twice at once. At another time it is another rollback.
+    """
+    found: list[Action] = []
+    for each in actions:
+        earlier = next((one for one in found if _same_time(one, each)), None)
+        if earlier is None:
+            found.append(each)
+            continue
+        found[found.index(earlier)] = replace(
+            each,
+            from_=each.from_ or earlier.from_,
+            to=each.to or earlier.to,
+            exhibits=tuple(dict.fromkeys([*earlier.exhibits, *each.exhibits])),
+        )
+    return found
+
+
+def _same_time(one: Action, other: Action) -> bool:
+    if (one.name, one.target) != (other.name, other.target):
+        return False
+    if not (one.start and one.end and other.start and other.end):
+        return False
+    overlap = max(one.start, other.start) < min(one.end, other.end)
+    return overlap or (one.start, one.end) == (other.start, other.end)
 
 
 def _without_twins(actions: Sequence[Action]) -> list[Action]:

@@ -8,7 +8,7 @@ one of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from verify.approval import same_person
@@ -469,7 +469,7 @@ def action_described(case: Case, _parameters: Parameters, _missing: str) -> Resu
     return _of_actions(
         case.rollbacks,
         lambda action: (
-            f"{action.name}: no {', '.join(action.described)}" if action.described else ""
+            f"no {', '.join(action.described)}" if action.described else ""
         ),
     )
 
@@ -490,13 +490,15 @@ def action_validated(case: Case, _parameters: Parameters, _missing: str) -> Resu
     links: list[int] = []
 
     def problem(action: Action) -> str:
+        if action.result == "failed":
+            return "" if _made_good(case, action) else "the rollback failed"
         found, why = _validations(case, action)
         for record in found:
             if record.startswith("link "):
                 links.append(int(record[5:]))
             else:
                 cited.append(record)
-        return "" if found else f"{action.name}: {why}"
+        return "" if found else why
 
     result = _of_actions(case.rollbacks, problem)
     if result.answer != "pass":
@@ -504,10 +506,20 @@ def action_validated(case: Case, _parameters: Parameters, _missing: str) -> Resu
     return passed(dict.fromkeys([*result.exhibits, *cited]), dict.fromkeys([*result.links, *links]))
 
 
+def _made_good(case: Case, failed: Action) -> bool:
+    """Whether what a rollback failed to put back was put back later."""
+    return any(
+        each.target == failed.target
+        and each.result == "succeeded"
+        and failed.end is not None
+        and each.end is not None
+        and each.end > failed.end
+        for each in case.rollbacks
+    )
+
+
 def _validations(case: Case, action: Action) -> tuple[list[str], str]:
     """The records of passed validations of an action; else why there is none."""
-    if action.result == "failed":
-        return [], "the rollback failed"
     found, why = [], "not validated"
     for each in case.attested(AttestationType.VALIDATION):
         subject = text_of(each.fields, "subject")
@@ -519,6 +531,8 @@ def _validations(case: Case, action: Action) -> tuple[list[str], str]:
             continue
         if action.end is None or each.at is None or each.at < action.end:
             why = "validated before it ended"
+        elif not _is_newest(case, action, each.at, subject):
+            why = f"validated only after {action.name} was rolled back again"
         elif each.fields["result"] != "passed":
             why = "validation failed"
         else:
@@ -527,12 +541,31 @@ def _validations(case: Case, action: Action) -> tuple[list[str], str]:
         for check in case.facts(name).validations:
             if not (check.subject and action.to and same_version(check.subject, action.to)):
                 continue
-            late = action.end and check.at and instant(check.at) >= action.end
-            if late and check.result == "passed":
+            at = instant(check.at) if check.at else None
+            late = action.end and at and at >= action.end
+            if late and not _is_newest(case, action, at, check.subject):
+                why = f"validated only after {action.name} was rolled back again"
+            elif late and check.result == "passed":
                 found.append(name)
             elif check.result == "failed":
                 why = "validation failed"
     return found, why
+
+
+def _is_newest(case: Case, action: Action, at: datetime | None, subject: str | None) -> bool:
+    """Whether a validation speaks of this rollback: by then no later one had its name.
+
+    Where the validation names a version, only those that went to it are meant.
+    """
+    ends = [
+        each.end
+        for each in case.rollbacks
+        if each.name == action.name
+        and each.end is not None
+        and (at is None or each.end <= at)
+        and (subject is None or each.to is None or same_version(subject, each.to))
+    ]
+    return not ends or max(ends) == action.end
 
 
 def _preceded(case: Case, parameters: Parameters, actions: list[Action]) -> Result:
@@ -540,10 +573,10 @@ def _preceded(case: Case, parameters: Parameters, actions: list[Action]) -> Resu
 
     def problem(action: Action) -> str:
         if action.start is None:
-            return f"{action.name}: start unknown"
+            return "start unknown"
         if any(taken <= action.start for taken, _ in snapshots):
             return ""
-        return f"{action.name}: no snapshot before it"
+        return "no snapshot before it"
 
     result = _of_actions(actions, problem)
     if result.answer != "pass":
@@ -555,13 +588,16 @@ def _preceded(case: Case, parameters: Parameters, actions: list[Action]) -> Resu
 def _of_actions(actions: list[Action], problem: Callable[[Action], str]) -> Result:
     if not actions:
         return unknown()
-    problems = {action.name: problem(action) for action in actions}
-    lacking = [name for name, text in problems.items() if text]
+    problems = [(action, text) for action in actions if (text := problem(action))]
     exhibits, links = _records(actions)
-    if lacking:
-        return failed(
-            several([problems[name] for name in lacking]), exhibits, links, lacking=lacking
-        )
+    if problems:
+        names = [action.name for action in actions]
+        told_of = [
+            f"{action.name}{f' ({action.record})' if names.count(action.name) > 1 else ''}: {text}"
+            for action, text in problems
+        ]
+        lacking = dict.fromkeys(action.name for action, _ in problems)
+        return failed(several(told_of), exhibits, links, lacking=lacking)
     return passed(exhibits, links)
 
 

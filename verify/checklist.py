@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from verify import conditions, crosscheck, duties, strictjson
+from verify import conditions, consent, crosscheck, duties, strictjson
 from verify.attestation import STATEMENT, Attestation, AttestationType
 from verify.case import Answer, Case, Result, number, texts_of
 from verify.clocks import Timed, Timeliness, read_clocks, timeliness, worst
@@ -50,7 +50,7 @@ CITED = 200
 STEPS = 50
 """So many systems, runs or principals get a step of their own from one condition."""
 
-_TESTS = {**conditions.TESTS, **duties.TESTS}
+_TESTS = {**conditions.TESTS, **consent.TESTS, **duties.TESTS}
 
 
 class State(StrEnum):
@@ -594,7 +594,7 @@ def _deviations(case: Case, clocks: Sequence[Timed]) -> list[tuple[str, str]]:
 
 
 def _told_deviations(case: Case) -> list[Object]:
-    approvals = conditions.approvals_of_deviations(case)
+    approvals = consent.approvals_of_deviations(case)
     return [
         {"approved_by": [each.sequence for each in approvals[id_]], "id": id_, "what": what}
         for id_, what in case.deviations

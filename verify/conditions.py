@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from verify.approval import same_person
-from verify.attestation import Attestation, AttestationType
+from verify.attestation import AttestationType
 from verify.case import (
     Action,
     Case,
@@ -24,7 +23,6 @@ from verify.case import (
     failed,
     instant,
     link,
-    moment_of,
     passed,
     records,
     same_version,
@@ -468,9 +466,7 @@ def action_described(case: Case, _parameters: Parameters, _missing: str) -> Resu
     """Of every rollback it is known who, when, from what, to what, and how it ended."""
     return _of_actions(
         case.rollbacks,
-        lambda action: (
-            f"no {', '.join(action.described)}" if action.described else ""
-        ),
+        lambda action: f"no {', '.join(action.described)}" if action.described else "",
     )
 
 
@@ -607,77 +603,6 @@ def _records(actions: Iterable[Action]) -> tuple[list[str], list[int]]:
     return list(exhibits), links
 
 
-# -- approvals -------------------------------------------------------------------------------------
-
-
-def deviations_approved(case: Case, _parameters: Parameters, _missing: str) -> Result:
-    """Every deviation from policy that is on record was approved.
-
-    While a clock has not been answered, that there is no deviation cannot be said.
-    """
-    approvals = approvals_of_deviations(case)
-    bare = [id_ for id_, _ in case.deviations if not approvals[id_]]
-    links = [each.sequence for given in approvals.values() for each in given]
-    exhibits = dict.fromkeys(
-        name for given in approvals.values() for each in given for name in each.exhibits
-    )
-    if bare:
-        return failed(f"not approved: {told(bare)}", exhibits, links, lacking=bare)
-    if case.open_clocks:
-        open_ = case.open_clocks
-        return unknown(f"{count_text(len(open_), 'clock')} not answered yet: {told(open_)}")
-    found = len(case.deviations)
-    return passed(
-        exhibits, links, detail=f"{count_text(found, 'deviation')} at link {case.incident.sequence}"
-    )
-
-
-def approvals_by_second_person(case: Case, _parameters: Parameters, _missing: str) -> Result:
-    """Nobody approved what they asked for."""
-    own, exhibits, links = [], [], []
-    for each in case.attested(AttestationType.APPROVAL):
-        links.append(each.sequence)
-        if same_person(str(each.fields["approver"]), str(each.fields["requester"])):
-            own.append(f"{each.fields['approver']} approved their own {each.fields['of']}")
-    for name in case.of((Kind.APPROVAL,)):
-        exhibits.append(name)
-        for given in case.facts(name).approvals:
-            if given.state != "approved" or not given.approver or not given.requester:
-                continue
-            if same_person(given.approver, given.requester):
-                own.append(f"{name}: {given.approver} approved their own {given.subject}")
-    if own:
-        return failed(several(own), exhibits, links)
-    return passed(exhibits, links) if exhibits or links or _none_needed(case) else unknown()
-
-
-def approvals_in_time(case: Case, _parameters: Parameters, _missing: str) -> Result:
-    """What was approved took effect only then."""
-    late, links = [], []
-    began = {action.name: action.start for action in case.actions}
-    for each in case.attested(AttestationType.APPROVAL):
-        links.append(each.sequence)
-        effective = moment_of(each.fields, "effective_from") or began.get(str(each.fields["of"]))
-        if effective is not None and each.at is not None and each.at > effective:
-            late.append(f"{each.fields['of']} took effect before it was approved")
-    if late:
-        return failed(several(late), (), links)
-    return passed((), links) if links or _none_needed(case) else unknown()
-
-
-def approvals_of_deviations(case: Case) -> dict[str, list[Attestation]]:
-    """For each deviation, the approvals that name it."""
-    result: dict[str, list[Attestation]] = {id_: [] for id_, _ in case.deviations}
-    for each in case.attested(AttestationType.APPROVAL):
-        if each.fields["of"] in result:
-            result[str(each.fields["of"])].append(each)
-    return result
-
-
-def _none_needed(case: Case) -> bool:
-    return not case.deviations and not case.open_clocks
-
-
 TESTS: Mapping[str, Test] = {
     each.__name__: each
     for each in (
@@ -685,14 +610,11 @@ TESTS: Mapping[str, Test] = {
         action_preceded,
         action_recorded,
         action_validated,
-        approvals_by_second_person,
-        approvals_in_time,
         calls_finished,
         change_preceded,
         content_whole,
         detection_confirmed,
         detectors_heard,
-        deviations_approved,
         findings_disposed,
         findings_timed,
         kind_present,

@@ -162,6 +162,17 @@ def failed_first(tell: Telling) -> None:
                 checks=["rollback", "targeted_tests", "dry_run"], result="passed")  # fmt: skip
 
 
+def approve(tell: Telling, recorded: float, at: float, **changes: object) -> None:
+    """Another approval of the rollback; of Barbara, who asked, by Edsger."""
+    fields = {"of": "RB-1", "approver": "Edsger", "requester": "Barbara",
+              "role": "governance_steward", "approved_at": time(at), **changes}  # fmt: skip
+    tell.attest(f"approval-{recorded}", recorded, "approval", **fields)
+
+
+def approved_alone(tell: Telling) -> None:
+    approve(tell, 14, 14, approver="barbara@lab", role="engineer")
+
+
 def nil(tell: Telling, **changes: object) -> None:
     fields = {"kinds": ["dlp_finding"], "from_": time(-60 * 24), "to": time(25),
               "query": "detector:dlp-2", "detector": "dlp-2", **changes}  # fmt: skip
@@ -269,6 +280,15 @@ SCENARIOS = [
     Scenario("C6.second_person", lambda t: t.exhibit("review", 14, "approval", facts=facts(
         approvals=(Approval("PR 7", "approved", approver="ada", requester="Ada"),))),
         name="in a record"),
+    Scenario("C6.second_person", several(approved_alone, lambda t: approve(
+        t, 14.5, 14.2, of="RB-2")), name="another action was approved"),
+    Scenario("C6.second_person", several(approved_alone, lambda t: approve(
+        t, 14.5, 14.2, approver="Barbara", requester="Edsger", role="engineer")),
+        name="the same person again"),
+    Scenario("C6.second_person", several(approved_alone, lambda t: approve(t, 13, 13)),
+             name="the second person came before"),
+    Scenario("C6.in_time", several(approved_alone, lambda t: approve(t, 30, 16)),
+             name="the second person came late"),
     Scenario("C6.in_time", several(late_and_approved,
                                    facts_of("approval", effective_from=time(20)))),
     Scenario("C6.in_time", lambda t: t.attest(
@@ -393,6 +413,11 @@ SATISFIED: list[Change] = [
     lambda t: t.attest("approval", 14, "approval", of="RB-1", approver="Edsger",
                        requester="Barbara", role="governance_steward", approved_at=time(14),
                        subject="d0" * 32),
+    several(approved_alone, lambda t: approve(t, 14.5, 14.2)),
+    several(lambda t: approve(t, 14, 14), lambda t: approve(t, 30, 16)),
+    lambda t: t.exhibit("review", 14, "approval", facts=facts(approvals=(
+        Approval("PR 7", "approved", approver="ada", requester="Ada", at=time(10)),
+        Approval("PR 7", "approved", approver="grace", requester="Ada", at=time(12))))),
     lambda t: t.exhibit("tests", 24.5, "validation", facts=facts(validations=(
         Validation("unit", "passed", time(22), "d0" * 32),))),
     lambda t: t.exhibit("denied", 29, "access_log", system="crm", facts=facts(

@@ -424,15 +424,25 @@ class _Judge:
 
 
 def _excuse(case: Case, item: Item) -> Attestation | None:
-    """The attestation that an item does not apply, if the steward is its second person."""
+    """The attestation that an item does not apply, if the steward is its second person.
+
+    None if it was said later that the item applies; one person may say so, as more is owed then.
+    """
     if item.applies != Applies.UNLESS_ATTESTED:
         return None
+    back = _taken_back(case, item)
     for each in case.attested(AttestationType.NOT_APPLICABLE):
-        if each.fields["item"] != item.id or each.approval is None:
+        if each.fields["item"] != item.id or each.approval is None or each.sequence < back:
             continue
         if case.held_role(each.approval.person, Role.GOVERNANCE_STEWARD, each.recorded_at):
             return each
     return None
+
+
+def _taken_back(case: Case, item: Item) -> int:
+    """The link that last said that an item applies after all; -1 if none did."""
+    said = case.attested(AttestationType.APPLIES)
+    return max((each.sequence for each in said if each.fields["item"] == item.id), default=-1)
 
 
 def _unheeded(case: Case, item: Item, excuse: Attestation | None) -> str:
@@ -442,8 +452,11 @@ def _unheeded(case: Case, item: Item, excuse: Attestation | None) -> str:
         for each in case.attested(AttestationType.NOT_APPLICABLE)
         if each.fields["item"] == item.id
     ]
+    back = _taken_back(case, item)
     if excuse or not said:
         return ""
+    if said[-1] < back:
+        return f"link {said[-1]} says that it does not apply: link {back} takes that back"
     if item.applies == Applies.UNLESS_ATTESTED:
         why = "whoever approved that was not governance steward then"
     elif item.applies == Applies.ON_TRIGGER:

@@ -457,6 +457,30 @@ def test_evidence_to_the_contrary_reopens_it_as_contradicted() -> None:
     assert tell.report()["contradictions"]
 
 
+def test_a_mistaken_word_that_it_does_not_apply_is_taken_back_by_a_later_one() -> None:
+    tell = no_rollback()
+    tell.attest("it-does", 550, "applies", item="C5", reason="the prompt was put back")
+    item = item_of(tell.report(), "C5")
+    assert (item["state"], item["next"] != []) == ("missing", True)
+    assert "says that it does not apply: link" in item["reason"]
+    assert item["reason"].endswith("takes that back")
+    tell.attest("no-after-all", 560, "not_applicable", approved_by="Edsger", item="C5",
+                reason="it was another prompt")  # fmt: skip
+    assert item_of(tell.report(), "C5")["state"] == "not_applicable"
+
+
+def test_taken_back_it_contradicts_nothing_any_more_and_only_for_its_own_item() -> None:
+    tell = answered()
+    tell.attest("none-needed", 500, "not_applicable", approved_by="Edsger", item="C5",
+                reason="nothing was changed")  # fmt: skip
+    tell.attest("another", 550, "applies", item="P3", reason="it was patched")
+    assert item_of(tell.report(), "C5")["state"] == "contradicted"
+    tell.attest("it-does", 560, "applies", item="C5", reason="the prompt was put back")
+    report = tell.report()
+    assert item_of(report, "C5")["state"] == "satisfied"
+    assert report["contradictions"] == []
+
+
 @pytest.mark.parametrize("id_", ["C1", "C2", "C6", "K1", "K2", "X4"])
 def test_some_items_always_apply(id_: str) -> None:
     tell = Telling(answered().steps[:7])

@@ -197,10 +197,9 @@ def _time_or_none(text: str | None) -> str:
 
 
 def _taken(clock: Object) -> str:
-    if clock["seconds"] is None:
-        return "\u2013"
-    seconds = int(clock["seconds"])
-    return f"{duration(seconds)} before it" if seconds < 0 else duration(seconds)
+    if clock["early_seconds"] is not None:
+        return f"{duration(clock['early_seconds'])} before it ran"
+    return "\u2013" if clock["seconds"] is None else duration(clock["seconds"])
 
 
 def _outcome(clock: Object) -> str:

@@ -57,6 +57,7 @@ def _clocks(clocks: Sequence[Object]) -> list[Object]:
     told = [
         {
             "deadline": clock["deadline"],
+            "early_seconds": clock["early_seconds"],
             "id": clock["id"],
             "item": clock["item"],
             "left_seconds": clock["left_seconds"],

@@ -42,7 +42,7 @@ from verify.waiver import Waiver
 ENGINE = 3
 """Raised whenever the same inputs give other bytes."""
 
-REPORT = 2
+REPORT = 3
 """The version of the report's shape."""
 
 CITED = 200
@@ -568,6 +568,7 @@ def _clock(case: Case, timed: Timed) -> Object:
         "at": format_instant(event.claimed) if event else None,
         "corroborated_by": list(timed.corroborated[:CITED]),
         "deadline": format_instant(timed.deadline),
+        "early_seconds": timed.early,
         "event": timed.clock.event,
         "id": timed.clock.id,
         "item": timed.clock.item or None,

@@ -166,6 +166,13 @@ def _timed(clocks: Sequence[Object]) -> list[str]:
         named = [each["title"] for each in clocks if each["timeliness"] == word]
         if named:
             lines += _folded(f"{word.capitalize()}: ", ", ".join(named))
+    early = [
+        f"{each['title']} by {span_text(timedelta(seconds=each['early_seconds']))}"
+        for each in clocks
+        if each["early_seconds"] is not None
+    ]
+    if early:
+        lines += _folded("Claimed before its clock ran: ", ", ".join(early))
     return lines
 
 

@@ -36,6 +36,16 @@ def test_a_clock_that_runs_tells_what_is_left_and_one_that_ran_out_by_how_much(
     assert re.search(r"overrun  .*  Contained +due 2023-07-10 13:11:00Z", evault("status", old).out)
 
 
+def test_what_is_claimed_before_its_clock_ran_is_told_in_words(evault: Evault, case: str) -> None:
+    evault("incident", "phase", case, "contained", "--at", "2023-07-10T12:40Z")  # declared 12:41
+    said = evault("status").out
+    assert re.search(r"done +1 min early +Contained +limit 30 min, unproven$", said, re.MULTILINE)
+    assert "Claimed before its clock ran: Contained by 1 min" in evault("checklist").out
+    shown = evault.answer("status", "status")["items"][0]["clocks"]
+    (contain,) = [each for each in shown if each["id"] == "contain"]
+    assert (contain["seconds"], contain["early_seconds"]) == (None, 60)
+
+
 def test_what_is_overdue_comes_first_and_names_who_owes_it(evault: Evault, case: str) -> None:
     evault("incident", "assign", "comms_lead", "Grace Hopper")
     lines = evault("status").lines

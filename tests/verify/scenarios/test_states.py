@@ -167,6 +167,38 @@ def test_an_independent_record_that_agrees_proves_a_claimed_time() -> None:
     assert item_of(tell.report(), "K2")["state"] == "satisfied"
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "clock", "early"),
+    [
+        # Detected 09:00, declared 09:05. On record at once, and confirmed by an exhibit.
+        ("contained", {"at": time(4), "recorded": 27}, "contain", 60),
+        ("freeze", {"at": time(-2)}, "freeze", 120),
+        ("freeze", {"at": time(-0.001)}, "freeze", 1),
+        ("declared", {"declared_at": time(-3)}, "declare", 180),
+    ],
+)
+def test_what_is_claimed_before_its_clock_ran_is_never_quietly_on_time(
+    name: str, change: dict[str, Any], clock: str, early: int
+) -> None:
+    tell = answered()
+    tell.drop("kill")
+    tell.change(name, **change)
+    found = clock_of(tell.report(), clock)
+    assert found["timeliness"] == "unproven"
+    assert (found["seconds"], found["early_seconds"]) == (None, early)
+
+
+def test_a_page_before_it_is_owed_is_in_time_and_is_told_as_early() -> None:
+    tell = answered()
+    tell.change("contained", at=time(38), recorded=39)
+    tell.change("log", **span(-DAY, 38))
+    for team in ("sre", "security"):
+        tell.attest(f"page-{team}", 21, "page", at=time(20), team=team,
+                    delivered_at=time(20), acknowledged_at=time(21))  # fmt: skip
+    found = clock_of(tell.report(), "page")
+    assert (found["timeliness"], found["seconds"], found["early_seconds"]) == ("on_time", None, 900)
+
+
 def test_late_is_no_state_but_a_deviation() -> None:
     tell = answered()
     tell.change("contained", at=time(38), recorded=39)

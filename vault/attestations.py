@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from vault.deposit import Receipt
 from vault.errors import RefusedError
 from vault.incidents import Incidents, subjects_of
+from verify.ahead import stated_ahead
 from verify.approval import ATTESTED, Approval, check_second_person, same_person
 from verify.attestation import (
     RULES,
@@ -104,11 +105,12 @@ def notes_on(attestation: Attestation, incident: Incident) -> list[str]:
     """What is well-formed, sealed as it was said, and still worth a look."""
     fields, notes = attestation.fields, []
     at = attestation.at
-    if at and at > attestation.recorded_at:
-        notes.append(
-            f"{format_instant(at)} lies after this vault's clock; "
-            "what has not happened yet shows nothing."
-        )
+    notes += [
+        f"{format_instant(each.at)} lies after this vault's clock; "
+        "what has not happened yet shows nothing until then."
+        for each in stated_ahead(incident)
+        if each.sequence == attestation.sequence
+    ]
     for one, other, told in (
         ("approver", "requester", "asked for what they approved; another person's approval counts"),
         ("reviewer", "author", "reviewed what they wrote; another person's review counts"),

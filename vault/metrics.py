@@ -17,6 +17,7 @@ from statistics import fmean, median
 from vault.custody import exhibit_ranges
 from vault.incidents import Chain, Incidents
 from vault.timeline import instant_of
+from verify.ahead import counted
 from verify.attestation import AttestationType
 from verify.checklist import State, Timeliness, assess
 from verify.crosscheck import truth_of
@@ -231,7 +232,7 @@ def measured_of(
         assert isinstance(then, Incident)
         early = assess(profile, then, descriptions, as_of=moment)
     return Measured(
-        incident=incident,
+        incident=counted(incident, as_of),
         descriptions=descriptions,
         report=assess(profile, incident, descriptions, as_of=as_of),
         early=early,

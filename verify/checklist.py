@@ -13,8 +13,8 @@ The same inputs give the same bytes. No I/O. Facts are taken as the vault's sign
 5. partial          some condition passes, or it is unknown whether the item applies
 6. missing          nothing does
 
-Unknown counts as not passed. A later as-of over the same chain changes only timeliness and
-expiries.
+Unknown counts as not passed. A later as-of over the same chain changes only timeliness, expiries,
+and what was stated ahead of its time.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from verify import conditions, consent, crosscheck, duties, strictjson
+from verify.ahead import Ahead, counted, stated_ahead
 from verify.attestation import STATEMENT, Attestation, AttestationType
 from verify.case import Answer, Case, Result, number, texts_of
 from verify.clocks import Timed, Timeliness, read_clocks, timeliness, worst
@@ -137,7 +138,7 @@ def assess(
     `integrity` is what statements in the prefix say of exhibits whose bytes are no longer as they
     were received. No statement that is known here does.
     """
-    case = Case(incident, descriptions, as_of)
+    case = Case(counted(incident, as_of), descriptions, as_of)
     case.tolerance = next(
         (each.tolerance for each in profile.clocks if each.event == "contained"), 0
     )
@@ -154,6 +155,7 @@ def assess(
     shown = [each for each in clocks if each.clock.item not in judge.not_applicable]
     start, end = case.window
     return {
+        "ahead": [_ahead(each, as_of) for each in stated_ahead(incident)],
         "as_of": format_instant(as_of),
         "clocks": [_clock(case, each) for each in shown],
         "contradictions": judge.contradictions,
@@ -605,6 +607,16 @@ def _deviations(case: Case, clocks: Sequence[Timed]) -> list[tuple[str, str]]:
                 (f"alignment.{each.fields['document']}", f"{each.fields['document']}: {what}")
             )
     return list(dict(found).items())
+
+
+def _ahead(each: Ahead, as_of: datetime) -> Object:
+    return {
+        "at": format_instant(each.at),
+        "counts": each.at <= as_of,
+        "link": each.sequence,
+        "recorded_at": format_instant(each.recorded_at),
+        "what": each.what,
+    }
 
 
 def _told_deviations(case: Case) -> list[Object]:

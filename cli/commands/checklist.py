@@ -140,6 +140,10 @@ def _lines(report: Object, explain: bool, changes: Changes | None) -> list[str]:
     for each in report["deviations"]:
         links = ", ".join(f"link {link}" for link in each["approved_by"]) or "nobody"
         lines += _folded("Deviation: ", f"{each['id']}  {each['what']}; approved by {links}")
+    for each in report["ahead"]:
+        told = f"link {each['link']}  {each['what'].replace('_', ' ')}, for {each['at']}; "
+        told += "counts since then" if each["counts"] else "counts for nothing until then"
+        lines += _folded("Stated ahead: ", told)
     for waiver in report["waivers"]:
         named = ", ".join(waiver["conditions"])
         whole = ", ".join(waiver["covers"])

@@ -27,6 +27,7 @@ from cli.session import (
 )
 from vault.custody import exhibit_ranges, value_text
 from vault.incidents import Chain
+from verify.ahead import stated_ahead
 from verify.clocks import Timeliness, timeliness
 from verify.declaration import Change, Exposure, Severity, Tier, Trigger, YesNo
 from verify.incident import Incident
@@ -312,7 +313,13 @@ def phase(
         told = f"{reached} at {format_instant(moment)}"
         if exhibits:
             told += f", shown by {exhibit_ranges(exhibits)}"
-        acknowledge(name, told, receipt, as_json)
+        incident = vault.incidents.read(name, up_to=receipt.sequence).incident
+        more = [
+            "Look at: it lies after this vault's clock, and counts for nothing until then."
+            for each in stated_ahead(incident)
+            if each.sequence == receipt.sequence
+        ]
+        acknowledge(name, told, receipt, as_json, more)
 
 
 @_app.command()

@@ -272,7 +272,7 @@ def test_what_is_odd_is_sealed_as_it_was_said_and_told(evault: Evault, shown: st
     assert notes(evault, "freeze", "at=-5m", "systems=aws") == []
     assert notes(evault, "freeze", "at=2999-01-01T00:00Z", "systems=aws,erp", "principals=svc") == [
         "2999-01-01T00:00:00Z lies after this vault's clock; what has not happened yet shows "
-        "nothing.",
+        "nothing until then.",
         f"erp is none of the systems of {shown}.",
         f"svc is none of the scope's principals of {shown}.",
     ]

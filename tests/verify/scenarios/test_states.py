@@ -258,6 +258,71 @@ def test_updates_are_owed_while_it_was_sev1_and_no_longer() -> None:
     assert clock_of(tell.report(), "updates")["seconds"] == 55 * 60
 
 
+# -- what was stated ahead of its time ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "condition"),
+    [
+        ("freeze", {"at": time(DAY)}, "K1.frozen"),
+        ("kill", {"at": time(DAY)}, "K2.switch"),
+        ("contained", {"at": time(DAY)}, "K2.contained"),
+        ("update", {"at": time(DAY)}, "K3.given"),
+        ("notice-stewards", {"delivered_at": time(DAY)}, "X4.stewards"),
+        ("forensics_lead", {"at": time(DAY)}, "K1.roles"),
+    ],
+)
+def test_a_statement_ahead_of_its_record_counts_from_its_time_on(
+    name: str, change: dict[str, Any], condition: str
+) -> None:
+    tell = answered()
+    tell.drop("kill" if name == "freeze" else "freeze", "rollback", "validation")
+    tell.change(name, **change)
+    (told,) = tell.report(as_of=DAY - 1)["ahead"]
+    assert (told["at"], told["counts"]) == (time(DAY), False)
+    assert condition_of(tell.report(as_of=DAY - 1), condition)["answer"] == "fail"
+    assert condition_of(tell.report(as_of=DAY), condition)["answer"] == "pass"
+    (told,) = tell.report(as_of=DAY)["ahead"]
+    assert told["counts"], "it counts, and is told for good"
+
+
+def test_a_containment_to_come_keeps_its_clock_running_and_ends_no_window() -> None:
+    tell = answered()
+    tell.change("contained", at=time(DAY))
+    report = tell.report(as_of=60)
+    assert clock_of(report, "contain")["timeliness"] == "breached"
+    assert report["window"]["to"] == time(640), "the last link"
+    assert clock_of(tell.report(), "contain")["timeliness"] == "late"
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(5, 0), (5.01, 1)])
+def test_clocks_may_differ_by_five_minutes(minutes: float, told: int) -> None:
+    tell = answered()
+    tell.change("freeze", at=time(8 + minutes))
+    assert len(tell.report()["ahead"]) == told
+
+
+def test_an_approval_may_take_effect_later() -> None:
+    tell = answered()
+    tell.attest("approval", 14, "approval", of="RB-1", approver="Edsger", requester="Barbara",
+                role="governance_steward", approved_at=time(14),
+                effective_from=time(DAY))  # fmt: skip
+    assert tell.report()["ahead"] == []
+
+
+def test_who_hands_over_tomorrow_holds_the_role_today() -> None:
+    tell = answered()
+    for name, event in (("offer", "offered"), ("taken", "accepted")):
+        body = {"at": time(100), "event": event, "person": "Alan", "role": "comms_lead"}
+        tell.say(name, 100, Type.INCIDENT, body)
+    tell.change("taken", at=time(DAY))
+    before, after = tell.report(as_of=DAY - 1), tell.report(as_of=DAY)
+    assert item_of(before, "X4")["person"] == "Grace"
+    assert condition_of(before, "K1.roles")["detail"] == "not accepted: comms_lead"
+    assert item_of(after, "X4")["person"] == "Alan"
+    assert condition_of(after, "K1.roles")["answer"] == "pass"
+
+
 # -- the three axes are never mixed ----------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from verify.attestation import Attestation, AttestationType
 from verify.coverage import Interval, covered, united
 from verify.description import Description
 from verify.errors import MalformedError
-from verify.facts import Facts
+from verify.facts import Facts, check_times
 from verify.incident import Exhibit, Incident
 from verify.response import Containment, Phase, Role, Update, current
 from verify.statement import Kind
@@ -97,16 +97,8 @@ def conflict(detail: str, sides: Sequence[Side], *more: str) -> Result:
 
 
 def instant(text: str) -> datetime:
-    """A time out of facts. Raises `MalformedError` if it is none, or has no zone."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise MalformedError(
-            f"facts: {text!r} is no time with a zone; classify or withdraw its item"
-        )
-    return found
+    """A time out of facts that `Case.facts` gave: that it is one was checked there."""
+    return datetime.fromisoformat(text)
 
 
 def told(names: Iterable[str]) -> str:
@@ -219,6 +211,8 @@ class Case:
     """Items of evidence that were found contradicted; known once they are judged."""
     tolerance: float = 0
     """Seconds by which a record may differ from the claimed time of containment."""
+    _timed: set[str] = field(default_factory=set)
+    """Exhibits whose times were found to be times."""
     _by_kind: dict[str, list[str]] = field(default_factory=dict)
     _by_kinds: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
 
@@ -245,8 +239,15 @@ class Case:
         return self.incident.exhibits[name]
 
     def facts(self, name: str) -> Facts:
-        """What was read out of an exhibit."""
-        return self.descriptions[name].facts
+        """What was read out of an exhibit. Raises `MalformedError` for times that are none."""
+        found = self.descriptions[name].facts
+        if name not in self._timed:
+            try:
+                check_times(found, where=f"{name}: facts")
+            except MalformedError as error:
+                raise MalformedError(f"{error}; classify or withdraw {name}") from error
+            self._timed.add(name)
+        return found
 
     def live(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of some exhibits that were not withdrawn."""
@@ -316,7 +317,7 @@ class Case:
         times = [description.captured_at]
         if description.modified_at is not None:
             times.append(description.modified_at)
-        facts = description.facts
+        facts = self.facts(name)
         if facts.clock == "zoned" and facts.last is not None:
             times.append(instant(facts.last))
         return min(times), description.captured_at

@@ -25,7 +25,8 @@ from telling import (
 
 from verify.checklist import Answer, Grounds, Integrity, State, assess, decide, verdict
 from verify.clocks import Timeliness, timeliness, worst
-from verify.facts import Activity, Covered, Model, Rollback, Ticket
+from verify.errors import MalformedError
+from verify.facts import Activity, Covered, Finding, Model, Rollback, Ticket
 from verify.incident import UsedProfile
 from verify.statement import Type
 from verify.strictjson import Object
@@ -743,6 +744,21 @@ def test_a_failed_guardrail_that_found_nothing_still_reported() -> None:
     tell.change("alert", findings=())
     assert condition_of(tell.report(), "C4.detectors")["answer"] == "pass"
     assert condition_of(tell.report(), "C4.times")["answer"] == "pass", "nothing was found"
+
+
+def test_a_time_that_is_none_is_told_with_its_exhibit_and_its_place() -> None:
+    tell = answered()
+    worse = Finding("dlp-1", "iban", 1, "2026-03-02T09:00:00", "blocked")
+    tell.change("alert", findings=(*(tell.step("alert").facts or facts()).findings, worse))
+    with pytest.raises(MalformedError) as caught:
+        tell.report()
+    assert str(caught.value) == (
+        "EV-0002: facts.findings[1].at: '2026-03-02T09:00:00' is no time with a zone; "
+        "classify or withdraw EV-0002"
+    )
+    tell.say("gone", 700, Type.CUSTODY,
+             {"event": "withdrawn", "exhibits": ["@alert"], "reason": "no zone"})  # fmt: skip
+    assert item_of(tell.report(), "C4")["state"] == "missing"
 
 
 def test_states_are_words_of_one_list() -> None:

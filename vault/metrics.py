@@ -25,7 +25,7 @@ from verify.description import Description
 from verify.errors import EvidenceError
 from verify.facts import Facts
 from verify.incident import Incident, fold
-from verify.instant import format_instant
+from verify.instant import format_instant, parse_instant
 from verify.profile import Profile
 from verify.response import Phase
 from verify.statement import Kind
@@ -278,16 +278,74 @@ def _acknowledged(case: Measured) -> Found:
         yield Left(case, reason, open=not incident.sealed)
         return
     at, first = min(acts, key=lambda act: act[0])
-    alert = min(_alerts(case), default=None)
-    start, basis = alert or (incident.detected_at, "stated detection: no alert has a time")
-    if at < start:
-        yield Left(case, f"acknowledged (link {first.sequence}) before its first alert ({basis})")
+    acknowledged = f"link {first.sequence} {format_instant(at)}"
+    alerts = list(_alerts(case))
+    named = first.fields.get("alert")
+    # Whoever names an alert answers that one; else it is the newest that there was.
+    own = [each for each in alerts if named in (None, each[1])]
+    inside = [each for each in own if _in_window(case, each[0])]
+    answered = max((each for each in inside if each[0] <= at), default=None)
+    aside = _aside(case, alerts, answered, at)
+    if answered is None and inside:
+        start, name = min(inside)
+        reason = f"acknowledged ({acknowledged}) before its first alert ({name} "
+        yield Left(case, f"{reason}{format_instant(start)}){aside}")
         return
-    detail = f"{basis} {format_instant(start)} to link {first.sequence} {format_instant(at)}"
+    if answered is None:
+        which = f"the alert that it names ({named})" if named else "an alert"
+        basis = f"stated detection, for want of {which} with a time in the window"
+        start = incident.detected_at
+    else:
+        start, basis = answered
+    if at < start:
+        yield Left(case, f"acknowledged ({acknowledged}) before the {basis}{aside}")
+        return
+    detail = f"{basis}, {format_instant(start)}, to {acknowledged}{aside}"
     yield _seconds(case, start, at, detail)
 
 
+def _aside(
+    case: Measured,
+    alerts: Sequence[tuple[datetime, str]],
+    taken: tuple[datetime, str] | None,
+    acknowledged: datetime,
+) -> str:
+    """Which alerts an acknowledgement does not answer, and why: the first of each reason named."""
+    start, end = _window(case)
+    left: dict[str, list[tuple[datetime, str]]] = {}
+    for each in sorted(alerts):
+        if each == taken:
+            continue
+        if each[0] < start:
+            why = f"before the window from {format_instant(start)}"
+        elif each[0] > end:
+            why = f"after the window to {format_instant(end)}"
+        elif each[0] > acknowledged:
+            why = "after the acknowledgement"
+        else:
+            why = "not the alert that it answers"
+        left.setdefault(why, []).append(each)
+    told = [
+        f"{len(several):,} {why} (first {several[0][1]} {format_instant(several[0][0])})"
+        for why, several in left.items()
+    ]
+    return f"; left out: {', '.join(told)}" if told else ""
+
+
+def _window(case: Measured) -> tuple[datetime, datetime]:
+    """The incident's window as its report has it."""
+    window = case.report["window"]
+    start, end = (parse_instant(window[name], where=name) for name in ("from", "to"))
+    return start, end
+
+
+def _in_window(case: Measured, moment: datetime) -> bool:
+    start, end = _window(case)
+    return start <= moment <= end
+
+
 def _alerts(case: Measured, kinds: Sequence[str] = _ALERTS) -> Iterator[tuple[datetime, str]]:
+    """When each alert fired, and its exhibit; one that two exhibits have comes twice."""
     for name, facts in _facts(case, kinds):
         for finding in facts.findings:
             moment = instant_of(finding.at)
@@ -409,9 +467,11 @@ def _recurred(case: Measured) -> Found:
 
 
 def _caught(case: Measured) -> Found:
-    first = min(_alerts(case, (Kind.GUARDRAIL_ALERT,)), default=None)
+    alerts = list(_alerts(case, (Kind.GUARDRAIL_ALERT,)))
+    first = min((each for each in alerts if _in_window(case, each[0])), default=None)
     if first is None:
-        yield Left(case, "no guardrail alert with a time is on record")
+        other = f"; {len(alerts):,} outside it" if alerts else ""
+        yield Left(case, f"no guardrail alert with a time in the window is on record{other}")
         return
     at, name = first
     caught = at <= case.incident.detected_at + CAUGHT
@@ -506,8 +566,9 @@ _FIGURES: Sequence[tuple[str, str, str, str, Callable[[Measured], Found]]] = (
     (
         "mtta",
         "MTTA: alert to acknowledgement",
-        "From the first alert with a time (else the stated detection, which is told) to the first "
-        "attested acknowledgement by a person, both as claimed.",
+        "From the alert that is answered to the first attested acknowledgement by a person, both "
+        "as claimed. It answers the alert that it names; else the newest one in the incident's "
+        "window that is no later. Without one the stated detection is taken, and that is told.",
         "seconds",
         _acknowledged,
     ),
@@ -546,7 +607,7 @@ _FIGURES: Sequence[tuple[str, str, str, str, Callable[[Measured], Found]]] = (
         "caught_by_guardrail",
         "First caught by a guardrail",
         "Incidents with a guardrail alert no later than 5 minutes after the stated detection, of "
-        "those with a guardrail alert that has a time.",
+        "those with a guardrail alert that has a time in the incident's window.",
         "share",
         _caught,
     ),

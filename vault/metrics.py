@@ -15,10 +15,12 @@ from datetime import datetime, timedelta
 from statistics import fmean, median
 
 from vault.custody import exhibit_ranges
+from vault.guardrails import guards_of
 from vault.incidents import Chain, Incidents
 from vault.timeline import instant_of
 from verify.ahead import counted
 from verify.attestation import AttestationType
+from verify.case import Case
 from verify.checklist import State, Timeliness, assess
 from verify.crosscheck import truth_of
 from verify.description import Description
@@ -97,8 +99,6 @@ class Figure:
     """`seconds`, `count` or `share`."""
     samples: list[Sample] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
-    not_known: str | None = None
-    """Why no chain can feed it; None where some could."""
     parts: list[Object] = field(default_factory=list)
     """The same, broken down by detector."""
 
@@ -171,7 +171,6 @@ class Figure:
             "mean": _rounded(self.mean),
             "median": _rounded(self.median),
             "n": len(self.samples),
-            "not_known": self.not_known,
             "open": [_left_json(each) for each in self.open],
             "p90": _rounded(self.p90),
             "pooled": {"of": pooled[1], "part": pooled[0]} if pooled else None,
@@ -255,10 +254,6 @@ def figures_of(measured: Sequence[Measured]) -> list[Figure]:
         figures.append(figure)
         if id_ == "false_discovery":
             figure.parts = _by_detector(measured)
-    figures += [
-        Figure(id_, title, definition, "share", not_known=why)
-        for id_, title, definition, why in _NOT_KNOWN
-    ]
     return figures
 
 
@@ -496,6 +491,24 @@ def _heard(case: Measured) -> Found:
     yield _share(case, len(registered & heard), len(registered), detail)
 
 
+def _guarded(case: Measured) -> Found:
+    incident = case.incident
+    if incident.scope.get("detectors") is None:
+        yield Left(case, "no detector is registered, nor that there is none")
+        return
+    if not incident.systems:
+        yield Left(case, "no system is affected")
+        return
+    guards = guards_of(Case(incident, case.descriptions, case.as_of))
+    covered = {each.system for each in guards if each.counts}
+    told = [
+        f"{system}: "
+        + ("; ".join(str(each) for each in guards if each.system == system) or "no detector")
+        for system in incident.systems
+    ]
+    yield _share(case, len(covered), len(incident.systems), ". ".join(told))
+
+
 def _complete_early(case: Measured) -> Found:
     incident = case.incident
     if case.as_of < incident.declared_at + EARLY:
@@ -619,6 +632,16 @@ _FIGURES: Sequence[tuple[str, str, str, str, Callable[[Measured], Found]]] = (
         _heard,
     ),
     (
+        "guardrail_coverage",
+        "Guardrail coverage",
+        "Affected systems with a registered detector that was enabled in the incident's window and "
+        "tested in the 30 days up to its end, of all affected systems. Enabled: it reported, or "
+        "nil returns cover the window, or a configuration names it. Tested: it found something, or "
+        "the last validation that names it passed. Which risks a detector covers no chain says.",
+        "share",
+        _guarded,
+    ),
+    (
         "complete_24h",
         "Evidence satisfied 24 h after declaring",
         "Items of evidence satisfied, of those that apply, as of 24 hours after the claimed "
@@ -653,16 +676,6 @@ _FIGURES: Sequence[tuple[str, str, str, str, Callable[[Measured], Found]]] = (
         "Silences in the window, longer than the profile allows, over all affected systems.",
         "seconds",
         _uncovered,
-    ),
-)
-
-_NOT_KNOWN = (
-    (
-        "guardrail_coverage",
-        "Guardrail coverage",
-        "Pairs of agent and risk with an enabled detector tested in the last 30 days, of all in "
-        "scope.",
-        "no chain states which detectors are enabled and tested for which agent and risk",
     ),
 )
 

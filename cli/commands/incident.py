@@ -213,6 +213,9 @@ def scope(
         Optional[list[str]],  # noqa: UP045
         typer.Option("--detector", metavar="NAME", help="Add a guardrail or DLP detector."),
     ] = None,
+    no_detectors: Annotated[
+        bool, typer.Option("--no-detectors", help="State that there is no detector at all.")
+    ] = False,
     source: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option("--source", metavar="NAME", help="Add a source of evidence."),
@@ -256,7 +259,10 @@ def scope(
     start, end = read_time(from_), read_time(to)
     if start and end and start >= end:
         raise UsageError("--from must be before --to")
-    values = {
+    if detector and no_detectors:
+        raise UsageError("--no-detectors says that there is none; leave out --detector")
+    values: dict[str, Any] = {
+        "detectors": [] if no_detectors else None,
         "from": None if start is None else format_instant(start),
         "to": None if end is None else format_instant(end),
         "channel": channel,

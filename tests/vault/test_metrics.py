@@ -99,11 +99,28 @@ def test_what_a_closed_incident_never_said_is_not_known_instead_of_open() -> Non
 
 def test_what_the_chains_cannot_say_is_never_a_number() -> None:
     for each in figures_of([measured(bare())]):
-        if each.id in ("false_discovery", "caught_by_guardrail", "detectors_heard", "capture_lag"):
+        if each.id in (
+            "false_discovery",
+            "caught_by_guardrail",
+            "detectors_heard",
+            "capture_lag",
+            "guardrail_coverage",
+        ):
             assert (len(each.unknown), each.mean) == (1, None)
-    coverage = figure("guardrail_coverage", measured(answered()))
-    assert coverage.not_known
-    assert coverage.mean is None
+
+
+def test_guardrail_coverage_is_of_affected_systems_and_none_stated_is_a_nought() -> None:
+    [sample] = figure("guardrail_coverage", measured(answered())).samples
+    assert (sample.part, sample.of) == (1, 1)
+    assert sample.detail == "crm: dlp-1 enabled (EV-0002), tested (EV-0002)"
+    tell = answered()
+    tell.change("declared", systems=["crm", "mail"])
+    tell.rescope(detectors=[])
+    found = figure("guardrail_coverage", measured(tell))
+    assert (found.pooled, found.samples[0].detail) == (
+        (0, 2),
+        "crm: no detector. mail: no detector",
+    )
 
 
 def test_no_title_says_mttr_bare() -> None:

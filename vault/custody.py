@@ -266,9 +266,9 @@ def _incident_told(body: Object) -> tuple[str, str, tuple[str, ...]]:
 
 
 def value_text(value: object) -> str:
-    """A field's value for people: lists joined, null as none."""
+    """A field's value for people: lists joined, null as none; an empty list was stated."""
     if value is None:
         return "none"
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(each) for each in value) or "none"
+        return ", ".join(str(each) for each in value) or "none, as stated"
     return str(value)

@@ -323,7 +323,8 @@ def test_that_there_is_no_detector_can_be_stated_and_is_no_gap_then(
     assert "leave out --detector" in evault.refused(
         "incident", "scope", "--no-detectors", "--detector", "dlp-1"
     )
-    evault("incident", "scope", "--no-detectors")
+    said = evault("incident", "scope", "--no-detectors")
+    assert "none -> none, as stated" in said.out
     assert run("incident", "show", "--json").json["scope"]["detectors"] == []
     assert c4() == "not_applicable"
     evault("incident", "scope", "--detector", "dlp-1")

@@ -51,21 +51,34 @@ class Guard:
 
 def guards_of(case: Case) -> list[Guard]:
     """Each registered detector on each affected system."""
+    naming = _naming(case)
     return [
-        _guard(case, system, detector)
+        _guard(case, system, detector, naming.get(detector, []))
         for system in case.incident.systems
         for detector in case.incident.scope.get("detectors") or ()
     ]
 
 
-def _guard(case: Case, system: str, detector: str) -> Guard:
+def _naming(case: Case) -> dict[str, list[str]]:
+    """The alerts and configurations that name each detector."""
+    result: dict[str, list[str]] = {}
+    for name in case.of((*_ALERTS, *_CONFIGS)):
+        facts = case.facts(name)
+        named = {each.name for each in facts.detectors} | {each.detector for each in facts.findings}
+        named |= {part.name for part in facts.configs if part.kind == "guardrail"}
+        for detector in named:
+            result.setdefault(detector, []).append(name)
+    return result
+
+
+def _guard(case: Case, system: str, detector: str, naming: list[str]) -> Guard:
     enabled, tests = [], list(_validations(case, detector))
-    for name in _speaking(case, _ALERTS, system):
+    for name in _speaking(case, naming, _ALERTS, system):
         facts = case.facts(name)
         found = [each for each in facts.findings if each.detector == detector]
         times = [instant(each.at) for each in found if each.at is not None]
         spoken = [(at, at) for at in times]
-        if not found and detector in {each.name for each in facts.detectors}:
+        if not times and (found or detector in {each.name for each in facts.detectors}):
             spoken = covered(facts)
         if within(spoken, case.window):
             enabled.append(name)
@@ -73,7 +86,7 @@ def _guard(case: Case, system: str, detector: str) -> Guard:
     enabled += _nothing_found(case, system, detector)
     enabled += [
         name
-        for name in _speaking(case, _CONFIGS, system)
+        for name in _speaking(case, naming, _CONFIGS, system)
         if case.snapshot_times(name)[0] <= case.window[1]
         and any(
             (part.kind, part.name) == ("guardrail", detector) for part in case.facts(name).configs
@@ -108,8 +121,11 @@ def _validations(case: Case, detector: str) -> Iterator[tuple[datetime, bool, st
                 yield instant(check.at), check.result == "passed", name
 
 
-def _speaking(case: Case, kinds: tuple[Kind, ...], system: str) -> Iterator[str]:
-    for name in case.of(kinds):
+def _speaking(case: Case, names: list[str], kinds: tuple[Kind, ...], system: str) -> Iterator[str]:
+    """Those of some exhibits that are of these kinds, and speak of a system."""
+    for name in names:
+        if not set(kinds) & set(case.exhibit(name).kinds):
+            continue
         nameless = case.exhibit(name).system is None and not case.facts(name).platforms
         if case.speaks_of(name, system) or (nameless and len(case.incident.systems) == 1):
             yield name

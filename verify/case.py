@@ -498,10 +498,18 @@ class Case:
                 )
         return _without_twins(found)
 
-    @property
+    @cached_property
     def rollbacks(self) -> list[Action]:
         """The changes that go back."""
         return [each for each in self.actions if each.back]
+
+    @cached_property
+    def rollbacks_by_name(self) -> dict[str, list[Action]]:
+        """The changes that go back, by the name that several may share."""
+        result: dict[str, list[Action]] = {}
+        for each in self.rollbacks:
+            result.setdefault(each.name, []).append(each)
+        return result
 
 
 def _attested_action(each: Attestation) -> Action:

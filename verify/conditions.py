@@ -555,9 +555,8 @@ def _is_newest(case: Case, action: Action, at: datetime | None, subject: str | N
     """
     ends = [
         each.end
-        for each in case.rollbacks
-        if each.name == action.name
-        and each.end is not None
+        for each in case.rollbacks_by_name[action.name]
+        if each.end is not None
         and (at is None or each.end <= at)
         and (subject is None or each.to is None or same_version(subject, each.to))
     ]

@@ -499,22 +499,19 @@ def validation_after_action(case: Case, _parameters: Parameters, _missing: str) 
 
     Of several rollbacks of one name it may validate the first.
     """
-    first: dict[str, Action] = {}
-    for action in case.rollbacks:
-        known = first.get(action.name)
-        if action.end and (known is None or known.end is None or action.end < known.end):
-            first[action.name] = action
     compared = []
     for each in case.attested(AttestationType.VALIDATION):
-        ended = first.get(str(each.fields.get("action")))
-        if ended is None or ended.end is None or each.at is None:
+        named = case.rollbacks_by_name.get(str(each.fields.get("action")), [])
+        ends = {action.end: action for action in reversed(named) if action.end}
+        if not ends or each.at is None:
             continue
         compared.append(each.sequence)
-        if each.at < ended.end:
+        ended = ends[min(ends)]
+        if each.at < min(ends):
             return conflict(
                 f"validation predates {ended.name}",
                 [
-                    Side(ended.record, f"{ended.name} ended {clock_time(ended.end)}"),
+                    Side(ended.record, f"{ended.name} ended {clock_time(min(ends))}"),
                     Side(link(each.sequence), f"validated {clock_time(each.at)}"),
                 ],
             )

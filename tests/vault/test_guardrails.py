@@ -48,6 +48,12 @@ def reported(tell: Telling) -> None:
                  facts=facts(detectors=(Detector("dlp-1"),), **span(-10, 20)))  # fmt: skip
 
 
+def reported_untimed(tell: Telling) -> None:
+    """A finding without a time of its own, in a report of the window."""
+    tell.exhibit("report", 7.2, "guardrail_alert", facts=facts(
+        findings=(Finding("dlp-1", "pii", 1, None, None),), **span(-10, 20)))  # fmt: skip
+
+
 def nil(start: float = -DAY, **more: str) -> Change:
     return lambda tell: tell.attest(
         "nil", 60, "nil_return", kinds=["dlp_finding"], detector="dlp-1", from_=time(start),
@@ -87,6 +93,8 @@ def validated_by_record(at: float) -> Change:
         # On, and tested.
         ([reported], False),
         ([reported, validated(5)], True),
+        ([reported_untimed], False),
+        ([reported_untimed, validated(5)], True),
         ([reported, validated_by_record(5)], True),
         ([reported, fired(-29 * DAY)], True),
         ([nil(), validated(5)], True),

@@ -476,7 +476,10 @@ def _caught(case: Measured) -> Found:
 def _heard(case: Measured) -> Found:
     registered = set(case.incident.scope.get("detectors") or ())
     if not registered:
-        yield Left(case, "no detector is registered")
+        stated = "detectors" in case.incident.scope
+        yield Left(
+            case, "there is no detector, as stated" if stated else "no detector is registered"
+        )
         return
     heard = {
         str(each.fields["detector"])

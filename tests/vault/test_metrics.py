@@ -116,6 +116,8 @@ def test_guardrail_coverage_is_of_affected_systems_and_none_stated_is_a_nought()
     tell = answered()
     tell.change("declared", systems=["crm", "mail"])
     tell.rescope(detectors=[])
+    [left] = figure("detectors_heard", measured(tell)).unknown
+    assert left.reason == "there is no detector, as stated"
     found = figure("guardrail_coverage", measured(tell))
     assert (found.pooled, found.samples[0].detail) == (
         (0, 2),

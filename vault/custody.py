@@ -286,9 +286,9 @@ def _incident_told(body: Object) -> tuple[str, str, tuple[str, ...]]:
 
 
 def value_text(value: object) -> str:
-    """A field's value for people: lists joined; null is what nobody stated."""
+    """A field's value for people: lists joined; null is what nobody stated, an empty list was."""
     if value is None:
         return "not stated"
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(each) for each in value) or "none"
+        return ", ".join(str(each) for each in value) or "none, as stated"
     return str(value)

@@ -341,6 +341,15 @@ def test_a_sweep_forged_by_another_key_is_reported(case: Case, home: Path) -> No
     assert report.exit_code == 1
 
 
+REVOKED: Payload = {
+    "chains": ["*"],
+    "event": "revoked",
+    "person": "ada",
+    "reason": "left",
+    "role": "legal",
+}
+
+
 def sealed_on_the_vaults_chain(home: Path, kind: Type, body: Payload) -> Report:
     """The audit of a store whose vault sealed this, in order and into its log."""
     vault = open_vault(read_settings({}, home))
@@ -359,6 +368,8 @@ def sealed_on_the_vaults_chain(home: Path, kind: Type, body: Payload) -> Report:
         (Type.SWEEP, {**SWEEP, "depth": "structure"}, "depth checksums or bytes"),
         (Type.POLICY, {"policy": "retention", "rules": []}, "at least one rule"),
         (Type.HOLD, HOLD, "a hold has no place on the chain vault"),
+        (Type.GRANT, {"to": "somebody"}, "field 'event' is missing"),
+        (Type.GRANT, REVOKED, "does not hold the role legal"),
     ],
 )
 def test_what_the_vault_itself_seals_wrongly_on_its_own_chain_is_reported(
@@ -371,6 +382,7 @@ def test_what_the_vault_itself_seals_wrongly_on_its_own_chain_is_reported(
 
 
 def test_what_a_later_vault_seals_on_its_own_chain_is_not_accused(home: Path) -> None:
-    report = sealed_on_the_vaults_chain(home, Type.GRANT, {"to": "somebody"})
+    later = {"event": "granted", "person": "ada", "role": "redactor", "chains": ["*"]}
+    report = sealed_on_the_vaults_chain(home, Type.GRANT, later)
     assert report.failures() == []
     assert (report.outcome_of(Step.CHAIN), report.exit_code) == (Outcome.NOT_CHECKED, 2)

@@ -10,7 +10,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +20,7 @@ from cli.config import CONFIG, RECORD_DAYS, HomeConfig, S3Config, read_config
 from cli.settings import Settings, version
 from ingest.parsers import GROUP, Parser, with_third_parties
 from ingest.source import Source
-from vault import layout
+from vault import layout, opened
 from vault.adapters.database import Database, PostgresDatabase, SqliteDatabase, parse_url
 from vault.adapters.directory import DirectoryStore
 from vault.adapters.pem import (
@@ -32,18 +32,11 @@ from vault.adapters.pem import (
     load_manifest_key,
 )
 from vault.adapters.sql import SqlIndex
-from vault.attestations import Attestations
-from vault.collectors import Collectors
-from vault.deposit import Door
 from vault.errors import NotFoundError, RefusedError, UnavailableError
-from vault.export import Exporter
-from vault.incidents import Incidents
+from vault.incidents import KnownChains
 from vault.log import Log
-from vault.ports import Clock, LockMode, ObjectStore
-from vault.preserve import Preserver
-from vault.retention import Retention
-from vault.sweep import Sweeper
-from vault.waivers import Waivers
+from vault.opened import Foundation
+from vault.ports import Index, LockMode, ObjectStore
 from verify.digest import sha256_hex
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError
@@ -84,29 +77,15 @@ def parsers() -> tuple[Parser, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Vault:
-    """Everything a command needs of an opened vault."""
+class Vault(opened.Vault):
+    """An opened vault, and the home that it was opened from."""
 
     home: Path
-    store: ObjectStore
-    index: SqlIndex
-    log: Log
-    door: Door
-    incidents: Incidents
-    attestations: Attestations
-    waivers: Waivers
-    exporter: Exporter
-    retention: Retention
-    preserver: Preserver
-    sweeper: Sweeper
-    collectors: Collectors
-    trust: Trust
-    clock: Clock
     config: HomeConfig
 
     def close(self) -> None:
         """Let go of it."""
-        self.index.close()
+        close_index(self.index)
         close_store(self.store)
 
 
@@ -287,6 +266,13 @@ def close_store(store: ObjectStore) -> None:
         close()
 
 
+def close_index(index: Index) -> None:
+    """Let go of an index's connections, where it has any."""
+    close = getattr(index, "close", None)
+    if close is not None:
+        close()
+
+
 def open_index(home: Path, config: HomeConfig) -> SqlIndex:
     """The index that a home's configuration names. Raises `UnavailableError`."""
     if config.database is not None:
@@ -443,57 +429,20 @@ def _assemble(settings: Settings, config: HomeConfig, store: ObjectStore, index:
         raise UnavailableError(
             f"{home / MANIFEST_KEY} is not a key of {home / TRUST}; restore both from one backup"
         )
-    log = Log(store, index, log_signer, trust.origin, key)
-    door = Door(index=index, log=log, signer=signer, clock=now, actor=settings.actor)
-    incidents = Incidents(store=store, index=index, door=door, clock=now, key=key)
-    attestations = Attestations(incidents=incidents, actor=door.actor)
-    waivers = Waivers(incidents=incidents, actor=door.actor, clock=now)
-    retention = Retention(
+    foundation = Foundation(
         store=store,
         index=index,
-        door=door,
-        incidents=incidents,
-        clock=now,
-        key=key,
-        mode=config.store.lock if config.store else LockMode.GOVERNANCE,
-    )
-    preserver = Preserver(door=door, incidents=incidents, retention=retention, clock=now)
-    sweeper = Sweeper(
-        store=store,
-        index=index,
-        door=door,
-        incidents=incidents,
-        retention=retention,
-        clock=now,
-        key=key,
-    )
-    exporter = Exporter(
-        incidents=incidents,
-        store=store,
-        log=log,
-        clock=now,
+        log=Log(store, index, log_signer, trust.origin, key),
+        signer=signer,
         trust=trust,
+        clock=now,
         version=version(),
-        guard=retention.guard,
+        mode=config.store.lock if config.store else LockMode.GOVERNANCE,
+        known=KnownChains(),
     )
-    return Vault(
-        home=home,
-        store=store,
-        index=index,
-        log=log,
-        door=door,
-        incidents=incidents,
-        attestations=attestations,
-        waivers=waivers,
-        exporter=exporter,
-        retention=retention,
-        preserver=preserver,
-        sweeper=sweeper,
-        collectors=Collectors(index=index, door=door, clock=now, key=key),
-        trust=trust,
-        clock=now,
-        config=config,
-    )
+    services = opened.assemble(foundation, settings.actor)
+    parts = {each.name: getattr(services, each.name) for each in fields(services)}
+    return Vault(**parts, home=home, config=config)
 
 
 def check_home(settings: Settings) -> HomeConfig:

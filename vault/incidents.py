@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
 from typing import Any
 
 from vault.deposit import Door, Draft, Receipt
@@ -66,19 +67,51 @@ class Chain:
         return Subject(f"{self.state.id}/{self.state.sequence}", self.state.leaf)
 
 
+class KnownChains:
+    """The chains that were read last, for all who read: a command asks for one several times.
+
+    What is known of a chain is used only while the index names the same last link.
+    """
+
+    def __init__(self, limit: int = _CHAINS_KNOWN) -> None:
+        """Remember `limit` chains at most."""
+        self._limit = limit
+        self._lock = Lock()
+        self._chains: dict[str, Chain] = {}
+
+    def get(self, chain_id: str) -> Chain | None:
+        """A chain as it was read last."""
+        with self._lock:
+            return self._chains.get(chain_id)
+
+    def add(self, chain: Chain) -> None:
+        """Remember a chain, and forget the one that was read first."""
+        with self._lock:
+            self._chains.pop(chain.state.id, None)
+            self._chains[chain.state.id] = chain
+            if len(self._chains) > self._limit:
+                del self._chains[next(iter(self._chains))]
+
+
 class Incidents:
     """The incidents of one vault."""
 
     def __init__(
-        self, *, store: ObjectStore, index: Index, door: Door, clock: Clock, key: ManifestKey
+        self,
+        *,
+        store: ObjectStore,
+        index: Index,
+        door: Door,
+        clock: Clock,
+        key: ManifestKey,
+        known: KnownChains | None = None,
     ) -> None:
         self._store = store
         self._index = index
         self._door = door
         self._clock = clock
         self._keys = (key,)
-        self._known: dict[str, Chain] = {}
-        """The chains that were read last: a command asks for one several times."""
+        self._known = KnownChains() if known is None else known
 
     def all(self) -> Sequence[Incident]:
         """All incidents, oldest number first."""
@@ -137,10 +170,7 @@ class Incidents:
             )
         chain = Chain(tuple(manifests), tuple(indices), fold(manifests, chain=incident_id))
         if up_to is None and None not in indices:
-            self._known.pop(incident_id, None)
-            self._known[incident_id] = chain
-            if len(self._known) > _CHAINS_KNOWN:
-                del self._known[next(iter(self._known))]
+            self._known.add(chain)
         return chain
 
     def to_add_to(self, chain_id: str) -> Chain:

@@ -33,6 +33,7 @@ from vault.adapters.pem import (
 )
 from vault.adapters.sql import SqlIndex
 from vault.errors import NotFoundError, RefusedError, UnavailableError
+from vault.grants import KnownGrants
 from vault.incidents import KnownChains
 from vault.log import Log
 from vault.opened import Foundation
@@ -439,6 +440,7 @@ def _assemble(settings: Settings, config: HomeConfig, store: ObjectStore, index:
         version=version(),
         mode=config.store.lock if config.store else LockMode.GOVERNANCE,
         known=KnownChains(),
+        granted=KnownGrants(),
     )
     services = opened.assemble(foundation, settings.actor)
     parts = {each.name: getattr(services, each.name) for each in fields(services)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -133,7 +133,7 @@ def check_holder(person: str, *, where: str) -> str:
     return person
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Grant:
     """A grant as it stands at one head of the vault's own chain."""
 
@@ -173,9 +173,10 @@ class Grant:
 class GrantRoll:
     """All grants of a vault: the fold over the `grant` statements of its own chain."""
 
-    def __init__(self) -> None:
-        self.grants: list[Grant] = []
-        self.unknown: list[int] = []
+    def __init__(self, before: GrantRoll | None = None) -> None:
+        """Begin with nothing, or go on from another, which stays as it is."""
+        self.grants: list[Grant] = list(before.grants) if before else []
+        self.unknown: list[int] = list(before.unknown) if before else []
         """Links that are not understood, or could not be read."""
 
     def take(self, body: object, *, recorded_at: datetime, sequence: int, where: str) -> None:
@@ -220,11 +221,18 @@ class GrantRoll:
             raise ChainError(
                 f"{where}: {event.person} does not hold the role {event.role} for {missing[0]}"
             )
-        for each in held:
-            if set(each.chains) & set(event.chains):
-                each.chains = tuple(one for one in each.chains if one not in event.chains)
-                each.revoked_at, each.revoked_reason = recorded_at, event.reason
-                each.revoked_sequence = sequence
+        self.grants = [
+            replace(
+                each,
+                chains=tuple(one for one in each.chains if one not in event.chains),
+                revoked_at=recorded_at,
+                revoked_reason=event.reason,
+                revoked_sequence=sequence,
+            )
+            if each in held and set(each.chains) & set(event.chains)
+            else each
+            for each in self.grants
+        ]
 
     def skip(self, sequence: int) -> None:
         """Note that a link could not be read: any grant may stand in it, or its end."""
@@ -233,8 +241,12 @@ class GrantRoll:
     def _doubt(self, body: object, sequence: int) -> None:
         self.unknown.append(sequence)
         person = body.get("person") if isinstance(body, dict) else None
-        gives = isinstance(body, dict) and body.get("event") == GRANTED
-        for each in self.grants:
-            # A further grant takes nothing away; of another event, nobody here knows what it does.
-            if not gives and (each.person == person or not isinstance(person, str)):
-                each.doubtful = True
+        if isinstance(body, dict) and body.get("event") == GRANTED:
+            return  # a further grant takes nothing away
+        # Of another event nobody here knows what it does, nor of whom if it names nobody.
+        self.grants = [
+            replace(each, doubtful=True)
+            if each.person == person or not isinstance(person, str)
+            else each
+            for each in self.grants
+        ]

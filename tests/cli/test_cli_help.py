@@ -27,6 +27,9 @@ ANSWERS = {
     "evidence show": "evidence-show",
     "evidence withdraw": "evidence-correct",
     "export": "export",
+    "grant add": "grant-add",
+    "grant list": "grant-list",
+    "grant revoke": "grant-revoke",
     "hold list": "hold-list",
     "hold release": "hold-release",
     "hold set": "hold-set",
@@ -76,6 +79,7 @@ PARTS = {
     "audit-report",
     "collector",
     "exhibit",
+    "grant",
     "incident",
     "problem",
     "receipt",
@@ -139,6 +143,7 @@ def test_only_the_demo_answers_no_json() -> None:
         ("log",),
         ("spool",),
         ("collector",),
+        ("grant",),
     ],
 )
 def test_without_a_command_the_help_is_shown_as_it_is(words: tuple[str, ...]) -> None:

@@ -5,6 +5,8 @@ EvidenceError (verify.errors)
    ├─ NotFoundError
    ├─ ConflictError          StaleHeadError, ObjectConflictError, DepositConflictError
    ├─ RefusedError           the statement may not enter the chain
+   ├─ UnauthenticatedError   nobody known is asking
+   ├─ NotPermittedError      somebody known is asking, who may not
    ├─ RecordError            store, index and key disagree about the log: nothing is signed
    └─ UnavailableError       the store or the index cannot be used now
       └─ IndexDamagedError   the index cannot be read; the store still holds the record
@@ -59,6 +61,22 @@ class RefusedError(VaultError):
     """The statement may not enter this chain."""
 
     code = "refused"
+
+
+class UnauthenticatedError(VaultError):
+    """Whoever asks showed no credential that is valid now."""
+
+    code = "unauthenticated"
+
+
+class NotPermittedError(VaultError):
+    """Whoever asks is known, and holds no role that may do it."""
+
+    code = "not_permitted"
+
+    def __init__(self, message: str, *, permission: str) -> None:
+        super().__init__(message)
+        self.permission = permission
 
 
 class RecordError(VaultError):

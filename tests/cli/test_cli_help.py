@@ -69,6 +69,10 @@ ANSWERS = {
     "stream show": "stream-show",
     "sweep": "sweep",
     "timeline": "timeline",
+    "token add": "token-add",
+    "token list": "token-list",
+    "token revoke": "token-revoke",
+    "token rotate": "token-rotate",
     "trust": "trust",
     "verify": "verify",
     "waive grant": "waive",
@@ -85,6 +89,7 @@ PARTS = {
     "receipt",
     "spooled",
     "terms",
+    "token",
 }
 
 
@@ -144,6 +149,7 @@ def test_only_the_demo_answers_no_json() -> None:
         ("spool",),
         ("collector",),
         ("grant",),
+        ("token",),
     ],
 )
 def test_without_a_command_the_help_is_shown_as_it_is(words: tuple[str, ...]) -> None:

@@ -11,11 +11,12 @@ from cli.compose import Vault, parsers
 from cli.render import ProgressLine, columns, count_text, folded, paragraph, size_text
 from cli.session import Answer, uninterrupted
 from cli.settings import version
-from cli.summary import Sealed, exhibit_json, group_rows, look_at
+from cli.summary import Sealed, group_rows, look_at
 from ingest.collector import Collected, Taken, collect
 from ingest.source import Found, Source
 from vault.capture import OpenCapture
 from vault.deposit import Receipt
+from vault.documents import exhibit_json
 from vault.errors import RefusedError
 from vault.incidents import Chain, last_turn
 from vault.ulid import new_ulid

@@ -21,13 +21,14 @@ from cli.render import ProgressLine, columns, count_text, paragraph, size_text
 from cli.sealing import Wanted, check_open
 from cli.session import Answer, UsageError, settings_of, uninterrupted
 from cli.settings import version
-from cli.summary import Sealed, exhibit_json, group_rows, look_at
+from cli.summary import Sealed, group_rows, look_at
 from ingest.collector import Collected, Taken, collect
 from ingest.delivery import deliver
 from ingest.entry import Entry
 from ingest.source import Found, Source
 from ingest.spool import Spool
 from ingest.spool_capture import SpoolCapture
+from vault.documents import exhibit_json
 from vault.errors import NotFoundError, UnavailableError
 from verify.description import Description
 from verify.incident import Incident

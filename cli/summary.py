@@ -11,11 +11,8 @@ from cli.render import clip, clock_text, count_text, size_text, span_text
 from ingest.collector import Taken
 from vault.custody import exhibit_ranges
 from verify.coverage import extent, silences
-from verify.description import Description
 from verify.facts import Approval, Facts, Finding, Model, Rollback, Ticket
-from verify.incident import Exhibit
 from verify.instant import format_instant
-from verify.strictjson import Object
 
 SINGLY = 3
 """Up to this many files of one folder and format are listed one by one."""
@@ -39,31 +36,6 @@ class Sealed:
     def folder(self) -> str:
         """The folder it lay in, "" at the top."""
         return self.taken.description.name.rpartition("/")[0]
-
-
-def exhibit_json(exhibit: Exhibit, description: Description) -> Object:
-    """What every command says of an exhibit in JSON."""
-    modified = description.modified_at
-    return {
-        "captured_at": format_instant(description.captured_at),
-        "exhibit": exhibit.item.exhibit,
-        "facts": description.facts.to_json(),
-        "format": description.label,
-        "from": exhibit.item.origin.to_json() if exhibit.item.origin else None,
-        "kinds": list(exhibit.kinds),
-        "modified_at": None if modified is None else format_instant(modified),
-        "name": description.name,
-        "path": description.path,
-        "received_at": format_instant(exhibit.received_at),
-        "remarks": list(description.remarks),
-        "sequence": exhibit.sequence,
-        "sha256": exhibit.item.sha256,
-        "size": exhibit.item.size,
-        "source": exhibit.source,
-        "summary": description.summary,
-        "system": exhibit.system,
-        "withdrawn": exhibit.withdrawn,
-    }
 
 
 _SHOWN = 3

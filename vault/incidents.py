@@ -196,9 +196,14 @@ class Incidents:
         """Exhibit and description bytes of all exhibits, in order."""
         for manifest in chain.manifests:
             if manifest.statement.type == Type.CAPTURE:
-                capture = parse_capture(manifest.statement.body, where=manifest.name)
-                for item, data in descriptions(self._store, capture.items, capture.packs):
-                    yield item.exhibit, data
+                yield from self.described_by(chain, manifest.statement.link.sequence)
+
+    def described_by(self, chain: Chain, sequence: int) -> Iterator[tuple[str, bytes]]:
+        """Exhibit and description bytes of the items of one capture, in order."""
+        manifest = chain.manifests[sequence]
+        capture = parse_capture(manifest.statement.body, where=manifest.name)
+        for item, data in descriptions(self._store, capture.items, capture.packs):
+            yield item.exhibit, data
 
     def description_attempts(self, chain: Chain) -> Iterator[tuple[str, bytes | EvidenceError]]:
         """The same, or why one cannot be read: what is destroyed must not hide the rest.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from verify.statement import check_chain_id
 
 CHECKPOINT = "log/checkpoint"
+TILES = "log/tile/"
 PUBLICATIONS = "log/checkpoints/"
 ARTIFACTS = "artifacts/"
 CHAINS = "chains/"
@@ -48,12 +49,12 @@ def publication(number: int) -> str:
 
 def tile(level: int, number: int, width: int = TILE_WIDTH) -> str:
     """The key of a hash tile (C2SP tlog-tiles); `width` below 256 is a partial tile."""
-    return f"log/tile/{level}/{_tile_number(number)}{_partial(width)}"
+    return f"{TILES}{level}/{_tile_number(number)}{_partial(width)}"
 
 
 def entry_bundle(number: int, width: int = TILE_WIDTH) -> str:
     """The key of an entry bundle (C2SP tlog-tiles)."""
-    return f"log/tile/entries/{_tile_number(number)}{_partial(width)}"
+    return f"{TILES}entries/{_tile_number(number)}{_partial(width)}"
 
 
 def _tile_number(number: int) -> str:

@@ -22,6 +22,7 @@ from cli.session import (
 )
 from vault.completeness import answers_of, built_in_profile, report_of
 from vault.custody import attestation_text, exhibit_ranges
+from vault.documents import attestation_json
 from verify.approval import ATTESTED, Approval
 from verify.attestation import (
     RULES,
@@ -33,7 +34,6 @@ from verify.attestation import (
     attestation_body,
 )
 from verify.errors import MalformedError
-from verify.instant import format_instant
 from verify.response import Role
 from verify.strictjson import Object
 
@@ -177,21 +177,6 @@ def attested_lines(person: object, attestation: Attestation) -> list[str]:
         f"approved by {person}, as you attest by {exhibit_ranges(attestation.exhibits)}; "
         "evault authenticated nobody but you",
     )
-
-
-def attestation_json(attestation: Attestation) -> Object:
-    """An attestation as a JSON object."""
-    return {
-        **attestation_body(
-            attestation.type,
-            attestation.fields,
-            exhibits=attestation.exhibits,
-            statement=attestation.statement,
-            approval=attestation.approval,
-        ),
-        "recorded_at": format_instant(attestation.recorded_at),
-        "sequence": attestation.sequence,
-    }
 
 
 def _type(word: str) -> AttestationType:

@@ -22,8 +22,9 @@ from cli.session import (
     split_chain,
     vault_of,
 )
-from cli.summary import exhibit_json, facts_rows
+from cli.summary import facts_rows
 from vault.custody import exhibit_ranges
+from vault.documents import exhibit_json
 from vault.evidence import content
 from vault.ports import Protection
 from verify.description import Description, safe_name

@@ -21,10 +21,10 @@ from cli.options import AsJson, ChainArgument, Reason, stated
 from cli.render import ObjectLine, count_text, paragraph
 from cli.session import Answer, chain_or_only, check_chain, give, vault_of
 from vault.custody import exhibit_ranges
+from vault.documents import hold_json
 from vault.incidents import Chain
 from vault.retention import Drift
-from verify.incident import ChainState, Hold
-from verify.instant import format_instant
+from verify.incident import ChainState
 from verify.strictjson import Object
 
 _app = typer.Typer(help="Legal holds on an incident's evidence.", no_args_is_help=True)
@@ -184,24 +184,6 @@ def list_(
             "items": items,
         }
         give(Answer(lines, data, worst(found.values())), as_json=as_json)
-
-
-def hold_json(hold: Hold) -> Object:
-    """A hold as a JSON object."""
-    released = hold.released_by
-    approval = released.approval if released else None
-    return {
-        "approved_by": approval.to_json() if approval else None,
-        "exhibits": list(released.exhibits) if released else [],
-        "live": released is None,
-        "matter": hold.matter,
-        "ordered_by": hold.set_by.ordered_by,
-        "reason": hold.set_by.reason,
-        "released_reason": released.reason if released else None,
-        "released_sequence": hold.released_sequence,
-        "sequence": hold.sequence,
-        "set_at": format_instant(hold.recorded_at),
-    }
 
 
 def _chains(vault: Vault, incident: str | None) -> list[Chain]:

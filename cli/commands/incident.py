@@ -9,8 +9,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from cli.commands import response
-from cli.commands.hold import hold_json
-from cli.commands.response import response_json, response_rows
+from cli.commands.response import response_rows
 from cli.commands.retention import binding, gone_lines, owed_lines
 from cli.compose import Vault, now
 from cli.options import AsJson, IncidentArgument, OptionalReason, Reason, stated
@@ -26,13 +25,14 @@ from cli.session import (
     vault_of,
 )
 from vault.custody import exhibit_ranges, value_text
+from vault.documents import incident_json
 from vault.incidents import Chain
 from verify.clocks import Timeliness, timeliness
 from verify.declaration import Change, Exposure, Severity, Tier, Trigger, YesNo
 from verify.incident import Incident
 from verify.instant import format_instant
 from verify.report import printable
-from verify.response import Phase, Role
+from verify.response import Phase
 from verify.strictjson import Object
 
 DECLARE_LIMIT = timedelta(minutes=15)
@@ -100,7 +100,7 @@ def declare(
         words = f"{_tier_text(incident)}. {_declared_text(incident)}"
         lines = folded(label, words.split(" "))
         give(
-            Answer(lines, {**_incident_json(incident), "receipt": receipt.to_json()}),
+            Answer(lines, {**incident_json(incident, now()), "receipt": receipt.to_json()}),
             as_json=as_json,
         )
 
@@ -122,7 +122,7 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
             for incident in incidents
         ]
         lines = columns(rows) or ["No incident yet; see: evault incident declare --help"]
-        items = [_incident_json(incident) for incident in incidents]
+        items = [incident_json(incident, now()) for incident in incidents]
         give(Answer(lines, {"counts": {"incidents": len(items)}, "items": items}), as_json=as_json)
 
 
@@ -135,7 +135,7 @@ def show(
         name = incident_or_only(vault, incident, as_json=as_json)
         chain = vault.incidents.read(name)
         lines = _show_lines(chain, vault)
-        give(Answer(lines, _incident_json(chain.incident)), as_json=as_json)
+        give(Answer(lines, incident_json(chain.incident, now())), as_json=as_json)
 
 
 @_app.command()
@@ -471,33 +471,6 @@ def _kept_rows(chain: Chain, vault: Vault) -> list[tuple[str, str]]:
         for hold in chain.incident.live_holds
     ]
     return rows
-
-
-def _incident_json(incident: Incident) -> Object:
-    return {
-        **response_json(incident, now()),
-        "counts": {
-            "exhibits": len(incident.exhibits),
-            "links": incident.sequence + 1,
-            "not_captured": incident.not_captured,
-        },
-        "declared": dict(incident.fields),
-        "governing_tier": incident.tier,
-        "head": {"leaf_hash": incident.leaf, "sequence": incident.sequence},
-        "holds": [hold_json(hold) for hold in incident.holds],
-        "incident": incident.id,
-        "lock": "compliance" if incident.compliance else None,
-        "phases": [
-            {"at": format_instant(entry.at), "exhibits": list(entry.exhibits), "phase": entry.phase}
-            for entry in incident.phases
-        ],
-        "retained_until": (
-            format_instant(incident.retained_until) if incident.retained_until else None
-        ),
-        "roles": {str(role): incident.holder(role) for role in Role},
-        "scope": dict(incident.scope),
-        "sealed": incident.sealed,
-    }
 
 
 response.register(_app)

@@ -24,9 +24,10 @@ from cli.session import (
     vault_of,
 )
 from cli.settings import version
-from cli.summary import Sealed, exhibit_json, group_rows, look_at
+from cli.summary import Sealed, group_rows, look_at
 from ingest.collector import Taken
 from vault.custody import exhibit_ranges
+from vault.documents import exhibit_json
 from vault.preserve import Preserved
 from vault.window import Window
 from verify.coverage import Interval

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from datetime import datetime
 from typing import Annotated, Optional
 
 import typer
 
-from cli.commands.attest import attestation_json
-from cli.commands.waive import waiver_json
 from cli.options import AsJson, IncidentArgument, stated
 from cli.render import count_text, paragraph
 from cli.session import (
@@ -21,11 +18,10 @@ from cli.session import (
     vault_of,
 )
 from vault.custody import attestation_text, update_text, waiver_text
+from vault.documents import update_json
 from verify.approval import same_person
 from verify.incident import Incident
-from verify.instant import format_instant
-from verify.response import Assignment, Containment, Role, Update, current, offer
-from verify.strictjson import Object
+from verify.response import Containment, Role, current, offer
 
 _ATTESTED_SHOWN = 10
 
@@ -173,44 +169,3 @@ def _role_told(incident: Incident, role: str, person: str, *, accepted: bool) ->
             f"{role} {shlex.quote(person)} --accept",
         )
     return f"{role} is {person}", ""
-
-
-def response_json(incident: Incident, moment: datetime) -> Object:
-    """What people said of an incident, as members of its JSON object."""
-    return {
-        "assignments": [assignment_json(each) for each in incident.assignments],
-        "attestations": [attestation_json(each) for each in incident.attestations],
-        "updates": [update_json(each) for each in incident.updates],
-        "waivers": [waiver_json(each, moment) for each in incident.waivers.values()],
-    }
-
-
-def assignment_json(assignment: Assignment) -> Object:
-    """A role's assignment as a JSON object."""
-    times = {
-        "accepted_at": assignment.accepted_at,
-        "at": assignment.at,
-        "since": assignment.since,
-        "until": assignment.until,
-    }
-    return {
-        **{name: format_instant(time) if time else None for name, time in times.items()},
-        "accepted_sequence": assignment.accepted_sequence,
-        "person": assignment.person,
-        "role": assignment.role,
-        "sequence": assignment.sequence,
-    }
-
-
-def update_json(update: Update) -> Object:
-    """An update as a JSON object."""
-    return {
-        "at": format_instant(update.at),
-        "channel": update.channel,
-        "containment": update.containment,
-        "exhibits": list(update.exhibits),
-        "next_steps": update.next_steps,
-        "note": update.note,
-        "recorded_at": format_instant(update.recorded_at),
-        "sequence": update.sequence,
-    }

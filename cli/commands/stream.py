@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.hold import hold_json
 from cli.compose import Vault
 from cli.options import AsJson
 from cli.render import columns, count_text, size_text
 from cli.session import Answer, check_stream, give, vault_of
+from vault.documents import hold_json
 from vault.incidents import Chain
 from vault.window import claimed
 from verify.coverage import Interval

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Optional
 
 import typer
@@ -25,6 +24,7 @@ from cli.session import (
 )
 from vault.completeness import answers_of, built_in_profile, report_of
 from vault.custody import exhibit_ranges, waiver_text
+from vault.documents import waiver_json, waiver_state
 from vault.waivers import Wanted
 from verify.instant import format_instant
 from verify.strictjson import Object
@@ -213,14 +213,14 @@ def list_(
         (
             name,
             waiver.id,
-            state_of(waiver, moment),
+            waiver_state(waiver, moment),
             format_instant(waiver.valid_to),
             ", ".join(waiver.conditions),
             f'owner {waiver.owner} "{waiver.reason}"',
         )
         for name, waiver in found
     ]
-    live = sum(state_of(waiver, moment) == "live" for _, waiver in found)
+    live = sum(waiver_state(waiver, moment) == "live" for _, waiver in found)
     lines = columns(rows) or [
         f"Nothing was ever waived {f'in {incident}' if incident else 'here'}; "
         "see: evault waive grant --help"
@@ -232,31 +232,6 @@ def list_(
         "items": [{"incident": name, **waiver_json(waiver, moment)} for name, waiver in found],
     }
     give(Answer(lines, data), as_json=as_json)
-
-
-def state_of(waiver: Waiver, moment: datetime) -> str:
-    """`revoked`, `ended`, `to come` or `live`, at a moment."""
-    if waiver.revoked_at:
-        return "revoked"
-    if moment > waiver.valid_to:
-        return "ended"
-    return "live" if moment >= waiver.valid_from else "to come"
-
-
-def waiver_json(waiver: Waiver, moment: datetime) -> Object:
-    """A waiver as a JSON object, with its state at a moment."""
-    body = waiver.to_json()
-    del body["event"]
-    revoked = waiver.revoked_at
-    return {
-        **body,
-        "recorded_at": format_instant(waiver.recorded_at),
-        "revoked_at": format_instant(revoked) if revoked else None,
-        "revoked_reason": waiver.revoked_reason,
-        "revoked_sequence": waiver.revoked_sequence,
-        "sequence": waiver.sequence,
-        "state": state_of(waiver, moment).replace(" ", "_"),
-    }
 
 
 def _notes(vault: Vault, name: str, waiver: Waiver, answers: dict[str, str]) -> list[str]:

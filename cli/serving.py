@@ -1,0 +1,103 @@
+"""Wiring of the service: a home's vault, who may use it, and the server that listens.
+
+One process is one vault with its own connections; several processes and hosts share a store and a
+database. Each worker builds its own application, from settings that it reads once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+
+from cli.compose import Vault, open_vault
+from cli.settings import read_settings
+from vault.access import Grant, Identity
+from vault.completeness import built_in_profile
+from vault.errors import UnauthenticatedError
+from vault.http.app import create_app
+from vault.http.service import Limits, Service
+
+GRACE_SECONDS = 20
+"""How long requests at work may go on once the server was told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where to listen, and with how many processes."""
+
+    host: str
+    port: int
+    workers: int = 1
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies whose X-Forwarded-For is believed."""
+
+
+class NobodyKnown:
+    """Knows nobody: what a vault without tokens answers with."""
+
+    def identify(self, bearer: str, address: str) -> Identity:
+        """Refuse. Raises `UnauthenticatedError`."""
+        raise UnauthenticatedError("no token is known here; issue one with: evault token add")
+
+
+def service_of(vault: Vault) -> Service:
+    """The service of an opened vault."""
+
+    def grants() -> Sequence[Grant]:
+        return ()
+
+    return Service(
+        vault=vault,
+        authenticator=NobodyKnown(),
+        grants=grants,
+        profile=built_in_profile(),
+        limits=Limits(),
+    )
+
+
+def application() -> FastAPI:
+    """The application of one worker, from the environment; uvicorn calls it."""
+    vault = open_vault(read_settings(os.environ, None))
+    return create_app(service_of(vault), close=vault.close)
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether nobody listens there yet."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def listen(listening: Listening) -> None:
+    """Serve until told to stop; requests at work are finished first."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    uvicorn.run(
+        "cli.serving:application",
+        factory=True,
+        host=listening.host,
+        port=listening.port,
+        workers=listening.workers,
+        http="httptools",
+        loop="uvloop",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        # Who is named by a header is believed only of a proxy that was named to us.
+        proxy_headers=bool(listening.proxies),
+        forwarded_allow_ips=list(listening.proxies),
+        date_header=True,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        log_config=None,
+    )

@@ -1,0 +1,248 @@
+"""Who may do what: the roles of the runbook, their permissions, and how a request is judged. Pure.
+
+Deny by default. A role is granted to a person, for named chains or for all, for a time, by a signed
+statement on the vault's own chain (`verify.grant`). A token may narrow what its bearer may do, and
+never widens it. A collector holds no role: it appends to the chains that its token names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from vault.errors import NotFoundError, NotPermittedError
+from verify.statement import VAULT_CHAIN, Actor, is_stream
+
+
+class Permission(StrEnum):
+    """What a route may ask for. One that names two persons is asked for by one of them each."""
+
+    INGEST = "ingest"
+    """Add evidence."""
+    READ_CONTENT = "read_content"
+    """See or take out the bytes of evidence; each reading is sealed."""
+    READ_CHAIN = "read_chain"
+    """See manifests, custody, descriptions and facts: what is sealed about evidence."""
+    VERIFY = "verify"
+    """Audit, look up digests, prove."""
+    ASSESS = "assess"
+    """Compute and seal completeness reports."""
+    ATTEST = "attest"
+    """State what was done: acknowledgements, freezes, rollbacks, findings."""
+    UPDATE = "update"
+    """Post the hourly update."""
+    DECLARE = "declare"
+    """Declare, amend, scope, assign roles, enter phases, close, reopen."""
+    CORRECT = "correct"
+    """Withdraw and classify exhibits."""
+    PRESERVE = "preserve"
+    """Bring what a stream holds into an incident."""
+    SET_HOLD = "set_hold"
+    REQUEST_RELEASE = "request_release"
+    APPROVE_RELEASE = "approve_release"
+    EXTEND_RETENTION = "extend_retention"
+    REQUEST_WAIVER = "request_waiver"
+    APPROVE_WAIVER = "approve_waiver"
+    EXPORT = "export"
+    """Take out a whole bundle, on one's own."""
+    REQUEST_EXPORT = "request_export"
+    """Ask for one, that another approves."""
+    APPROVE_EXPORT = "approve_export"
+    SWEEP = "sweep"
+    """Have everything that is claimed looked at in the store, and seal what was found."""
+    ADMIT = "admit"
+    """Let collectors in, and take their keys back."""
+    GRANT = "grant"
+    """Grant roles and issue tokens. Asked for by one, approved by another."""
+    APPROVE_GRANT = "approve_grant"
+
+
+class VaultRole(StrEnum):
+    """The roles that a grant may give."""
+
+    FORENSICS_LEAD = "forensics_lead"
+    INCIDENT_COMMANDER = "incident_commander"
+    POSTMORTEM_AUTHOR = "postmortem_author"
+    LEGAL = "legal"
+    GOVERNANCE_STEWARD = "governance_steward"
+    COMMS_LEAD = "comms_lead"
+    REMEDIATION_LEAD = "remediation_lead"
+    AUDITOR = "auditor"
+    PLATFORM_ADMIN = "platform_admin"
+
+
+_READERS = frozenset({Permission.READ_CHAIN, Permission.VERIFY, Permission.ASSESS})
+
+ROLES: Mapping[VaultRole, frozenset[Permission]] = {
+    VaultRole.FORENSICS_LEAD: _READERS
+    | {
+        Permission.INGEST,
+        Permission.READ_CONTENT,
+        Permission.ATTEST,
+        Permission.CORRECT,
+        Permission.PRESERVE,
+        Permission.SET_HOLD,
+        Permission.EXTEND_RETENTION,
+        Permission.REQUEST_WAIVER,
+        Permission.EXPORT,
+        Permission.SWEEP,
+    },
+    VaultRole.INCIDENT_COMMANDER: _READERS
+    | {
+        Permission.INGEST,
+        Permission.READ_CONTENT,
+        Permission.ATTEST,
+        Permission.UPDATE,
+        Permission.DECLARE,
+        Permission.PRESERVE,
+        Permission.REQUEST_WAIVER,
+        # Until evidence can be redacted: with a purpose, which every export states.
+        Permission.EXPORT,
+    },
+    VaultRole.POSTMORTEM_AUTHOR: _READERS
+    | {Permission.ATTEST, Permission.REQUEST_WAIVER, Permission.EXPORT},
+    VaultRole.LEGAL: _READERS
+    | {
+        Permission.INGEST,
+        Permission.READ_CONTENT,
+        Permission.ATTEST,
+        Permission.SET_HOLD,
+        Permission.REQUEST_RELEASE,
+        Permission.APPROVE_RELEASE,
+        Permission.EXTEND_RETENTION,
+        Permission.APPROVE_WAIVER,
+        Permission.EXPORT,
+        Permission.APPROVE_EXPORT,
+    },
+    VaultRole.GOVERNANCE_STEWARD: _READERS
+    | {
+        Permission.INGEST,
+        Permission.ATTEST,
+        Permission.REQUEST_RELEASE,
+        Permission.APPROVE_RELEASE,
+        Permission.EXTEND_RETENTION,
+        Permission.APPROVE_WAIVER,
+        Permission.REQUEST_EXPORT,
+        Permission.APPROVE_EXPORT,
+        Permission.SWEEP,
+        Permission.ADMIT,
+        Permission.GRANT,
+        Permission.APPROVE_GRANT,
+    },
+    VaultRole.COMMS_LEAD: frozenset({Permission.READ_CHAIN, Permission.UPDATE}),
+    VaultRole.REMEDIATION_LEAD: frozenset(
+        {Permission.READ_CHAIN, Permission.INGEST, Permission.ATTEST}
+    ),
+    VaultRole.AUDITOR: _READERS | {Permission.REQUEST_EXPORT, Permission.SWEEP},
+    VaultRole.PLATFORM_ADMIN: frozenset({Permission.ADMIT, Permission.GRANT}),
+}
+"""The one table. Legal and forensics lead export alone; steward and auditor with a second person,
+who is legal or another steward. Nobody approves what they asked for, whatever they hold."""
+
+COLLECTOR = frozenset({Permission.INGEST})
+"""What a collector may do, on the chains that its token names: append, and read nothing."""
+
+EVERYWHERE = "*"
+"""All chains, also those to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role given to a person, for chains and for a time."""
+
+    person: str
+    role: VaultRole
+    chains: tuple[str, ...]
+    """Ids of chains, or `EVERYWHERE`."""
+    valid_from: datetime
+    valid_to: datetime | None
+
+    def covers(self, chain: str | None, at: datetime) -> bool:
+        """Whether it is for this chain, at that time. The vault's own chain: any grant's."""
+        if at < self.valid_from or (self.valid_to is not None and at >= self.valid_to):
+            return False
+        if chain is None or chain == VAULT_CHAIN or EVERYWHERE in self.chains:
+            return True
+        return chain in self.chains
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is asking, as the vault authenticated them."""
+
+    id: str
+    kind: str
+    """`person` or `collector`."""
+    authenticated: str
+    """`token` or `oidc`: how."""
+    token: str | None = None
+    """The id of the token, never its secret."""
+    chains: tuple[str, ...] | None = None
+    """The chains that the token is limited to; None for no limit but the grants."""
+    address: str = ""
+    """Where the request came from."""
+
+    @property
+    def actor(self) -> Actor:
+        """The actor of what they state."""
+        return Actor(id=self.id, kind=self.kind, authenticated=self.authenticated, claimed=None)
+
+
+class Access:
+    """The judgement about one identity, by the grants that are live."""
+
+    def __init__(self, identity: Identity, grants: Iterable[Grant], *, at: datetime) -> None:
+        """Judge `identity` by grants of theirs, at a moment."""
+        self.identity = identity
+        self._at = at
+        self._grants: Sequence[Grant] = (
+            [each for each in grants if each.person == identity.id]
+            if identity.kind == "person"
+            else ()
+        )
+
+    def permissions(self, chain: str | None) -> frozenset[Permission]:
+        """What the identity may do on a chain, or, for None, on some chain."""
+        if chain is not None and not self._within_token(chain):
+            return frozenset()
+        if self.identity.kind == "collector":
+            return COLLECTOR
+        found: frozenset[Permission] = frozenset()
+        for each in self._grants:
+            if each.covers(chain, self._at):
+                found |= ROLES[each.role]
+        return found
+
+    def roles(self, chain: str | None) -> list[VaultRole]:
+        """The roles that are held for a chain, or, for None, for any."""
+        return sorted({each.role for each in self._grants if each.covers(chain, self._at)})
+
+    def sees(self, chain: str) -> bool:
+        """Whether the identity may know that the chain is there."""
+        return bool(self.permissions(chain))
+
+    def check(self, permission: Permission, chain: str | None) -> None:
+        """Raise unless it is permitted; `chain` is None for what concerns no one chain.
+
+        Raises `NotPermittedError` where the identity has another right on the chain, and
+        `NotFoundError` where it has none: absent and forbidden look alike.
+        """
+        found = self.permissions(chain)
+        if permission in found:
+            return
+        if chain is not None and chain != VAULT_CHAIN and not found:
+            what = "stream" if is_stream(chain) else "incident"
+            raise NotFoundError(f"there is no {what} {chain} that {self.identity.id} may see")
+        held = ", ".join(self.roles(chain)) or "none"
+        raise NotPermittedError(
+            f"{self.identity.id} may not {permission.value.replace('_', ' ')} here "
+            f"(roles held: {held}); ask for a grant: evault grant add {self.identity.id} ROLE "
+            f"{chain or ''}".rstrip(),
+            permission=permission.value,
+        )
+
+    def _within_token(self, chain: str) -> bool:
+        limit = self.identity.chains
+        return limit is None or chain == VAULT_CHAIN or chain in limit

@@ -1,0 +1,1 @@
+"""The vault over HTTP: `/v1`, its problems, its guard. Routes only translate."""

@@ -1,0 +1,55 @@
+"""The application: routes behind a guard, errors as problems, and nothing else.
+
+Built by `cli.serving` from a `Service`; importing this module does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from vault.http import guard, problems
+from vault.http.limits import LimitsMiddleware
+from vault.http.routes import chains, health, incidents, log
+from vault.http.service import Service
+
+_DESCRIPTION = """
+Evidence of AI-agent incidents: kept under hash-chained, signed manifests, and provable without
+trust in this server. What it gives as stored bytes (manifests, checkpoints, tiles, proofs) is meant
+to be checked by who asks: see `verify/FORMAT.md`.
+"""
+
+
+def create_app(service: Service, close: Callable[[], None] = lambda: None) -> FastAPI:
+    """The application; `close` is called at its end.
+
+    Raises `TypeError` where a route declares no permission.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(close)
+
+    app = FastAPI(
+        title="Evidence vault",
+        version=service.vault.foundation.version,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+    )
+    problems.install(app)
+    for routes in (
+        health.health_routes,
+        log.log_routes,
+        chains.chain_routes,
+        incidents.incident_routes,
+    ):
+        guard.include(app, routes(service))
+    app.add_middleware(LimitsMiddleware, limits=service.limits)
+    return app

@@ -1,0 +1,126 @@
+"""The guard: each route declares what it takes to use it, and nothing else lets a request in.
+
+A route that declares nothing stops the app from being made. The permission that is declared is the
+one that is checked: there is no second place where a handler could forget it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.routing import BaseRoute
+
+from vault.access import Access, Permission
+from vault.errors import UnauthenticatedError
+from vault.http.service import Asking, Service
+
+PUBLIC = "public"
+"""What a route declares that everyone may use, also without a token."""
+AUTHENTICATED = "authenticated"
+"""What a route declares that everyone may use whom the vault knows; it judges by itself."""
+
+_DECLARED = "__evault_permission__"
+_PARAMETERS = ("incident", "chain")
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def needs(permission: Permission | str) -> Callable[[Endpoint], Endpoint]:
+    """Declare what a route takes: a permission, `AUTHENTICATED` or `PUBLIC`."""
+    if not isinstance(permission, Permission) and permission not in (PUBLIC, AUTHENTICATED):
+        raise TypeError(f"{permission!r} is no permission")
+
+    def declare(endpoint: Endpoint) -> Endpoint:
+        setattr(endpoint, _DECLARED, permission)
+        return endpoint
+
+    return declare
+
+
+def router(service: Service, prefix: str = "", **options: Any) -> APIRouter:
+    """A router whose routes are guarded."""
+
+    class Guarded(GuardedRoute):
+        guarding = service
+
+    return APIRouter(prefix=prefix, route_class=Guarded, **options)
+
+
+class GuardedRoute(APIRoute):
+    """A route that lets in only whom it declares."""
+
+    guarding: Service
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        """A route. Raises `TypeError` for one that declares nothing."""
+        self.permission = getattr(endpoint, _DECLARED, None)
+        if self.permission is None:
+            raise TypeError(f"{path} declares no permission; see vault.http.guard.needs")
+        extra = {**(options.pop("openapi_extra", None) or {}), "x-permission": self.permission}
+        if self.permission == PUBLIC:
+            extra["security"] = []
+        super().__init__(path, endpoint, openapi_extra=extra, **options)
+
+    def get_route_handler(self) -> Handler:
+        """The handler, behind the guard."""
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            if self.permission != PUBLIC:
+                request.state.asking = await run_in_threadpool(self._admit, request)
+            return await handle(request)
+
+        return guarded
+
+    def _admit(self, request: Request) -> Asking:
+        service = self.guarding
+        address = request.client.host if request.client else ""
+        identity = service.authenticator.identify(bearer_of(request), address)
+        service.pace.check(identity.id)
+        access = Access(identity, service.grants(), at=service.vault.clock())
+        if isinstance(self.permission, Permission):
+            access.check(self.permission, chain_of(request))
+        return Asking(access, service.vault.acting_as(identity.actor))
+
+
+def bearer_of(request: Request) -> str:
+    """The bearer token of a request. Raises `UnauthenticatedError`."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise UnauthenticatedError(
+            "this takes a token: Authorization: Bearer TOKEN; get one from who runs the vault "
+            "(evault token add)"
+        )
+    return token.strip()
+
+
+def chain_of(request: Request) -> str | None:
+    """The chain that a path names, None where it names none."""
+    for name in _PARAMETERS:
+        if name in request.path_params:
+            return str(request.path_params[name])
+    return None
+
+
+def asking(request: Request) -> Asking:
+    """Who asks, and the vault in which they act; for `Depends` in handlers."""
+    found = request.state.asking
+    assert isinstance(found, Asking)
+    return found
+
+
+def include(app: FastAPI, routes: APIRouter) -> None:
+    """Add routes to an app. Raises `TypeError` where no guard stands before one of them."""
+    bare = [_path(each) for each in routes.routes if not isinstance(each, GuardedRoute)]
+    if bare:
+        raise TypeError(f"these routes are not guarded: {', '.join(bare)}")
+    app.include_router(routes)
+
+
+def _path(route: BaseRoute) -> str:
+    return str(getattr(route, "path", route))

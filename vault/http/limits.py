@@ -1,0 +1,87 @@
+"""Limits before anything is read: how many requests at once, how large and how slow a body may be.
+
+An ASGI layer around the application. A route that streams its body declares so by its path's
+marker in `STREAMED`; all others are cut off at `Limits.body`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vault.http.problems import (
+    TooLargeError,
+    TooManyRequestsError,
+    TooSlowError,
+    response_of,
+)
+from vault.http.service import Limits
+from verify.errors import EvidenceError
+
+STREAMED = re.compile(r"/v1/(incidents/[^/]+/evidence|chains/[^/]+/captures|verify/[a-z]+)\Z")
+"""Paths whose bodies are evidence: of any size, and as long as they keep coming."""
+
+
+class LimitsMiddleware:
+    """Turns away what is too much, too large or too slow, with a problem that says so."""
+
+    def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
+        self._app = app
+        self._limits = limits
+        self._at_work = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        if self._at_work >= self._limits.concurrent and path not in ("/healthz", "/readyz"):
+            error = TooManyRequestsError(
+                f"{self._at_work} requests are at work here; come back in a moment"
+            )
+            await response_of(error, path)(scope, receive, send)
+            return
+        self._at_work += 1
+        try:
+            await self._limited(scope, receive, send)
+        finally:
+            self._at_work -= 1
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        streamed = scope["method"] == "POST" and STREAMED.match(path)
+        limit = None if streamed else self._limits.body
+        patience = self._limits.idle_seconds if streamed else self._limits.body_seconds
+        size, begun = 0, False
+        failure: EvidenceError | None = None
+
+        async def bounded() -> Message:
+            nonlocal size, failure
+            if begun:  # the answer is under way: what is waited for now is the end of the line
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), patience)
+            except TimeoutError:
+                failure = TooSlowError(f"nothing came for {patience:g} s; nothing was kept of it")
+                raise failure from None
+            size += len(message.get("body", b""))
+            if limit is not None and size > limit:
+                failure = TooLargeError(f"a body here is {limit:,} bytes at most")
+                raise failure
+            return message
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            # What the framework makes of a body that broke off is not what is the matter.
+            if failure is None:
+                await send(message)
+
+        with suppress(TooLargeError, TooSlowError):
+            await self._app(scope, bounded, watched)
+        if failure is not None:
+            await response_of(failure, path)(scope, receive, send)

@@ -1,0 +1,164 @@
+"""Errors as RFC 9457 problems: the one place that maps what went wrong to a status.
+
+A failed audit is no problem: it is a 200 whose verdict is `failed`. What is not an error of ours is
+an opaque 500; its text goes to the log of the server, never to who asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from vault.errors import (
+    ConflictError,
+    NotFoundError,
+    NotPermittedError,
+    RecordError,
+    RefusedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from verify.errors import (
+    DigestMismatchError,
+    EvidenceError,
+    MalformedError,
+    UnsupportedError,
+    VerificationError,
+)
+from verify.strictjson import Object
+
+PROBLEM = "application/problem+json"
+RETRY_AFTER = 2
+"""Seconds after which it is worth trying again."""
+
+_log = logging.getLogger("evault.http")
+
+STATUS: Mapping[type[EvidenceError], HTTPStatus] = {
+    MalformedError: HTTPStatus.BAD_REQUEST,
+    UnsupportedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    DigestMismatchError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    VerificationError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    ConflictError: HTTPStatus.CONFLICT,
+    RefusedError: HTTPStatus.CONFLICT,
+    UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    NotPermittedError: HTTPStatus.FORBIDDEN,
+    RecordError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""The status of each class of error; a class that is not named has that of its nearest base."""
+
+
+class TooManyRequestsError(EvidenceError):
+    """More is asked for than one identity, or this process, may at once; nothing was done."""
+
+    code = "too_many_requests"
+
+
+class PreconditionError(EvidenceError):
+    """What was read is not what stands now; nothing was changed."""
+
+    code = "precondition_failed"
+
+
+class TooLargeError(EvidenceError):
+    """A body over the limit of its route; nothing was kept of it."""
+
+    code = "too_large"
+
+
+class TooSlowError(EvidenceError):
+    """A body that did not come in time; nothing was kept of it."""
+
+    code = "too_slow"
+
+
+_OWN: Mapping[type[EvidenceError], HTTPStatus] = {
+    PreconditionError: HTTPStatus.PRECONDITION_FAILED,
+    TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
+    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    TooSlowError: HTTPStatus.REQUEST_TIMEOUT,
+}
+
+
+def status_of(error: EvidenceError) -> HTTPStatus:
+    """The status of an error, by its nearest class that has one."""
+    for each in type(error).__mro__:
+        if (found := _OWN.get(each) or STATUS.get(each)) is not None:
+            return found
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def problem(status: HTTPStatus, code: str, detail: str, instance: str) -> Object:
+    """A problem as an object."""
+    return {
+        "detail": detail,
+        "instance": instance,
+        "status": int(status),
+        "title": status.phrase,
+        "type": f"urn:evidence-vault:problem:{code}",
+    }
+
+
+def response_of(error: EvidenceError, instance: str) -> JSONResponse:
+    """An error of ours as an answer."""
+    status = status_of(error)
+    headers = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="evidence vault"'
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        headers["Retry-After"] = str(RETRY_AFTER)
+    return answer(status, error.code, str(error), instance, headers)
+
+
+def answer(
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    instance: str,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """A problem as an answer."""
+    return JSONResponse(
+        problem(status, code, detail, instance), status, dict(headers or {}), media_type=PROBLEM
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Have the app answer every error as a problem."""
+
+    @app.exception_handler(EvidenceError)
+    def ours(request: Request, error: EvidenceError) -> JSONResponse:
+        if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error("%s %s: %s", request.method, request.url.path, error)
+        return response_of(error, request.url.path)
+
+    @app.exception_handler(RequestValidationError)
+    def unreadable(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(each) for each in first["loc"])
+        detail = f"{where}: {first['msg']}"
+        return answer(HTTPStatus.BAD_REQUEST, "malformed", detail, request.url.path)
+
+    @app.exception_handler(HTTPException)
+    def framework(request: Request, error: HTTPException) -> JSONResponse:
+        status = HTTPStatus(error.status_code)
+        return answer(
+            status,
+            status.phrase.lower().replace(" ", "_"),
+            str(error.detail),
+            request.url.path,
+            error.headers,
+        )
+
+    @app.exception_handler(Exception)
+    def unknown(request: Request, error: Exception) -> JSONResponse:
+        _log.error("%s %s", request.method, request.url.path, exc_info=error)
+        detail = "a defect in the vault, not in your evidence; nothing was acknowledged"
+        return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail, request.url.path)

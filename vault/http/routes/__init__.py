@@ -1,0 +1,1 @@
+"""One factory a resource; each gives a router of guarded routes."""

@@ -1,0 +1,59 @@
+"""Whether the process lives, whether it can work, and who is asking."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse, Response
+
+from vault.http import guard
+from vault.http.guard import AUTHENTICATED, PUBLIC, asking, needs
+from vault.http.problems import response_of
+from vault.http.service import Asking, Service
+from verify.errors import EvidenceError
+from verify.strictjson import Object
+
+
+def health_routes(service: Service) -> APIRouter:
+    """`/healthz`, `/readyz`, `/v1/whoami`, `/v1/trust`."""
+    router = guard.router(service, tags=["service"])
+
+    @router.get("/healthz")
+    @needs(PUBLIC)
+    def health() -> Object:
+        """The process answers."""
+        return {"status": "alive"}
+
+    @router.get("/readyz", responses={503: {"description": "Store or index cannot be used now."}})
+    @needs(PUBLIC)
+    def ready() -> Response:
+        """Store, index and log key agree, and can be used now."""
+        try:
+            seen = service.vault.log.check_record()
+        except EvidenceError as error:
+            return response_of(error, "/readyz")
+        return JSONResponse({"log_size": seen.size, "status": "ready"})
+
+    @router.get("/v1/whoami")
+    @needs(AUTHENTICATED)
+    def whoami(asked: Annotated[Asking, Depends(asking)]) -> Object:
+        """Who the vault takes you for, your roles, and what they permit on some chain."""
+        identity = asked.identity
+        return {
+            "authenticated": identity.authenticated,
+            "chains": None if identity.chains is None else list(identity.chains),
+            "id": identity.id,
+            "kind": identity.kind,
+            "permissions": sorted(asked.access.permissions(None)),
+            "roles": asked.access.roles(None),
+            "token": identity.token,
+        }
+
+    @router.get("/v1/trust", response_class=Response)
+    @needs(AUTHENTICATED)
+    def trust() -> Response:
+        """The vault's own trust file, as stored. It proves nothing unless it came another way."""
+        return Response(service.vault.trust.data, media_type="application/json")
+
+    return router

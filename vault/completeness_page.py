@@ -30,6 +30,7 @@ from vault.hypertext import (
     title_of,
     words_of,
 )
+from verify.approval import known_by
 from verify.bundle import COMPLETENESS, PROFILE
 from verify.incident import Incident
 from verify.strictjson import Object
@@ -245,6 +246,10 @@ def _settled(closed_by: Object | None) -> str:
     return prose(told)
 
 
+def _approver(waiver: Object) -> str:
+    return f"{prose(waiver['approved_by'])} ({esc(known_by(waiver['authenticated']))})"
+
+
 def _waivers(waivers: Sequence[Object]) -> str:
     if not waivers:
         return ""
@@ -255,7 +260,7 @@ def _waivers(waivers: Sequence[Object]) -> str:
         f"{cell('Until', time_of(each['valid_to'], zone=False), name='when')}"
         f"{cell('Reason', prose(each['reason']))}"
         f"{cell('Owner', prose(each['owner']))}"
-        f"{cell('Approved', prose(each['approved_by']) + ' (attested)')}</tr>\n"
+        f"{cell('Approved', _approver(each))}</tr>\n"
         for each in waivers
     )
     columns = column_heads(

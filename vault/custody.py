@@ -175,7 +175,7 @@ def _hold_told(hold: HoldEvent) -> tuple[str, str, tuple[str, ...]]:
         ordered = f", ordered by {hold.ordered_by}" if hold.ordered_by else ""
         return "hold set", f'for {hold.matter}{ordered} "{hold.reason}"', ()
     if hold.event == "released" and hold.approval:
-        approval = f"{hold.approval.person} ({hold.approval.authenticated})"
+        approval = f"{hold.approval.person} ({hold.approval.words})"
         shown = f", shown by {exhibit_ranges(hold.exhibits)}" if hold.exhibits else ""
         detail = f'for {hold.matter}, approved by {approval}{shown} "{hold.reason}"'
         return "hold released", detail, hold.exhibits
@@ -192,7 +192,7 @@ def attestation_text(attestation: Attestation) -> str:
     ]
     if attestation.approval:
         approval = attestation.approval
-        told.append(f"approved by {approval.person} ({approval.authenticated})")
+        told.append(f"approved by {approval.person} ({approval.words})")
     if attestation.exhibits:
         told.append(f"shown by {exhibit_ranges(attestation.exhibits)}")
     said = f' "{attestation.statement}"' if attestation.statement else ""
@@ -208,7 +208,7 @@ def waiver_text(waiver: Waiver) -> str:
     told += [
         f"owner {waiver.owner}",
         f"asked for by {waiver.requester}",
-        f"approved by {waiver.approval.person} ({waiver.approval.authenticated})",
+        f"approved by {waiver.approval.person} ({waiver.approval.words})",
         f"shown by {exhibit_ranges(waiver.exhibits)}",
     ]
     if waiver.compensating:

@@ -161,7 +161,8 @@ def contradiction(**changed: Any) -> Object:
 
 
 def waiver(**changed: Any) -> Object:
-    return {"approved_by": "Grace", "conditions": ["C1.two"], "id": "W-0001", "owner": "CTO",
+    return {"authenticated": "attested",
+        "approved_by": "Grace", "conditions": ["C1.two"], "id": "W-0001", "owner": "CTO",
             "reason": "none to be had", "standing": "live", "valid_to": "2023-08-01T00:00:00Z",
             **changed}  # fmt: skip
 
@@ -467,6 +468,9 @@ def test_waivers_are_told_with_who_why_and_until_when() -> None:
     for told in ("W-0001", "C1.two", "Live", "none to be had", "CTO", "Grace (attested)",
                  "2023-08-01 00:00:00"):  # fmt: skip
         assert told in text
+    made["waivers"] = [{**waiver(), "authenticated": "oidc"}]
+    text = Outline(completeness_page(HEAD, made)).text
+    assert "Grace (authenticated by the vault: oidc)" in text
     made["evidence"] = [item(state="waived", underlying="missing")]
     assert "Without waivers" in Outline(completeness_page(HEAD, made)).text
 
@@ -609,6 +613,16 @@ def test_an_approval_is_called_attested_and_by_whom() -> None:
         "shown by EV-0001..0002; nobody authenticated it." in told
     )
     assert told.count("authenticated") == 1
+
+
+def test_an_approval_that_the_vault_authenticated_is_called_that_and_no_more() -> None:
+    for shown_by, more in (((), ""), (("EV-0001",), ", and shown by EV-0001")):
+        signed_in = replace(RELEASE, attested=False, shown_by=shown_by)
+        keeping = Keeping((replace(HOLDS[1], release=signed_in),), None, None, compliance=False)
+        page = custody_page(replace(HELD, keeping=keeping), ROWS, [LINE])
+        told = between(Outline(page).text, "Inquiry 77", "The store")
+        assert f"Approved by Grace Hopper: authenticated by the vault{more}." in told
+        assert "nobody authenticated it" not in told
 
 
 def test_the_custody_page_tells_what_the_chain_asks_of_the_store_and_no_more() -> None:

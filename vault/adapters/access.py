@@ -360,11 +360,12 @@ def _request_of(row: Any) -> Request:
     )
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+def _epoch() -> datetime:
+    return datetime.fromtimestamp(0, UTC)
 
 
 def _milliseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return (moment - _epoch()) // timedelta(milliseconds=1)
 
 
 def _milliseconds_or_none(moment: datetime | None) -> int | None:
@@ -372,7 +373,7 @@ def _milliseconds_or_none(moment: datetime | None) -> int | None:
 
 
 def _moment(milliseconds: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    return _epoch() + timedelta(milliseconds=milliseconds)
 
 
 def _moment_or_none(milliseconds: int | None) -> datetime | None:

@@ -53,13 +53,14 @@ class Attestations:
         exhibits: Sequence[str] = (),
         statement: str | None = None,
         approved_by: str | None = None,
+        authenticated: str = ATTESTED,
     ) -> Attested:
-        """Seal an attestation.
+        """Seal an attestation; `authenticated` is how the vault knows that a second one approved.
 
         Raises `MalformedError` for fields that it cannot have, `RefusedError` for a second person
         who is none or whom no exhibit shows, `NotFoundError` for exhibits that do not exist.
         """
-        approval = None if approved_by is None else Approval(approved_by, ATTESTED)
+        approval = None if approved_by is None else Approval(approved_by, authenticated)
         if approval:
             check_attested(self._actor, approval, exhibits)
         body = attestation_body(
@@ -82,7 +83,7 @@ class Attestations:
 def check_attested(
     actor: Actor, approval: Approval, exhibits: Sequence[str], *, requester: str | None = None
 ) -> None:
-    """A second person is another person, and an exhibit shows their approval.
+    """A second person is another person, whom the vault authenticated or an exhibit shows.
 
     Raises `RefusedError`.
     """
@@ -90,7 +91,7 @@ def check_attested(
         check_second_person(actor, approval, requester=requester, where="--approved-by")
     except MalformedError as error:
         raise RefusedError(str(error)) from error
-    if not exhibits:
+    if approval.attested and not exhibits:
         raise RefusedError(
             f"nothing shows that {approval.person} approved; seal the message, ticket or review "
             "that does, and name it with --exhibit EV-…"

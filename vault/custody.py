@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from verify.approval import known_by
 from verify.attestation import RULES, Attestation, Value, parse_attestation
 from verify.chain import Manifest
 from verify.instant import format_instant
@@ -175,7 +176,7 @@ def _hold_told(hold: HoldEvent) -> tuple[str, str, tuple[str, ...]]:
         ordered = f", ordered by {hold.ordered_by}" if hold.ordered_by else ""
         return "hold set", f'for {hold.matter}{ordered} "{hold.reason}"', ()
     if hold.event == "released" and hold.approval:
-        approval = f"{hold.approval.person} ({hold.approval.authenticated})"
+        approval = f"{hold.approval.person} ({hold.approval.words})"
         shown = f", shown by {exhibit_ranges(hold.exhibits)}" if hold.exhibits else ""
         detail = f'for {hold.matter}, approved by {approval}{shown} "{hold.reason}"'
         return "hold released", detail, hold.exhibits
@@ -192,7 +193,7 @@ def attestation_text(attestation: Attestation) -> str:
     ]
     if attestation.approval:
         approval = attestation.approval
-        told.append(f"approved by {approval.person} ({approval.authenticated})")
+        told.append(f"approved by {approval.person} ({approval.words})")
     if attestation.exhibits:
         told.append(f"shown by {exhibit_ranges(attestation.exhibits)}")
     said = f' "{attestation.statement}"' if attestation.statement else ""
@@ -212,7 +213,7 @@ def waived_text(
     `until` is the instant as it is sealed.
     """
     named = ", ".join(conditions) + (f" for {', '.join(scope)}" if scope else "")
-    return f"{named} waived until {until}, approved by {approved_by} ({authenticated})"
+    return f"{named} waived until {until}, approved by {approved_by} ({known_by(authenticated)})"
 
 
 def waiver_text(waiver: Waiver) -> str:
@@ -229,8 +230,9 @@ def waiver_text(waiver: Waiver) -> str:
         f"counts from {format_instant(waiver.valid_from)}",
         f"owner {waiver.owner}",
         f"asked for by {waiver.requester}",
-        f"shown by {exhibit_ranges(waiver.exhibits)}",
     ]
+    if waiver.exhibits:
+        told.append(f"shown by {exhibit_ranges(waiver.exhibits)}")
     if waiver.compensating:
         told.append(f"in its place {exhibit_ranges(waiver.compensating)}")
     return f'{waiver.id}: {"; ".join(told)} "{waiver.reason}"'

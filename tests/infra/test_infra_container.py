@@ -161,6 +161,9 @@ def test_only_the_proxy_can_be_reached_and_only_vaults_reach_the_record(
         "index": {"postgres", "vault-1", "vault-2", "init"},
         "objects": {"s3", "vault-1", "vault-2", "init"},
     }
+    [front] = networks["front"]["ipam"]["config"]
+    command = services["vault-1"]["command"]
+    assert command[command.index("--proxy") + 1] == front["subnet"]
     inner = {name for name, each in networks.items() if each.get("internal")}
     assert inner == {"front", "index", "objects"}
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tomllib
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +132,52 @@ def test_the_build_is_given_what_it_copies_and_no_more() -> None:
     }
     assert let_in == copied
     assert all((ROOT / each).exists() for each in let_in)
+
+
+# A root that is read-only
+
+
+@pytest.mark.slow
+def test_a_server_writes_into_its_home_and_tmp_alone(tmp_path: Path) -> None:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("no strace here: apt-get install strace")
+    home, trace = tmp_path / "home", tmp_path / "trace"
+    evault = Path(sys.executable).with_name("evault")
+    given = {**os.environ, "EVAULT_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([evault, "init"], env=given, check=True, capture_output=True)
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = str(place.getsockname()[1])
+    server = subprocess.Popen(
+        [strace, "-f", "-qq", "-y", "-o", trace, "-e", "trace=%file",
+         evault, "serve", "--port", port],
+        env=given, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert server.stderr is not None
+    try:
+        said = [next(line for line in server.stderr if "running on" in line)]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=20) as answer:
+            assert answer.status == 200
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.stderr.close()
+        server.wait()
+    assert said
+    changing = re.compile(
+        r"\b(?:open\w*\(.*O_(?:WRONLY|RDWR|CREAT)|(?:creat|mkdir|mknod|rename|rmdir|unlink|link"
+        r"|symlink|truncate|chmod|chown|utime)\w*\()"
+    )
+    # Of calls that failed none changed anything; devices are none of the root's files.
+    changed = {
+        path
+        for line in trace.read_text().splitlines()
+        if changing.search(line) and not re.search(r"= -1 E", line)
+        for path in re.findall(r'"([^"]+)"', line)
+        if not path.startswith(("/dev/", "/proc/"))
+    }
+    assert changed, "the trace shows no writes at all"
+    assert {each for each in changed if not each.startswith((f"{home}/", "/tmp/"))} == set()
 
 
 # The compose file

@@ -110,12 +110,19 @@ def needed(module: str) -> set[str]:
     return found.union(*(actions for word, actions in FIELDS.items() if word in words))
 
 
+def test_the_policy_that_only_root_can_lift_comes_last(resources: dict[str, Any]) -> None:
+    policy = resources["BucketPolicy"]
+    others = {name for name, each in resources.items() if each["Type"].endswith("::ManagedPolicy")}
+    assert {*others, "Database"} <= set(policy["DependsOn"])
+    assert policy["DeletionPolicy"] == policy["UpdateReplacePolicy"] == "Retain"
+
+
 def statements_of(resources: dict[str, Any], role: str) -> list[dict[str, Any]]:
     """What a role is allowed, by all policies that name it."""
     found = []
     for resource in resources.values():
         properties = resource["Properties"]
-        if {"Ref": role} in properties.get("Roles", ()):
+        if "PolicyDocument" in properties and {"Ref": role} in properties.get("Roles", ()):
             found += properties["PolicyDocument"]["Statement"]
     return found
 
@@ -147,7 +154,9 @@ def test_the_bucket_keeps_versions_and_locks_and_has_no_default(resources: dict[
     assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
     # A rule here is a default retention, which would lock log/checkpoint and partial tiles.
     assert properties["ObjectLockConfiguration"] == {"ObjectLockEnabled": "Enabled"}
-    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    # Kept whatever becomes of the stack, but for one that never came about.
+    assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert bucket["UpdateReplacePolicy"] == "Retain"
     assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
     encryption = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
     assert encryption["ServerSideEncryptionByDefault"] == {
@@ -272,7 +281,8 @@ def test_there_are_no_other_roles_and_no_wildcards(resources: dict[str, Any]) ->
     roles = {name for name, each in resources.items() if each["Type"] == "AWS::IAM::Role"}
     assert roles == set(ROLES)  # none for collectors and people: they speak to the service
     kinds = {each["Type"] for each in resources.values() if each["Type"].startswith("AWS::IAM::")}
-    assert kinds == {"AWS::IAM::Role", "AWS::IAM::ManagedPolicy"}
+    assert kinds == {"AWS::IAM::InstanceProfile", "AWS::IAM::ManagedPolicy", "AWS::IAM::Role"}
+    assert resources["ServiceProfile"]["Properties"]["Roles"] == [{"Ref": "ServiceRole"}]
     for role in ROLES:
         properties = resources[role]["Properties"]
         assert not properties.keys() & {"Policies", "ManagedPolicyArns"}

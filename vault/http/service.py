@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vault.access import Access, Grant, Identity
+from vault.http.intake import Intake
 from vault.opened import Vault
 from verify.profile import Profile
 
@@ -46,6 +47,8 @@ class Service:
     """The grants that stand on the vault's chain now."""
     profile: Profile
     """The checklist that incidents are judged by."""
+    intake: Intake
+    """Reads what is sent as evidence, and seals it."""
     limits: Limits = field(default_factory=Limits)
 
 

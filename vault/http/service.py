@@ -8,6 +8,7 @@ from typing import Protocol
 
 from vault.access import Access, Grant, Identity
 from vault.http.intake import Intake
+from vault.http.pace import Pace
 from vault.opened import Vault
 from verify.profile import Profile
 
@@ -50,6 +51,10 @@ class Service:
     intake: Intake
     """Reads what is sent as evidence, and seals it."""
     limits: Limits = field(default_factory=Limits)
+    pace: Pace = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pace", Pace(self.limits.requests_a_minute))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vault.access import Access, Grant, Identity
+from vault.http.pace import Pace
 from vault.opened import Vault
 from verify.facts import Facts
 from verify.profile import Profile
@@ -85,6 +86,10 @@ class Service:
     """The name of this host, as captures state it."""
     limits: Limits = field(default_factory=Limits)
     gathering: Gathering = field(default_factory=Gathering)
+    pace: Pace = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pace", Pace(self.limits.requests_a_minute))
 
 
 @dataclass(frozen=True, slots=True)

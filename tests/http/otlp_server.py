@@ -1,7 +1,11 @@
-"""A vault served by a process of its own, to be killed: `otlp_server.py HOME PORT`."""
+"""A vault served by a process of its own, to be killed: `otlp_server.py HOME PORT [MOMENT]`.
+
+With `before` or `after` it kills itself just before or after its first commit of a capture.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +22,9 @@ from serving import People
 from cli.compose import now, open_vault
 from cli.serving import service_of
 from cli.settings import read_settings
+from vault.capture import OpenCapture
+from vault.deposit import Receipt
+from vault.http import gathering
 from vault.http.app import create_app
 
 
@@ -39,9 +46,9 @@ class ServerProcess:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
+    def start(self, *dies: str) -> None:
         """Start it, and wait until it answers."""
-        words = [sys.executable, __file__, str(self.home), str(self.port)]
+        words = [sys.executable, __file__, str(self.home), str(self.port), *dies]
         path = f"{Path(__file__).parent}:{Path(__file__).parent.parent}"
         self.running.append(subprocess.Popen(words, env={"PYTHONPATH": path}))
         pool = urllib3.PoolManager(retries=False)
@@ -53,6 +60,10 @@ class ServerProcess:
                 time.sleep(0.02)
             else:
                 return
+
+    def wait_for_its_death(self) -> None:
+        """Wait until it has killed itself."""
+        assert self.running.pop().wait(60) == -signal.SIGKILL
 
     def kill(self) -> None:
         """End it as a power cut does."""
@@ -69,8 +80,23 @@ class ServerProcess:
         )  # as uvicorn ends: it finishes, then lets it through
 
 
-def main(home: str, port: str) -> None:
+def die_at(moment: str) -> None:
+    """Have this process die at its first commit."""
+    original = gathering.OpenCapture.commit
+
+    def commit(capture: OpenCapture) -> list[Receipt]:
+        if moment == "after":
+            original(capture)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    gathering.OpenCapture.commit = commit  # type: ignore[method-assign]
+
+
+def main(home: str, port: str, moment: str = "") -> None:
     """Serve a home."""
+    if moment:
+        die_at(moment)
     vault = open_vault(read_settings({}, Path(home)))
     service = replace(service_of(vault), authenticator=people()[0], grants=lambda: ())
     uvicorn.run(

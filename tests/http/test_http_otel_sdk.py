@@ -135,13 +135,28 @@ def lines_in(items: list[Item]) -> Counter[str]:
     )
 
 
+def sealed_at(server: ServerProcess) -> list[Item]:
+    """What a server's home holds, once it has stopped."""
+    vault = open_vault(read_settings({}, server.home))
+    try:
+        return sealed(vault)
+    finally:
+        vault.close()
+
+
+def told(url: str, authorization: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell exporters what the README says, and to have patience."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+    headers = f"Authorization={authorization.replace(' ', '%20')}"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", headers)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "120")
+
+
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 def test_what_stock_exporters_send_is_kept_and_read(
     site: Site, vault: Vault, monkeypatch: pytest.MonkeyPatch, compression: str
 ) -> None:
-    bearer = site.people.collector("edge-1", STREAM)["Authorization"]
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", site.url)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"Authorization={bearer.replace(' ', '%20')}")
+    told(site.url, site.people.collector("edge-1", STREAM)["Authorization"], monkeypatch)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
     agent = Agent()
     for _ in range(5):
@@ -177,6 +192,28 @@ def server(made: Path, tmp_path: Path) -> Iterator[ServerProcess]:
         each.wait()
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_server_that_dies_at_the_commit_has_promised_nothing(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The exporter hears nothing, sends again, and it is there once."""
+    told(server.url, people()[1]["Authorization"], monkeypatch)
+    server.start(moment)
+    agent = Agent()
+    agent.work()
+    sending = threading.Thread(target=agent.finish)
+    sending.start()
+    server.wait_for_its_death()
+    assert agent.acknowledged == []
+    server.start()
+    sending.join()
+    server.stop()
+    items = sealed_at(server)
+    assert spans_in(items) == dict.fromkeys(agent.spans, 1)
+    assert lines_in(items) == dict.fromkeys(agent.lines, 1)
+    assert len(items) == 2
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.soak)])
@@ -190,10 +227,7 @@ def test_a_server_killed_again_and_again_loses_and_doubles_nothing(
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     rng = random.Random(seed)
-    bearer = people()[1]["Authorization"]
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.url)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"Authorization={bearer.replace(' ', '%20')}")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "120")
+    told(server.url, people()[1]["Authorization"], monkeypatch)
     server.start()
     agent = Agent(batch=32, delay=20)
     done = threading.Event()
@@ -216,11 +250,7 @@ def test_a_server_killed_again_and_again_loses_and_doubles_nothing(
     agent.finish()
     server.stop()
     assert len(agent.spans) > 100
-    vault = open_vault(read_settings({}, server.home))
-    try:
-        items = sealed(vault)
-    finally:
-        vault.close()
+    items = sealed_at(server)
     bodies = [each.data for each in items]
     assert len(set(bodies)) == len(bodies), "a retry was sealed twice"
     assert set(agent.acknowledged) <= set(bodies), "what was acknowledged is gone"

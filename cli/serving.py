@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from cli.compose import Vault, open_vault
+from cli.intake import ServerIntake
 from cli.settings import read_settings
 from vault.access import Grant, Identity
 from vault.completeness import built_in_profile
@@ -57,6 +58,7 @@ def service_of(vault: Vault) -> Service:
         authenticator=NobodyKnown(),
         grants=grants,
         profile=built_in_profile(),
+        intake=ServerIntake(socket.gethostname() or "unknown-host"),
         limits=Limits(),
     )
 

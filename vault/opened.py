@@ -13,6 +13,7 @@ from vault.incidents import Incidents, KnownChains
 from vault.log import Log
 from vault.ports import Clock, Index, LockMode, ObjectStore, Signer
 from vault.preserve import Preserver
+from vault.readings import Readings
 from vault.retention import Retention
 from vault.sweep import Sweeper
 from vault.waivers import Waivers
@@ -57,6 +58,7 @@ class Vault:
     sweeper: Sweeper
     collectors: Collectors
     grants: Grants
+    readings: Readings
 
     @property
     def store(self) -> ObjectStore:
@@ -140,4 +142,5 @@ def assemble(foundation: Foundation, actor: Actor) -> Vault:
             key=key,
             known=foundation.granted,
         ),
+        readings=Readings(incidents=incidents, index=index, door=door, clock=clock),
     )

@@ -57,6 +57,7 @@ class AttestationType(StrEnum):
     POSTMORTEM_PUBLISHED = "postmortem_published"
     NIL_RETURN = "nil_return"
     NOT_APPLICABLE = "not_applicable"
+    APPLIES = "applies"
     FINDING = "finding"
 
 
@@ -295,6 +296,13 @@ RULES: Mapping[AttestationType, TypeRule] = {
             _must("reason", Shape.TEXT, "why"),
         ),
         second_person=True,
+    ),
+    AttestationType.APPLIES: TypeRule(
+        "an item of the checklist applies after all; what was said against it is taken back",
+        (
+            _must("item", Shape.ITEM, "the item, like C5"),
+            _must("reason", Shape.TEXT, "why"),
+        ),
     ),
     AttestationType.FINDING: TypeRule(
         "of records that contradict each other, which is believed",

@@ -32,6 +32,7 @@ import verify.bundle
 import verify.checklist
 import verify.collection
 import verify.conditions
+import verify.consent
 import verify.crosscheck
 import verify.declaration
 import verify.description
@@ -378,6 +379,8 @@ def applied(kind: Type, body: Object) -> Incident:
         incident.holds.append(Hold(RELEASED["matter"], event, before.recorded_at, 2, before.actor))
     if kind == Type.WAIVER and body.get("event") == "revoked":
         incident = applied(Type.WAIVER, GRANTED)
+    if body.get("event") == "view_failed":
+        incident = applied(Type.CUSTODY, {"event": "viewed", **EVENTS["viewed"][1]})
     if kind == Type.INCIDENT and body.get("event") == "accepted":
         incident = applied(Type.INCIDENT, {"event": "assigned", **EVENTS["accepted"][1]})
     sequence = incident.sequence + 1
@@ -679,6 +682,7 @@ EVENTS: dict[str, tuple[Type, Object]] = {
     ),
     "reopened": (Type.INCIDENT, {"reason": "more"}),
     "viewed": (Type.CUSTODY, {"exhibits": ["EV-0001"], "purpose": None}),
+    "view_failed": (Type.CUSTODY, {"view": 2, "reason": "it is not what was sealed"}),
     "withdrawn": (Type.CUSTODY, {"exhibits": ["EV-0001"], "reason": "of another case"}),
     "classified": (
         Type.CUSTODY,
@@ -728,6 +732,39 @@ def test_an_event_has_the_fields_of_the_page_and_no_others(event: str) -> None:
     for name in body:
         assert refusal(check, {each: body[each] for each in body if each != name})
     assert "unknown field" in refusal(check, {**body, "stranger": 1})
+
+
+VIEWED = {"event": "viewed", **EVENTS["viewed"][1], "session": "s1", "address": "192.0.2.7"}
+
+
+@pytest.mark.parametrize(
+    ("change", "fine"),
+    [
+        ({}, True),
+        ({"address": None}, True),
+        ({"session": "x" * 64, "address": "x" * 100}, True),
+        ({"session": ""}, False),
+        ({"session": None}, False),
+        ({"session": "x" * 65}, False),
+        ({"address": "x" * 101}, False),
+        ({"address": 7}, False),
+    ],
+)
+def test_a_viewing_names_its_session_and_address_strictly(change: Object, fine: bool) -> None:
+    check: Check = lambda value: applied(Type.CUSTODY, value)  # noqa: E731
+    assert (refusal(check, {**VIEWED, **change}) == "") == fine
+
+
+@pytest.mark.parametrize("name", ["session", "address"])
+def test_a_session_and_an_address_stand_together(name: str) -> None:
+    check: Check = lambda value: applied(Type.CUSTODY, value)  # noqa: E731
+    assert "missing" in refusal(check, {each: VIEWED[each] for each in VIEWED if each != name})
+
+
+@pytest.mark.parametrize("view", [0, 1, 3])
+def test_a_failure_is_of_a_viewing(view: int) -> None:
+    check: Check = lambda value: applied(Type.CUSTODY, value)  # noqa: E731
+    assert "no viewing" in refusal(check, {"event": "view_failed", "view": view, "reason": "x"})
 
 
 def test_the_fields_of_incident_and_scope_are_those_of_the_page() -> None:
@@ -855,8 +892,8 @@ def test_the_vocabulary_of_profiles_is_that_of_the_page(
 
 
 def test_every_word_of_the_vocabulary_has_its_function() -> None:
-    known = verify.conditions.TESTS.keys() | verify.duties.TESTS.keys()
-    assert known == verify.profile.CONDITIONS.keys()
+    known = [*verify.conditions.TESTS, *verify.consent.TESTS, *verify.duties.TESTS]
+    assert sorted(known) == sorted(verify.profile.CONDITIONS)
     assert verify.crosscheck.TESTS.keys() == verify.profile.CHECKS.keys()
     assert verify.duties.TRIGGERS.keys() == verify.profile.TRIGGERS.keys()
 

@@ -280,7 +280,7 @@ def test_an_attestation_has_the_claimed_time_of_the_act(story: Story, kind: str,
     assert attested(story, body_of(kind)).at == datetime.fromisoformat(FULL[kind][name])
 
 
-@pytest.mark.parametrize("kind", ["nil_return", "not_applicable", "finding"])
+@pytest.mark.parametrize("kind", ["nil_return", "not_applicable", "applies", "finding"])
 def test_what_has_no_time_says_none(story: Story, kind: str) -> None:
     assert attested(story, body_of(kind)).at is None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vault.access import Access, Grant, Identity
+from vault.http.intake import Intake
 from vault.http.pace import Pace
 from vault.opened import Vault
 from verify.profile import Profile
@@ -47,6 +48,8 @@ class Service:
     """The grants that stand on the vault's chain now."""
     profile: Profile
     """The checklist that incidents are judged by."""
+    intake: Intake
+    """Reads what is sent as evidence, and seals it."""
     limits: Limits = field(default_factory=Limits)
     pace: Pace = field(init=False)
 

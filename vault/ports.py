@@ -277,10 +277,13 @@ class Index(Protocol):
     def chains(self, prefix: str) -> list[str]:
         """The ids of all chains that start with a prefix, sorted."""
 
-    def sightings(self, chain: str, *, before: int | None = None) -> dict[str, tuple[str, int]]:
+    def sightings(
+        self, chain: str, *, before: int | None = None, among: Sequence[str] | None = None
+    ) -> dict[str, tuple[str, int]]:
         """All fingerprints of a chain, each with exhibit and sequence of its newest sighting.
 
-        With `before`, as the chain was before that link.
+        With `before`, as the chain was before that link; with `among`, of these fingerprints only,
+        which are few, however many the chain has.
         """
 
     def unstored(self, chains: Sequence[str] | None = None) -> list[Row]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -51,11 +53,7 @@ def case(vault: Vault) -> str:
 
 @pytest.fixture
 def served(vault: Vault, store: SqlAccessStore) -> Iterator[Site]:
-    service = replace(
-        service_of(vault),
-        authenticator=bearers_of(store, now, {}),
-        grants=lambda: live_grants(vault.grants, now),
-    )
+    service = service_of(vault, bearers_of(store, now, {}))
     with listening(create_app(service)) as url:
         yield Site(url, People(now()))
 
@@ -154,3 +152,40 @@ def test_a_provider_is_named_by_the_environment(
 def test_half_a_provider_is_none(environment: dict[str, str], says: str) -> None:
     with pytest.raises(MalformedError, match=says):
         read_provider(environment)
+
+
+def test_evault_serve_knows_the_vaults_own_tokens(vault: Vault, case: str, tokens: Tokens) -> None:
+    """The program itself, as it is started; it is stopped by its own pid."""
+    ada = bearer(tokens.issue(ADA))
+    vault.grants.grant(ADA, GrantedRole.AUDITOR, [case], reason="r")
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    program = [sys.executable, "-m", "cli", "--home", vault.home, "serve", "--port", str(port)]
+    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    site = Site(f"http://127.0.0.1:{port}", People(now()))
+    said = b""
+    try:
+        while b"startup complete" not in said:
+            line = process.stderr.readline()
+            assert line, said.decode()
+            said += line
+        assert site.get(f"/v1/incidents/{case}", ada).status == 200
+        assert site.get(f"/v1/incidents/{case}").status == 401
+    finally:
+        process.terminate()
+        said += process.stderr.read()
+        process.stderr.close()
+        process.wait()
+        site.pool.clear()
+    assert ada["Authorization"][-43:].encode() not in said, "no secret is logged"
+
+
+def test_evault_serve_does_not_start_on_half_a_provider(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVAULT_OIDC_ISSUER", "https://idp.example.org")
+    said = run("--home", vault.home, "serve", "--port", "0")
+    assert (said.code, said.raw) == (2, b"")
+    assert "EVAULT_OIDC_AUDIENCE is missing" in said.err

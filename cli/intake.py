@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from cli.compose import parsers
 from cli.session import uninterrupted
 from cli.settings import version
 from ingest.collector import Collected, collect
+from ingest.parsers import Parser
 from ingest.source import Found, Source
 from ingest.sources.received import ReceivedSource
 from vault.capture import OpenCapture
@@ -67,6 +67,7 @@ def take_in(
     source: Source,
     found: Iterable[Found],
     wanted: Wanted,
+    parsers: Sequence[Parser],
     progress: Callable[[int], None] = lambda _: None,
 ) -> Outcome:
     """Take everything found into an incident or a stream, as one deposit.
@@ -103,7 +104,7 @@ def take_in(
             again=wanted.again,
             clock=vault.clock,
             progress=progress,
-            parsers=parsers(),
+            parsers=parsers,
         )
         receipts: list[Receipt] = []
         if collected.taken or collected.failed or collected.links:
@@ -121,12 +122,12 @@ def take_in(
 
 @dataclass(frozen=True, slots=True)
 class ServerIntake:
-    """Takes in what the service is sent, read by this installation's parsers; satisfies `Intake`.
-
-    `host` is the machine of the service, which captures.
-    """
+    """Takes in what the service is sent; satisfies `Intake`."""
 
     host: str
+    """The machine of the service, which captures."""
+    parsers: Sequence[Parser]
+    """What reads facts. Looked up once: to look through what is installed takes a while."""
 
     def take_in(self, vault: Vault, chain: str, sent: Sent, pieces: Iterator[bytes]) -> TakenIn:
         """Seal one content. Raises what `pieces` raises, and as `Door.deposit`: nothing is left."""
@@ -141,7 +142,7 @@ class ServerIntake:
             again=sent.again,
             deposit=sent.deposit,
         )
-        outcome = take_in(vault, chain, source, source.survey(), wanted)
+        outcome = take_in(vault, chain, source, source.survey(), wanted, self.parsers)
         exhibits = vault.incidents.read(chain).state.exhibits
         if not outcome.receipts:  # this same sighting is sealed, and nothing happened since
             ((_, known),) = outcome.collected.already

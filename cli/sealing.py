@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cli.compose import Vault
+from cli.compose import Vault, parsers
 from cli.intake import Outcome, Wanted, take_in
 from cli.render import ProgressLine, columns, count_text, folded, paragraph, size_text
 from cli.session import Answer
@@ -30,7 +30,7 @@ def seal(
     if isinstance(found, Sequence):
         progress.announce(f"{count_text(len(found), 'file')}, {size_text(total)} to read")
     try:
-        return take_in(vault, name, source, found, wanted, progress.advance)
+        return take_in(vault, name, source, found, wanted, parsers(), progress.advance)
     finally:
         progress.close()
 

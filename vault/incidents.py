@@ -157,7 +157,17 @@ class Incidents:
             return known
         manifests: list[Manifest] = []
         indices: list[int | None] = []
-        for row in self._index.rows(incident_id):
+        rows = self._index.rows(incident_id, start=known.state.sequence if known else 0)
+        if known:
+            # Each link names the one before by its leaf hash: an index that still has the last one
+            # that was read has all before it, and they need not be verified again.
+            last = next(rows, None)
+            if last is not None and last.leaf_hash.hex() == known.state.leaf:
+                end = len(known.manifests) if up_to is None else up_to + 1
+                manifests, indices = list(known.manifests[:end]), list(known.indices[:end])
+            else:
+                rows = self._index.rows(incident_id)
+        for row in rows:
             if up_to is not None and row.sequence > up_to:
                 break
             where = f"{row.chain} link {row.sequence}"

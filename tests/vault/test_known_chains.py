@@ -1,0 +1,64 @@
+"""A chain that was read before is read on from where it ended, if that still stands."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from crash.world import INCIDENT, Process, World
+
+from vault.errors import NotFoundError
+from vault.incidents import Chain, Incidents, KnownChains
+
+
+def reading(process: Process, world: World, known: KnownChains | None = None) -> Incidents:
+    return Incidents(
+        store=process.store, index=process.index, door=process.door, clock=process.clock,
+        key=world.key, known=known,
+    )  # fmt: skip
+
+
+def told(chain: Chain) -> object:
+    return [each.leaf for each in chain.manifests], chain.indices, chain.state
+
+
+def test_what_was_added_since_is_read_as_if_all_were_read(tmp_path: Path) -> None:
+    world = World.make(tmp_path)
+    with world.opened() as process:
+        world.declare(process)
+        again = reading(process, world, KnownChains())
+        for number in range(3):
+            again.read(INCIDENT)
+            world.capture(process, f"{number}")
+            world.look_at(process, f"look-{number}")
+        assert told(again.read(INCIDENT)) == told(reading(process, world).read(INCIDENT))
+        for last in range(7):
+            fresh = reading(process, world).read(INCIDENT, up_to=last)
+            assert told(again.read(INCIDENT, up_to=last)) == told(fresh)
+            assert len(fresh.manifests) == last + 1
+        with pytest.raises(NotFoundError):
+            again.read(INCIDENT, up_to=7)
+
+
+@pytest.mark.parametrize("more", [0, 1, 3])
+def test_of_another_history_nothing_is_taken_from_the_one_that_was_read(
+    tmp_path: Path, more: int
+) -> None:
+    """As where an index is put back under a running process: shorter, as long, longer."""
+    world = World.make(tmp_path)
+    with world.opened() as process:
+        world.declare(process)
+    other = World(tmp_path / "other")
+    shutil.copytree(world.home, other.home)
+    known = KnownChains()
+    with world.opened() as process, other.opened() as elsewhere:
+        world.look_at(process, "one")
+        reading(process, world, known).read(INCIDENT)
+        for number in range(more):
+            other.look_at(elsewhere, f"other-{number}")
+        found = reading(elsewhere, other, known).read(INCIDENT)
+        assert told(found) == told(reading(elsewhere, other).read(INCIDENT))
+        assert [each.statement.deposit for each in found.manifests] == [
+            f"declare-{INCIDENT}", *(f"other-{number}" for number in range(more)),
+        ]  # fmt: skip

@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from cli.compose import Vault, open_vault, parsers
+from cli.intake import ServerIntake
 from cli.settings import read_settings
 from ingest.parsers import HEAD_SIZE, read_facts
 from vault.access import Grant, Identity
@@ -50,6 +51,7 @@ class NobodyKnown:
 
 def service_of(vault: Vault) -> Service:
     """The service of an opened vault."""
+    host = socket.gethostname() or "unknown-host"
 
     def grants() -> Sequence[Grant]:
         return ()
@@ -59,8 +61,9 @@ def service_of(vault: Vault) -> Service:
         authenticator=NobodyKnown(),
         grants=grants,
         profile=built_in_profile(),
+        intake=ServerIntake(host),
         describe=describer(),
-        host=socket.gethostname() or "unknown-host",
+        host=host,
         limits=Limits(),
     )
 

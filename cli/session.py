@@ -17,6 +17,7 @@ from pathlib import Path
 import typer
 
 from cli.compose import Vault, now, open_vault
+from cli.render import prose
 from cli.settings import Settings
 from vault.deposit import Receipt
 from vault.errors import UnavailableError
@@ -28,6 +29,8 @@ from verify.strictjson import Object
 
 _RELATIVE = re.compile(r"-(\d{1,5})([smhd])\Z")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_AHEAD = re.compile(r"\+?(\d{1,4})([hdw])\Z")
+_AHEAD_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 _INCIDENT = re.compile(r"INC-[0-9]{4}-[0-9]{4,8}\Z")
 _STREAM = re.compile(r"stream:[a-z0-9][a-z0-9-]{0,62}\Z")
 _MEANT_AS_INCIDENT = re.compile(r"inc-[0-9]", re.IGNORECASE)
@@ -176,9 +179,14 @@ def acknowledge(
     code: int = 0,
 ) -> None:
     """Say that one statement about an incident was sealed, and where."""
-    line = f"{name}  {printable(told)} (chain link {receipt.sequence}, log entry {receipt.index})"
     data: Object = {"incident": name, "receipt": receipt.to_json()}
-    give(Answer([line, *more], data, code), as_json=as_json)
+    lines = prose(f"{name}  ", f"{told} {place_text(receipt)}")
+    give(Answer([*lines, *more], data, code), as_json=as_json)
+
+
+def place_text(receipt: Receipt) -> str:
+    """`(chain link 3, log entry 7)`: where a statement was sealed."""
+    return f"(chain link {receipt.sequence}, log entry {receipt.index})"
 
 
 def check_new_file(path: Path, *, option: str = "-o") -> None:
@@ -222,3 +230,16 @@ def read_time(text: str | None) -> datetime | None:
         return read_given_instant(text)
     except MalformedError as error:
         raise UsageError(f"{error}; now and -12m are understood too") from error
+
+
+def read_end(text: str, *, option: str) -> datetime:
+    """A time to come: RFC 3339 with a zone, or `+12h`, `30d`, `+2w`. Raises `UsageError`."""
+    ahead = _AHEAD.match(text)
+    if ahead:
+        return now() + timedelta(**{_AHEAD_UNITS[ahead.group(2)]: int(ahead.group(1))})
+    try:
+        moment = read_time(text)
+    except UsageError as error:
+        raise UsageError(f"{option}: {str(error).partition(';')[0]}; or +12h, +14d, +2w") from error
+    assert moment is not None
+    return moment

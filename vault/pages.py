@@ -11,8 +11,9 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vault.changes import Changes
 from vault.completeness_page import Subject, completeness_document
-from vault.custody import CustodyRow, actor_text, exhibit_ranges
+from vault.custody import CustodyRow, ReadingRow, actor_text, exhibit_ranges
 from vault.hypertext import (
     cell,
     code,
@@ -57,6 +58,8 @@ class ReleaseLine:
     reason: str
     approved_by: str
     shown_by: tuple[str, ...]
+    attested: bool = True
+    """False where the vault authenticated who approved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ def _hold_line(hold: Hold) -> HoldLine:
             reason=said.reason,
             approved_by=said.approval.person,
             shown_by=said.exhibits,
+            attested=said.approval.attested,
         )
     return HoldLine(
         matter=hold.matter,
@@ -169,10 +173,11 @@ class ExhibitLine:
     withdrawn: str | None
 
 
-def completeness_page(head: PageHead, report: Object) -> bytes:
+def completeness_page(head: PageHead, report: Object, changes: Changes | None) -> bytes:
     """`report/completeness.html`: the completeness report for a reader without a terminal.
 
-    It shows a report as `verify.checklist.assess` makes it, and judges nothing itself.
+    It shows a report as `verify.checklist.assess` makes it, and judges nothing itself. `changes`
+    is what is not as in the report that was sealed before it; None: none was.
     """
     facts = [
         *_incident_facts(head),
@@ -180,29 +185,29 @@ def completeness_page(head: PageHead, report: Object) -> bytes:
         ("Judged as of", time_of(report["as_of"])),
     ]
     subject = Subject(head.incident_id, head.title, head.evault, bundled=True)
-    return completeness_document(subject, facts, report)
+    return completeness_document(subject, facts, report, changes)
 
 
 def custody_page(
-    head: PageHead, rows: Sequence[CustodyRow], exhibits: Sequence[ExhibitLine]
+    head: PageHead,
+    rows: Sequence[CustodyRow],
+    exhibits: Sequence[ExhibitLine],
+    readings: Sequence[ReadingRow] = (),
 ) -> bytes:
     """`report/custody.html`: the chain of custody, link by link and exhibit by exhibit.
+
+    Where content was given out, it tells to whom, what for, and from where.
 
     Of a withheld exhibit nothing is shown that its description holds: name, format, summary and
     claimed times are withheld with it.
     """
-    facts = [
-        *_incident_facts(head),
-        *_keeping_facts(head.keeping),
-        ("Export prepared", time_of(head.as_of)),
-        ("Purpose", esc(head.purpose)),
-        ("Recipient", esc(head.recipient) if head.recipient else "none named"),
-    ]
+    facts = [*_incident_facts(head), *export_facts(head)]
     body = [
         title_of("Chain of custody", head.incident_id, head.title, facts),
         _custody_scope(head),
         _kept(head.keeping),
         _links(head, rows),
+        *([_readings(readings)] if readings else []),
         _exhibits(exhibits),
         _custody_notes(head),
     ]
@@ -263,6 +268,16 @@ def _incident_facts(head: PageHead) -> list[tuple[str, str]]:
         ("Systems", "<br>".join(esc(system) for system in head.systems) or "none stated"),
         ("Detected", f"{time_of(head.detected_at)}, as claimed"),
         ("Declared", f"{time_of(head.declared_at)}, as claimed"),
+    ]
+
+
+def export_facts(head: PageHead) -> list[tuple[str, str]]:
+    """What heads a page of a bundle besides the incident: holds, and what was exported for whom."""
+    return [
+        *_keeping_facts(head.keeping),
+        ("Export prepared", time_of(head.as_of)),
+        ("Purpose", esc(head.purpose)),
+        ("Recipient", esc(head.recipient) if head.recipient else "none named"),
     ]
 
 
@@ -384,12 +399,15 @@ Reason: {prose(hold.reason)}</div>{_release(hold.release)}</td></tr>
 def _release(release: ReleaseLine | None) -> str:
     if release is None:
         return ""
+    shown = f"shown by {prose(exhibit_ranges(release.shown_by))}" if release.shown_by else ""
+    if release.attested:
+        known = f"attested, by the word of who released it, {shown}; nobody authenticated it"
+    else:
+        known = "authenticated by the vault" + (f", and {shown}" if shown else "")
     return (
         f'<div class="told"><strong>Released</strong> {time_of(release.at)} (link '
         f"{release.sequence}) by {esc(release.actor)}. Reason: {prose(release.reason)}"
-        f"<br>Approved by <bdi>{esc(release.approved_by)}</bdi>: attested, by the word of who "
-        f"released it, shown by {prose(exhibit_ranges(release.shown_by))}; "
-        "nobody authenticated it.</div>"
+        f"<br>Approved by <bdi>{esc(release.approved_by)}</bdi>: {known}.</div>"
     )
 
 
@@ -435,6 +453,52 @@ def _own_link(head: PageHead) -> str:
 {cell("What", "<strong>exported</strong> this bundle")}<td></td></tr>
 <tr><td></td><td colspan="3">see {code(link_path(head.export_sequence))}</td></tr>
 </tbody>
+"""
+
+
+def _readings(readings: Sequence[ReadingRow]) -> str:
+    """Who was given content: a table by person, and for each exhibit the links that say so."""
+    columns = column_heads(
+        ("link", "Link"),
+        ("stamp", "Recorded (UTC)"),
+        ("", "Exhibits and purpose"),
+        ("", "From, and result"),
+    )
+    people = sorted({row.person for row in readings})
+    by_person = "".join(
+        f'<tbody>\n<tr><th scope="rowgroup" colspan="4">{esc(person)}</th></tr>\n'
+        f"{''.join(_reading(row) for row in readings if row.person == person)}</tbody>\n"
+        for person in people
+    )
+    by_exhibit: dict[str, list[ReadingRow]] = {}
+    for row in readings:
+        for name in row.exhibits:
+            by_exhibit.setdefault(name, []).append(row)
+    told = [
+        (name, "; ".join(f"link {row.sequence}, {esc(row.person)}" for row in by_exhibit[name]))
+        for name in sorted(by_exhibit)
+    ]
+    return f"""\
+<section>
+<h2>Readings</h2>
+<table class="pairs">
+<caption>{esc(count_of(len(readings), "time", "times"))} content was given out before this \
+export, by person. Several requests of one person for one purpose within 15 minutes are one. The \
+address is the one that the vault saw.</caption>
+{columns}{by_person}</table>
+<h3>By exhibit</h3>
+{facts_list(told)}</section>
+"""
+
+
+def _reading(row: ReadingRow) -> str:
+    purpose = prose(row.purpose) if row.purpose else "no purpose stated"
+    address = esc(row.address) if row.address else "not recorded"
+    return f"""\
+<tr><th scope="row" class="link">{row.sequence}</th>\
+{cell("Recorded", time_of(row.recorded_at, zone=False), name="stamp")}\
+{cell("What", f"{esc(exhibit_ranges(row.exhibits) or 'no exhibit')}<br>{purpose}")}\
+{cell("From", f"{address}<br>{esc(row.result)}")}</tr>
 """
 
 
@@ -531,14 +595,17 @@ def _custody_notes(head: PageHead) -> str:
                 "They are what the chain demands of the vault\u2019s store. Whether the store has "
                 "locked the evidence so, the store alone can say, and the vault asks it: "
                 f"{code('evault verify --depth checksums')}. Who ordered a hold, and who "
-                "approved its release, is the word of who recorded it.",
+                "approved its release, is the word of who recorded it, unless the release says "
+                "that the vault authenticated them.",
             ),
             (
                 "What people said",
                 "Attestations, waivers, roles and updates show that somebody said so, in this "
                 "order; whether it is so is for the exhibits that they cite. An approval that is "
                 "marked attested is the word of who recorded it, and the exhibit named beside it: "
-                "nobody authenticated the second person.",
+                "nobody authenticated the second person. Where token or oidc stands instead, the "
+                "second person signed in to the vault, as who asked did: that is the vault\u2019s "
+                "own word.",
             ),
             (
                 "Withheld",
@@ -611,7 +678,8 @@ A BagIt 1.0 bag (RFC 8493) in a zip. In it:
 - `{CHAIN}` links 0 to {last}: signed statements (DSSE), one after another;
   link {last} is this export, and binds the pages by their digests
 {streams}- `data/proof/` the log's signed checkpoint, and the proof for each link
-- `data/report/` completeness and chain of custody, as HTML, JSON and CSV
+- `data/report/` completeness (HTML, JSON); chain of custody and timeline (HTML,
+  JSON, CSV)
 - `{PROFILE}` the checklist that the completeness report was judged by
 - `{TRUST}` a copy of the keys, for comparison only: do not
   rely on it (step 3)

@@ -60,6 +60,17 @@ def with_bars(*bars: Object) -> str:
     return page({**answered().report(), "coverage": list(bars)})
 
 
+def test_what_was_stated_ahead_is_told_and_whether_it_counts_by_now() -> None:
+    made = answered().report()
+    assert "Stated ahead" not in page(made)
+    entry = {"at": "2026-03-03T09:00:00Z", "link": 9, "recorded_at": "2026-03-02T09:08:00Z",
+             "what": "kill_switch"}  # fmt: skip
+    for counts, told in ((False, "not yet"), (True, "since its time came")):
+        text = section(page({**made, "ahead": [{**entry, "counts": counts}]}), "Stated ahead")
+        assert "kill switch" in text
+        assert told in text
+
+
 def test_every_part_of_a_full_report_has_its_place() -> None:
     report = full_report()
     text = page(report)
@@ -131,6 +142,20 @@ def test_a_moment_has_no_bar_and_no_division_by_zero() -> None:
 def test_gaps_that_are_not_listed_are_counted() -> None:
     told = section(with_bars(bar(gaps=bar()["gaps"] * 12, gaps_count=500)), "Coverage over time")
     assert "and 490 more" in told
+
+
+def test_a_long_name_goes_on_behind_its_seams_and_stays_whole_to_a_search() -> None:
+    report = full_report()
+    name = "arn:aws:iam::123837392027:user/stratus-red-team"
+    report["outside_scope"] = [
+        {"exhibits": [], "exhibits_count": 0, "name": name, "what": "principal"}
+    ]
+    report["evidence"][0]["reason"] = f"not registered: {name}; a/short:one"
+    text = page(report)
+    seamed = "arn:<wbr>aws:<wbr>iam::<wbr>123837392027:<wbr>user/<wbr>stratus-red-team"
+    assert f"<bdi>{seamed}</bdi>" in text
+    assert f"not registered: {seamed}; a/short:one" in text
+    assert name in Outline(text.encode()).text
 
 
 def test_without_an_earlier_report_it_says_so_and_one_that_cannot_be_read_is_told() -> None:

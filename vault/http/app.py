@@ -15,7 +15,7 @@ from vault.http import guard, problems
 from vault.http.gathering import Gatherer
 from vault.http.limits import LimitsMiddleware
 from vault.http.otlp_failures import OtlpFailuresMiddleware
-from vault.http.routes import chains, health, incidents, log, telemetry
+from vault.http.routes import chains, evidence, health, incidents, log, telemetry
 from vault.http.service import Service
 
 _DESCRIPTION = """
@@ -53,6 +53,8 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         log.log_routes,
         chains.chain_routes,
         incidents.incident_routes,
+        evidence.incident_evidence_routes,
+        evidence.chain_evidence_routes,
     ):
         guard.include(app, routes(service))
     guard.include(app, telemetry.telemetry_routes(service, gatherer))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vault.access import Access, Grant, Identity
+from vault.http.intake import Intake
 from vault.http.pace import Pace
 from vault.opened import Vault
 from verify.facts import Facts
@@ -80,6 +81,8 @@ class Service:
     """The grants that stand on the vault's chain now."""
     profile: Profile
     """The checklist that incidents are judged by."""
+    intake: Intake
+    """Reads what is sent as evidence, and seals it."""
     describe: Describe
     """Reads the facts of what is received; the parsers are no part of the vault."""
     host: str

@@ -50,7 +50,7 @@ class ServerProcess:
         """Start it, and wait until it answers."""
         words = [sys.executable, __file__, str(self.home), str(self.port), *dies]
         path = f"{Path(__file__).parent}:{Path(__file__).parent.parent}"
-        self.running.append(subprocess.Popen(words, env={"PYTHONPATH": path}))
+        self.running.append(subprocess.Popen(words, env={**os.environ, "PYTHONPATH": path}))
         pool = urllib3.PoolManager(retries=False)
         while True:
             assert self.running[-1].poll() is None, "the server did not start"

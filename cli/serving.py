@@ -6,7 +6,6 @@ database. Each worker builds its own application, from settings that it reads on
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import socket
@@ -15,16 +14,15 @@ from dataclasses import dataclass
 import uvicorn
 from fastapi import FastAPI
 
-from cli.compose import Vault, open_access, open_vault, parsers
+from cli.compose import Vault, open_access, open_vault
 from cli.intake import ServerIntake
 from cli.settings import read_settings
 from cli.sign_in import bearers_of, live_grants
-from ingest.parsers import HEAD_SIZE, read_facts
 from vault.access import Identity
 from vault.completeness import built_in_profile
 from vault.errors import UnauthenticatedError
 from vault.http.app import create_app
-from vault.http.service import Authenticator, Describe, Described, Limits, Service
+from vault.http.service import Authenticator, Limits, Service
 
 GRACE_SECONDS = 20
 """How long requests at work may go on once the server was told to stop."""
@@ -51,28 +49,14 @@ class NobodyKnown:
 
 def service_of(vault: Vault, authenticator: Authenticator | None = None) -> Service:
     """The service of an opened vault, for those whom `authenticator` knows; None knows nobody."""
-    host = socket.gethostname() or "unknown-host"
     return Service(
         vault=vault,
         authenticator=authenticator or NobodyKnown(),
         grants=lambda: live_grants(vault.grants, vault.clock),
         profile=built_in_profile(),
-        intake=ServerIntake(host),
-        describe=describer(),
-        host=host,
+        intake=ServerIntake(socket.gethostname() or "unknown-host"),
         limits=Limits(),
     )
-
-
-def describer() -> Describe:
-    """What reads the facts of a content in memory, by the parsers that are installed."""
-    known = parsers()
-
-    def describe(data: bytes, name: str) -> Described:
-        reading = read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name, parsers=known)
-        return Described(reading.facts, reading.kinds, reading.format_label, reading.summary)
-
-    return describe
 
 
 def application() -> FastAPI:

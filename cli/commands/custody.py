@@ -10,6 +10,7 @@ from cli.options import AsJson
 from cli.render import columns
 from cli.session import Answer, UsageError, chain_or_only, give, split_chain, vault_of
 from vault.custody import CustodyRow, custody_rows
+from vault.documents import custody_json
 
 _DAY_CHARACTERS = 11  # "2026-11-23T"
 
@@ -45,11 +46,7 @@ def custody(
         give(
             Answer(
                 columns(_lines(rows)),
-                {
-                    "counts": {"links": len(rows)},
-                    "incident": name,
-                    "items": [row.to_json() for row in rows],
-                },
+                custody_json(name, rows),
             ),
             as_json=as_json,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vault.access import Access, Grant, Identity
+from vault.http.pace import Pace
 from vault.opened import Vault
 from verify.profile import Profile
 
@@ -47,6 +48,10 @@ class Service:
     profile: Profile
     """The checklist that incidents are judged by."""
     limits: Limits = field(default_factory=Limits)
+    pace: Pace = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pace", Pace(self.limits.requests_a_minute))
 
 
 @dataclass(frozen=True, slots=True)

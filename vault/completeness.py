@@ -12,7 +12,6 @@ import verify.checklist
 from vault import layout
 from vault.changes import Changes, differences
 from vault.deposit import Draft, Receipt
-from vault.errors import VaultError
 from vault.evidence import side_document
 from vault.incidents import Chain, Incidents
 from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
@@ -21,20 +20,20 @@ from vault.waivers import closed_by_finding
 from verify import strictjson
 from verify.attestation import AttestationType, Value
 from verify.checklist import check_engine, encode_report
-from verify.errors import EvidenceError
+from verify.errors import EvidenceError, MalformedError
 from verify.instant import format_instant
 from verify.profile import Profile, parse_profile
 from verify.statement import Assessment, Described, Place, Type, parse_assessment
 from verify.strictjson import Object
 
 
-class UnknownItemError(VaultError):
+class UnknownItemError(MalformedError):
     """The checklist has no such item; nothing was sealed."""
 
     code = "unknown_item"
 
 
-class UnknownConditionError(VaultError):
+class UnknownConditionError(MalformedError):
     """The checklist has no such condition, or none that can be waived; nothing was sealed."""
 
     code = "unknown_condition"

@@ -13,7 +13,20 @@ from starlette.concurrency import run_in_threadpool
 
 from vault.http import guard, problems
 from vault.http.limits import LimitsMiddleware
-from vault.http.routes import chains, health, incidents, log
+from vault.http.routes import (
+    attestations,
+    chains,
+    collectors,
+    custody,
+    health,
+    incidents,
+    log,
+    reports,
+    retention,
+    streams,
+    sweeps,
+    waivers,
+)
 from vault.http.service import Service
 
 _DESCRIPTION = """
@@ -49,6 +62,17 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         log.log_routes,
         chains.chain_routes,
         incidents.incident_routes,
+        attestations.attestation_routes,
+        waivers.waiver_routes,
+        reports.report_routes,
+        custody.incident_custody_routes,
+        custody.chain_custody_routes,
+        retention.incident_retention_routes,
+        retention.chain_retention_routes,
+        retention.policy_routes,
+        streams.stream_routes,
+        sweeps.sweep_routes,
+        collectors.collector_routes,
     ):
         guard.include(app, routes(service))
     app.add_middleware(LimitsMiddleware, limits=service.limits)

@@ -85,7 +85,7 @@ class GuardedRoute(APIRoute):
         access = Access(identity, service.grants(), at=service.vault.clock())
         if isinstance(self.permission, Permission):
             access.check(self.permission, chain_of(request))
-        return Asking(access, service.vault.acting_as(identity.actor))
+        return Asking(access, service.acting_as(identity.actor))
 
 
 def bearer_of(request: Request) -> str:

@@ -16,8 +16,9 @@ from vault.http import guard
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
 from vault.http.service import Asking, Service
-from vault.incidents import Chain, absent
+from vault.incidents import absent
 from vault.opened import Vault
+from vault.ports import Row
 from verify.errors import MalformedError
 from verify.statement import Type, check_chain_id
 from verify.strictjson import Object
@@ -73,19 +74,18 @@ def chain_routes(service: Service) -> APIRouter:
     @needs(Permission.READ_CHAIN)
     def manifest(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """One manifest as stored: a DSSE envelope."""
-        found = _link(asked.vault.incidents.read(chain), sequence)
-        data = found.manifests[sequence].envelope.encode()
+        found = _link(asked.vault, chain, sequence)
         return Response(
-            data,
+            found.envelope,
             media_type="application/json",
-            headers={"ETag": f'"{found.manifests[sequence].leaf}"'},
+            headers={"ETag": f'"{found.leaf_hash.hex()}"'},
         )
 
     @router.get("/{chain}/manifests/{sequence}/proof", response_class=PlainTextResponse)
     @needs(Permission.READ_CHAIN)
     def proof(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """That a manifest is in the log: a C2SP tlog-proof."""
-        index = _link(asked.vault.incidents.read(chain), sequence).indices[sequence]
+        index = _link(asked.vault, chain, sequence).index
         if index is None:
             raise UnavailableError(f"link {sequence} of {chain} is not in the log yet")
         log = asked.vault.log
@@ -154,9 +154,10 @@ def _number(cursor: str | None) -> int:
     return int(text)
 
 
-def _link(chain: Chain, sequence: int) -> Chain:
-    if not 0 <= sequence < len(chain.manifests):
-        raise NotFoundError(
-            f"{chain.state.id} has links 0 to {len(chain.manifests) - 1}, not {sequence}"
-        )
-    return chain
+def _link(vault: Vault, chain: str, sequence: int) -> Row:
+    head = vault.index.head(check_chain_id(chain))
+    if head is None:
+        raise absent(chain)
+    if not 0 <= sequence <= head.sequence:
+        raise NotFoundError(f"{chain} has links 0 to {head.sequence}, not {sequence}")
+    return next(iter(vault.index.rows(chain, start=sequence)))

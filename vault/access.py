@@ -101,8 +101,9 @@ ROLES: Mapping[VaultRole, frozenset[Permission]] = {
         # Until evidence can be redacted: with a purpose, which every export states.
         Permission.EXPORT,
     },
+    # A bundle holds all content, which a postmortem author does not read alone.
     VaultRole.POSTMORTEM_AUTHOR: _READERS
-    | {Permission.ATTEST, Permission.REQUEST_WAIVER, Permission.EXPORT},
+    | {Permission.ATTEST, Permission.REQUEST_WAIVER, Permission.REQUEST_EXPORT},
     VaultRole.LEGAL: _READERS
     | {
         Permission.INGEST,
@@ -138,8 +139,9 @@ ROLES: Mapping[VaultRole, frozenset[Permission]] = {
     VaultRole.AUDITOR: _READERS | {Permission.REQUEST_EXPORT, Permission.SWEEP},
     VaultRole.PLATFORM_ADMIN: frozenset({Permission.ADMIT, Permission.GRANT}),
 }
-"""The one table. Legal and forensics lead export alone; steward and auditor with a second person,
-who is legal or another steward. Nobody approves what they asked for, whatever they hold."""
+"""The one table. Legal, forensics lead and commander export alone; who may not read content alone
+(postmortem author, steward, auditor) with a second person, who is legal or another steward. Nobody
+approves what they asked for, whatever they hold."""
 
 COLLECTOR = frozenset({Permission.INGEST})
 """What a collector may do, on the chains that its token names: append, and read nothing."""

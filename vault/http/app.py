@@ -75,5 +75,6 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         collectors.collector_routes,
     ):
         guard.include(app, routes(service))
+    guard.routes_of(app)
     app.add_middleware(LimitsMiddleware, limits=service.limits)
     return app

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
@@ -120,6 +120,17 @@ def include(app: FastAPI, routes: APIRouter) -> None:
     if bare:
         raise TypeError(f"these routes are not guarded: {', '.join(bare)}")
     app.include_router(routes)
+
+
+def routes_of(app: FastAPI) -> list[GuardedRoute]:
+    """All routes of an app. Raises `TypeError` where one of them, wherever from, is not guarded."""
+    found: list[GuardedRoute] = []
+    for each in iter_route_contexts(app.routes):
+        route = each.original_route
+        if not isinstance(route, GuardedRoute):
+            raise TypeError(f"{_path(route)} is not guarded; see vault.http.guard.router")
+        found.append(route)
+    return found
 
 
 def _path(route: BaseRoute) -> str:

@@ -12,6 +12,7 @@ import verify.checklist
 from vault import layout
 from vault.changes import Changes, differences
 from vault.deposit import Draft, Receipt
+from vault.errors import UnavailableError
 from vault.evidence import side_document
 from vault.incidents import Chain, Incidents
 from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
@@ -19,6 +20,7 @@ from vault.ulid import new_ulid
 from vault.waivers import closed_by_finding
 from verify import strictjson
 from verify.attestation import AttestationType, Value
+from verify.chain import Manifest
 from verify.checklist import check_engine, encode_report
 from verify.errors import EvidenceError, MalformedError
 from verify.instant import format_instant
@@ -53,20 +55,33 @@ def report_of(incidents: Incidents, chain: Chain, profile: Profile, as_of: datet
 
 
 def changes_since_sealed(store: ObjectStore, chain: Chain, report: Object) -> Changes | None:
-    """What changed since the last report that a link of this prefix sealed; None if none did.
+    """What changed since the last report that a link of this prefix sealed; None if none did."""
+    return changes_since(store, last_sealed(chain.manifests), report)
+
+
+def last_sealed(manifests: Sequence[Manifest]) -> Manifest | None:
+    """The last of these links that sealed a completeness report."""
+    sealing = (each for each in reversed(manifests) if each.statement.type == Type.ASSESSMENT)
+    return next(sealing, None)
+
+
+def changes_since(store: ObjectStore, manifest: Manifest | None, report: Object) -> Changes | None:
+    """What a report says otherwise than the one that a link sealed; None if there is none.
 
     One that cannot be read, or that another engine made, is told, and compared with nothing.
+    Raises `UnavailableError` where the store cannot be used: that says nothing of the report.
     """
-    sequence = chain.incident.last_assessment
-    if sequence is None:
+    if manifest is None:
         return None
-    manifest = chain.manifests[sequence]
+    sequence = manifest.statement.link.sequence
     sealed = parse_assessment(manifest.statement.body, where=manifest.name)
     told = partial(Changes, sequence, sealed.head_sequence, format_instant(sealed.as_of))
     try:
         data = side_document(store, sealed.report, (), what="completeness report")
         check_engine(data)
         before = strictjson.load_object(data, where=f"report of link {sequence}")
+    except UnavailableError:
+        raise
     except EvidenceError as error:
         return told((), f"it is not compared: {error}")
     return told(tuple(differences(before, report)))

@@ -10,13 +10,14 @@ import typer
 
 from cli.compose import now
 from cli.options import AsJson, Reason, stated
-from cli.render import columns, count_text, paragraph
+from cli.render import count_text, paragraph, prose
 from cli.session import (
     Answer,
     UsageError,
     give,
     incident_or_only,
     is_incident,
+    place_text,
     read_time,
     split_incident,
     vault_of,
@@ -31,7 +32,6 @@ from vault.completeness import (
 from vault.custody import exhibit_ranges, waiver_text
 from vault.documents import waived_json, waiver_state, waivers_json
 from vault.waivers import Wanted, notes_on
-from verify.instant import format_instant
 
 _AHEAD = re.compile(r"\+(\d{1,4})([hdw])\Z")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -138,8 +138,7 @@ def grant(
         )
         incident = vault.incidents.read(name).incident
         notes = notes_on(waiver, incident, answers_of(report, checks=False))
-    told = f"{waiver_text(waiver)} (chain link {receipt.sequence}, log entry {receipt.index})"
-    lines = paragraph(f"{name}  ", f"waived by {told}")
+    lines = paragraph(f"{name}  ", f"{waiver_text(waiver)} {place_text(receipt)}")
     lines += paragraph(
         "  ",
         f"approved by {approved_by}, as you attest by {exhibit_ranges(waiver.exhibits)}; "
@@ -178,7 +177,7 @@ def revoke(
     told = (
         f"{waiver.id} is revoked; "
         f"{', '.join(again) + ' must hold again' if again else 'another waiver covers the same'} "
-        f"(chain link {receipt.sequence}, log entry {receipt.index})"
+        f"{place_text(receipt)}"
     )
     data = waived_json(name, waiver, [], receipt, now())
     give(Answer(paragraph(f"{name}  ", told), data), as_json=as_json)
@@ -204,24 +203,19 @@ def list_(
             for name in names
             for waiver in vault.incidents.read(name).incident.waivers.values()
         ]
-    rows = [
-        (
-            name,
-            waiver.id,
-            waiver_state(waiver, moment),
-            format_instant(waiver.valid_to),
-            ", ".join(waiver.conditions),
-            f'owner {waiver.owner} "{waiver.reason}"',
-        )
-        for name, waiver in found
-    ]
     live = sum(waiver_state(waiver, moment) == "live" for _, waiver in found)
-    lines = columns(rows) or [
-        f"Nothing was ever waived {f'in {incident}' if incident else 'here'}; "
-        "see: evault waive grant --help"
+    lines = [
+        line
+        for name, waiver in found
+        for line in prose(f"{name}  {waiver_state(waiver, moment):<7}  ", waiver_text(waiver))
     ]
-    if rows:
-        lines.append(f"{count_text(len(rows), 'waiver')}, {live} live; each until the time shown")
+    if found:
+        lines.append(f"{count_text(len(found), 'waiver')}, {live} live; each until the time shown")
+    else:
+        lines.append(
+            f"Nothing was ever waived {f'in {incident}' if incident else 'here'}; "
+            "see: evault waive grant --help"
+        )
     give(Answer(lines, waivers_json(found, moment)), as_json=as_json)
 
 

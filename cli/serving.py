@@ -6,6 +6,7 @@ database. Each worker builds its own application, from settings that it reads on
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -24,6 +25,7 @@ from vault.errors import UnauthenticatedError, UnavailableError
 from vault.http.app import create_app
 from vault.http.service import Limits, Service
 from verify.envelope import ManifestKey
+from verify.strictjson import Object
 from verify.trust import Trust
 
 GRACE_SECONDS = 20
@@ -90,8 +92,15 @@ def service_of(vault: Vault) -> Service:
         trust_file=HomeTrust(vault.home),
         host=socket.gethostname() or "unknown-host",
         store_words=vault.config.store_words,
+        schemas=_schemas(),
         limits=Limits(),
     )
+
+
+def _schemas() -> dict[str, Object]:
+    """The schemas of the commands' documents, which are those of the API."""
+    folder = Path(__file__).parent / "schemas"
+    return {path.stem: json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))}
 
 
 def application() -> FastAPI:

@@ -16,6 +16,7 @@ from vault.errors import UnavailableError
 from vault.evidence import side_document
 from vault.incidents import Chain, Incidents
 from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
+from vault.status import open_at_seal
 from vault.ulid import new_ulid
 from vault.waivers import closed_by_finding
 from verify import strictjson
@@ -85,6 +86,18 @@ def changes_since(store: ObjectStore, manifest: Manifest | None, report: Object)
     except EvidenceError as error:
         return told((), f"it is not compared: {error}")
     return told(tuple(differences(before, report)))
+
+
+def left_open(incidents: Incidents, chain: Chain, profile: Profile, as_of: datetime) -> Object:
+    """What is open at an incident's seal.
+
+    A checklist that cannot be judged hides nothing else, and stops no seal.
+    """
+    try:
+        report = report_of(incidents, chain, profile, as_of)
+    except EvidenceError as error:
+        return open_at_seal(chain.incident, None, unjudged=str(error))
+    return open_at_seal(chain.incident, report)
 
 
 def answers_of(report: Object, *, checks: bool = True) -> dict[str, str]:

@@ -381,9 +381,7 @@ def _unguarded(_service: Any) -> APIRouter:
 def test_a_route_that_declares_nothing_stops_the_app(
     served: Case, routes: Callable[[Any], APIRouter]
 ) -> None:
-    with pytest.raises(
-        TypeError, match=r"(forgotten declares|not guarded: /v1/open)"
-    ):
+    with pytest.raises(TypeError, match=r"(forgotten declares|not guarded: /v1/open)"):
         guard.include(FastAPI(), routes(served.service))
 
 

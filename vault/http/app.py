@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from vault.http import guard, problems
 from vault.http.limits import LimitsMiddleware
+from vault.http.openapi import describe
 from vault.http.routes import (
     attestations,
     chains,
     collectors,
     custody,
+    document,
     health,
     incidents,
     log,
@@ -75,6 +78,8 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         collectors.collector_routes,
     ):
         guard.include(app, routes(service))
+    described = cache(lambda: describe(app, service.schemas))
+    guard.include(app, document.document_routes(service, described))
     guard.routes_of(app)
     app.add_middleware(LimitsMiddleware, limits=service.limits)
     return app

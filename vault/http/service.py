@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from vault.opened import Vault, assemble
 from verify.envelope import ManifestKey
 from verify.profile import Profile
 from verify.statement import Actor
+from verify.strictjson import Object
 from verify.trust import Trust
 
 
@@ -65,6 +66,8 @@ class Service:
     """The name of this host, as captures state it."""
     store_words: str
     """How well the store keeps what it holds, in words."""
+    schemas: Mapping[str, Object]
+    """The JSON Schemas of the documents that it answers with, by name."""
     limits: Limits = field(default_factory=Limits)
     pace: Pace = field(init=False)
 

@@ -140,7 +140,11 @@ def check_waivable(conditions: Sequence[str], report: Object) -> None:
         check_known_condition(condition, answers)
 
 
-ON_CHECKLIST = (AttestationType.FINDING, AttestationType.NOT_APPLICABLE)
+ON_CHECKLIST = (
+    AttestationType.FINDING,
+    AttestationType.NOT_APPLICABLE,
+    AttestationType.APPLIES,
+)
 """What is attested of the checklist itself, and so is held against it first."""
 
 
@@ -151,7 +155,7 @@ def check_on_checklist(
 
     Raises `UnknownItemError`, `UnknownConditionError`.
     """
-    if type_ == AttestationType.NOT_APPLICABLE:
+    if type_ != AttestationType.FINDING:
         items = list(dict.fromkeys(name.partition(".")[0] for name in answers))
         if fields["item"] not in items:
             raise UnknownItemError(f"{fields['item']!r} is no item; there are {', '.join(items)}")

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from verify.approval import known_by
 from verify.attestation import RULES, Attestation, Value, parse_attestation
 from verify.chain import Manifest
+from verify.custody import parse_viewed
 from verify.instant import format_instant
 from verify.retention import HoldEvent, parse_hold
 from verify.statement import (
@@ -21,7 +23,7 @@ from verify.statement import (
     parse_capture,
     parse_export,
 )
-from verify.strictjson import Object
+from verify.strictjson import Fields, Object
 from verify.waiver import Revocation, Waiver, parse_waiver
 
 
@@ -38,6 +40,8 @@ class CustodyRow:
     actor: str
     leaf_hash: str
     log_index: int | None
+    person: str = ""
+    """The id of who did it, or tried to."""
 
     def to_json(self) -> Object:
         """The JSON object."""
@@ -69,9 +73,61 @@ def custody_rows(manifests: Sequence[Manifest], indices: Sequence[int | None]) -
                 actor=actor_text(statement.actor),
                 leaf_hash=manifest.leaf,
                 log_index=index,
+                person=statement.actor.id,
             )
         )
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRow:
+    """Content that somebody was given, with what became of it."""
+
+    sequence: int
+    recorded_at: str
+    person: str
+    exhibits: tuple[str, ...]
+    purpose: str | None
+    address: str | None
+    result: str
+
+
+def reading_rows(manifests: Sequence[Manifest]) -> list[ReadingRow]:
+    """Who was given content of which exhibits, by a chain prefix; in order."""
+    failures = {
+        manifest.statement.body["view"]: str(manifest.statement.body["reason"])
+        for manifest in manifests
+        if _is_custody(manifest, "view_failed")
+    }
+    rows = []
+    for manifest in manifests:
+        statement, told = manifest.statement, None
+        sequence = statement.link.sequence
+        if _is_custody(manifest, "viewed"):
+            viewed = parse_viewed(_event_of(statement, manifest.name))
+            failed = failures.get(sequence)
+            result = "given out" if failed is None else f"not given out whole: {failed}"
+            told = viewed.exhibits, viewed.purpose, viewed.address, result
+        elif statement.type == Type.EXPORT:
+            export = parse_export(statement.body, where=manifest.name)
+            result = f"exported to {export.recipient}" if export.recipient else "exported"
+            told = export.included, export.purpose, None, result
+        if told is not None:
+            when = format_instant(statement.recorded_at)
+            rows.append(ReadingRow(sequence, when, actor_text(statement.actor), *told))
+    return rows
+
+
+def _is_custody(manifest: Manifest, event: str) -> bool:
+    statement = manifest.statement
+    return statement.type == Type.CUSTODY and statement.body.get("event") == event
+
+
+def _event_of(statement: Statement, where: str) -> Fields:
+    """A body whose event is known already."""
+    fields = Fields(statement.body, where)
+    fields.text("event")
+    return fields
 
 
 def actor_text(actor: Actor) -> str:
@@ -128,18 +184,26 @@ def _told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
     if statement.type == Type.WAIVER:
         return _waiver_told(parse_waiver(statement, where=where))
     if statement.type == Type.CUSTODY:
-        return _custody_told(body)
+        return _custody_told(statement, where)
     return statement.type.value, "", ()
 
 
-def _custody_told(body: Object) -> tuple[str, str, tuple[str, ...]]:
+def _custody_told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
+    body = statement.body
+    if body["event"] == "viewed":
+        viewed = parse_viewed(_event_of(statement, where))
+        purpose = f' "{viewed.purpose}"' if viewed.purpose else ""
+        place = f", from {viewed.address}" if viewed.address else ""
+        return "viewed", f"{exhibit_ranges(viewed.exhibits)}{place}{purpose}", viewed.exhibits
+    if body["event"] == "view_failed":
+        return "viewing failed", f"link {body['view']}: {body['reason']}", ()
     if body["event"] == "export_failed":
         return "export failed", f"link {body['export']}: {body['reason']}", ()
     exhibits = tuple(body["exhibits"])
     if body["event"] == "preserved":
         told = f"{exhibit_ranges(exhibits)} into {body['incident']}"
         return "preserved", f"{told}: {body['from']} to {body['to']}", exhibits
-    reason = body.get("reason") or body.get("purpose")
+    reason = body.get("reason")
     detail = exhibit_ranges(exhibits)
     if body["event"] == "classified":
         detail += f" as {', '.join(body['kinds'])}"
@@ -175,7 +239,7 @@ def _hold_told(hold: HoldEvent) -> tuple[str, str, tuple[str, ...]]:
         ordered = f", ordered by {hold.ordered_by}" if hold.ordered_by else ""
         return "hold set", f'for {hold.matter}{ordered} "{hold.reason}"', ()
     if hold.event == "released" and hold.approval:
-        approval = f"{hold.approval.person} ({hold.approval.authenticated})"
+        approval = f"{hold.approval.person} ({hold.approval.words})"
         shown = f", shown by {exhibit_ranges(hold.exhibits)}" if hold.exhibits else ""
         detail = f'for {hold.matter}, approved by {approval}{shown} "{hold.reason}"'
         return "hold released", detail, hold.exhibits
@@ -192,7 +256,7 @@ def attestation_text(attestation: Attestation) -> str:
     ]
     if attestation.approval:
         approval = attestation.approval
-        told.append(f"approved by {approval.person} ({approval.authenticated})")
+        told.append(f"approved by {approval.person} ({approval.words})")
     if attestation.exhibits:
         told.append(f"shown by {exhibit_ranges(attestation.exhibits)}")
     said = f' "{attestation.statement}"' if attestation.statement else ""
@@ -212,7 +276,7 @@ def waived_text(
     `until` is the instant as it is sealed.
     """
     named = ", ".join(conditions) + (f" for {', '.join(scope)}" if scope else "")
-    return f"{named} waived until {until}, approved by {approved_by} ({authenticated})"
+    return f"{named} waived until {until}, approved by {approved_by} ({known_by(authenticated)})"
 
 
 def waiver_text(waiver: Waiver) -> str:
@@ -229,8 +293,9 @@ def waiver_text(waiver: Waiver) -> str:
         f"counts from {format_instant(waiver.valid_from)}",
         f"owner {waiver.owner}",
         f"asked for by {waiver.requester}",
-        f"shown by {exhibit_ranges(waiver.exhibits)}",
     ]
+    if waiver.exhibits:
+        told.append(f"shown by {exhibit_ranges(waiver.exhibits)}")
     if waiver.compensating:
         told.append(f"in its place {exhibit_ranges(waiver.compensating)}")
     return f'{waiver.id}: {"; ".join(told)} "{waiver.reason}"'
@@ -286,9 +351,9 @@ def _incident_told(body: Object) -> tuple[str, str, tuple[str, ...]]:
 
 
 def value_text(value: object) -> str:
-    """A field's value for people: lists joined; null is what nobody stated."""
+    """A field's value for people: lists joined; null is what nobody stated, an empty list was."""
     if value is None:
         return "not stated"
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(each) for each in value) or "none"
+        return ", ".join(str(each) for each in value) or "none, as stated"
     return str(value)

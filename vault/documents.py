@@ -87,6 +87,20 @@ def exhibit_json(exhibit: Exhibit, description: Description) -> Object:
     }
 
 
+def shown_json(chain: str, exhibit: Exhibit, description: Description, kept: Protection) -> Object:
+    """What is sealed about one exhibit, and how its object is kept."""
+    until = kept.retain_until
+    return {
+        "incident": chain,
+        "items": [exhibit_json(exhibit, description)],
+        "kept": {
+            "held": kept.held,
+            "mode": kept.mode.value,
+            "until": format_instant(until) if until else None,
+        },
+    }
+
+
 def hold_json(hold: Hold) -> Object:
     """A hold as a JSON object."""
     released = hold.released_by

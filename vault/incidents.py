@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from threading import Lock
 from typing import Any
 
@@ -207,6 +208,16 @@ class Incidents:
         for item, data in descriptions(self._store, capture.items, capture.packs):
             yield item.exhibit, data
 
+    def described(self, exhibits: Sequence[Exhibit]) -> Iterator[tuple[Exhibit, Description]]:
+        """Some exhibits of one chain, in order, each with its description, checked."""
+        for _, group in groupby(exhibits, key=lambda each: each.sequence):
+            some = list(group)
+            items = [each.item for each in some]
+            found = descriptions(self._store, items, some[0].packs)
+            for each, (_, data) in zip(some, found, strict=True):
+                where = f"description of {each.item.exhibit}"
+                yield each, parse_description(data, where=where)
+
     def description_attempts(self, chain: Chain) -> Iterator[tuple[str, bytes | EvidenceError]]:
         """The same, or why one cannot be read: what is destroyed must not hide the rest.
 
@@ -303,12 +314,13 @@ class Incidents:
         *,
         subject: Sequence[Subject] = (),
         expect: int | None = None,
+        deposit: str | None = None,
     ) -> Receipt:
-        """Seal one statement onto an incident's chain.
+        """Seal one statement onto an incident's chain, under a new deposit id unless one is given.
 
         `expect` is the sequence that the head must have, else `StaleHeadError`.
         """
-        deposit = f"{kind.value}-{new_ulid(self._clock())}"
+        deposit = deposit or f"{kind.value}-{new_ulid(self._clock())}"
         return self.deposit(incident_id, [Draft(kind, body, deposit, tuple(subject))], expect)[0]
 
     def deposit(
@@ -322,6 +334,10 @@ class Incidents:
             return drafts
 
         return self._door.deposit(incident_id, [draft.deposit for draft in drafts], build)
+
+    def receipt_of(self, chain: str, deposit: str | None) -> Receipt | None:
+        """The receipt of a deposit that was made before; None if it was not, or none is named."""
+        return self._door.receipt_of(chain, deposit) if deposit else None
 
     def exhibits_named(self, chain: Chain, names: Sequence[str]) -> list[Exhibit]:
         """The exhibits with these names. Raises `NotFoundError`."""

@@ -8,10 +8,12 @@ from vault.attestations import Attestations
 from vault.collectors import Collectors
 from vault.deposit import Door
 from vault.export import Exporter
+from vault.grants import Grants, KnownGrants
 from vault.incidents import Incidents, KnownChains
 from vault.log import Log
 from vault.ports import Clock, Index, LockMode, ObjectStore, Signer
 from vault.preserve import Preserver
+from vault.readings import Readings
 from vault.retention import Retention
 from vault.sweep import Sweeper
 from vault.waivers import Waivers
@@ -37,6 +39,8 @@ class Foundation:
     """How firmly evidence is locked from its first moment on."""
     known: KnownChains
     """Chains that were read before, verified."""
+    granted: KnownGrants
+    """Grants that were read before, verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Vault:
     preserver: Preserver
     sweeper: Sweeper
     collectors: Collectors
+    grants: Grants
+    readings: Readings
 
     @property
     def store(self) -> ObjectStore:
@@ -128,4 +134,13 @@ def assemble(foundation: Foundation, actor: Actor) -> Vault:
             key=key,
         ),
         collectors=Collectors(index=index, door=door, clock=clock, key=key),
+        grants=Grants(
+            index=index,
+            door=door,
+            incidents=incidents,
+            clock=clock,
+            key=key,
+            known=foundation.granted,
+        ),
+        readings=Readings(incidents=incidents, index=index, door=door, clock=clock),
     )

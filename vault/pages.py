@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from vault.changes import Changes
 from vault.completeness_page import Subject, completeness_document
-from vault.custody import CustodyRow, actor_text, exhibit_ranges
+from vault.custody import CustodyRow, ReadingRow, actor_text, exhibit_ranges
 from vault.hypertext import (
     cell,
     code,
@@ -58,6 +58,8 @@ class ReleaseLine:
     reason: str
     approved_by: str
     shown_by: tuple[str, ...]
+    attested: bool = True
+    """False where the vault authenticated who approved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ def _hold_line(hold: Hold) -> HoldLine:
             reason=said.reason,
             approved_by=said.approval.person,
             shown_by=said.exhibits,
+            attested=said.approval.attested,
         )
     return HoldLine(
         matter=hold.matter,
@@ -186,9 +189,14 @@ def completeness_page(head: PageHead, report: Object, changes: Changes | None) -
 
 
 def custody_page(
-    head: PageHead, rows: Sequence[CustodyRow], exhibits: Sequence[ExhibitLine]
+    head: PageHead,
+    rows: Sequence[CustodyRow],
+    exhibits: Sequence[ExhibitLine],
+    readings: Sequence[ReadingRow] = (),
 ) -> bytes:
     """`report/custody.html`: the chain of custody, link by link and exhibit by exhibit.
+
+    Where content was given out, it tells to whom, what for, and from where.
 
     Of a withheld exhibit nothing is shown that its description holds: name, format, summary and
     claimed times are withheld with it.
@@ -199,6 +207,7 @@ def custody_page(
         _custody_scope(head),
         _kept(head.keeping),
         _links(head, rows),
+        *([_readings(readings)] if readings else []),
         _exhibits(exhibits),
         _custody_notes(head),
     ]
@@ -390,12 +399,15 @@ Reason: {prose(hold.reason)}</div>{_release(hold.release)}</td></tr>
 def _release(release: ReleaseLine | None) -> str:
     if release is None:
         return ""
+    shown = f"shown by {prose(exhibit_ranges(release.shown_by))}" if release.shown_by else ""
+    if release.attested:
+        known = f"attested, by the word of who released it, {shown}; nobody authenticated it"
+    else:
+        known = "authenticated by the vault" + (f", and {shown}" if shown else "")
     return (
         f'<div class="told"><strong>Released</strong> {time_of(release.at)} (link '
         f"{release.sequence}) by {esc(release.actor)}. Reason: {prose(release.reason)}"
-        f"<br>Approved by <bdi>{esc(release.approved_by)}</bdi>: attested, by the word of who "
-        f"released it, shown by {prose(exhibit_ranges(release.shown_by))}; "
-        "nobody authenticated it.</div>"
+        f"<br>Approved by <bdi>{esc(release.approved_by)}</bdi>: {known}.</div>"
     )
 
 
@@ -441,6 +453,52 @@ def _own_link(head: PageHead) -> str:
 {cell("What", "<strong>exported</strong> this bundle")}<td></td></tr>
 <tr><td></td><td colspan="3">see {code(link_path(head.export_sequence))}</td></tr>
 </tbody>
+"""
+
+
+def _readings(readings: Sequence[ReadingRow]) -> str:
+    """Who was given content: a table by person, and for each exhibit the links that say so."""
+    columns = column_heads(
+        ("link", "Link"),
+        ("stamp", "Recorded (UTC)"),
+        ("", "Exhibits and purpose"),
+        ("", "From, and result"),
+    )
+    people = sorted({row.person for row in readings})
+    by_person = "".join(
+        f'<tbody>\n<tr><th scope="rowgroup" colspan="4">{esc(person)}</th></tr>\n'
+        f"{''.join(_reading(row) for row in readings if row.person == person)}</tbody>\n"
+        for person in people
+    )
+    by_exhibit: dict[str, list[ReadingRow]] = {}
+    for row in readings:
+        for name in row.exhibits:
+            by_exhibit.setdefault(name, []).append(row)
+    told = [
+        (name, "; ".join(f"link {row.sequence}, {esc(row.person)}" for row in by_exhibit[name]))
+        for name in sorted(by_exhibit)
+    ]
+    return f"""\
+<section>
+<h2>Readings</h2>
+<table class="pairs">
+<caption>{esc(count_of(len(readings), "time", "times"))} content was given out before this \
+export, by person. Several requests of one person for one purpose within 15 minutes are one. The \
+address is the one that the vault saw.</caption>
+{columns}{by_person}</table>
+<h3>By exhibit</h3>
+{facts_list(told)}</section>
+"""
+
+
+def _reading(row: ReadingRow) -> str:
+    purpose = prose(row.purpose) if row.purpose else "no purpose stated"
+    address = esc(row.address) if row.address else "not recorded"
+    return f"""\
+<tr><th scope="row" class="link">{row.sequence}</th>\
+{cell("Recorded", time_of(row.recorded_at, zone=False), name="stamp")}\
+{cell("What", f"{esc(exhibit_ranges(row.exhibits) or 'no exhibit')}<br>{purpose}")}\
+{cell("From", f"{address}<br>{esc(row.result)}")}</tr>
 """
 
 
@@ -537,14 +595,17 @@ def _custody_notes(head: PageHead) -> str:
                 "They are what the chain demands of the vault\u2019s store. Whether the store has "
                 "locked the evidence so, the store alone can say, and the vault asks it: "
                 f"{code('evault verify --depth checksums')}. Who ordered a hold, and who "
-                "approved its release, is the word of who recorded it.",
+                "approved its release, is the word of who recorded it, unless the release says "
+                "that the vault authenticated them.",
             ),
             (
                 "What people said",
                 "Attestations, waivers, roles and updates show that somebody said so, in this "
                 "order; whether it is so is for the exhibits that they cite. An approval that is "
                 "marked attested is the word of who recorded it, and the exhibit named beside it: "
-                "nobody authenticated the second person.",
+                "nobody authenticated the second person. Where token or oidc stands instead, the "
+                "second person signed in to the vault, as who asked did: that is the vault\u2019s "
+                "own word.",
             ),
             (
                 "Withheld",

@@ -3,7 +3,7 @@
 The fold also judges what may follow what: the first statement declares, exhibits are numbered
 without gaps, and after a seal only custody, holds, assessments, exports, disposals and a reopening
 may come. A stream is a fold too, of captures, custody and holds alone. The vault's own chain has no
-state: its links are read one by one.
+state but its grants: its links are read one by one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from verify.approval import check_second_person
 from verify.attestation import Attestation, parse_attestation
 from verify.chain import Manifest
 from verify.collection import parse_key_event
+from verify.custody import parse_view_failed, parse_viewed
 from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Setting, Severity
 from verify.errors import ChainError, MalformedError, UnsupportedError
+from verify.grant import GrantRoll, parse_grant
 from verify.instant import parse_instant
 from verify.response import (
     Assignment,
@@ -145,6 +147,8 @@ class ChainState:
     not_captured: int = 0
     deliveries: list[Delivery] = field(default_factory=list)
     """What collectors sealed first, in spools, in the order of delivery."""
+    views: set[int] = field(default_factory=set)
+    """The links that say that content was given out."""
     sealed: bool = False
     """Whether the incident is closed; a stream never is."""
     unfinished: tuple[str, int, int] | None = None
@@ -323,10 +327,11 @@ def fold(manifests: Iterable[Manifest], *, chain: str) -> ChainState:
     return state
 
 
-def check_vault_link(manifest: Manifest) -> None:
+def check_vault_link(manifest: Manifest, grants: GrantRoll | None = None) -> None:
     """A link of the vault's own chain has a type that belongs there, and reads.
 
-    Raises `ChainError`, `MalformedError`, or `UnsupportedError` for what is not known here.
+    `grants` is what the links before gave, where they were read; it is folded on. Raises
+    `ChainError`, `MalformedError`, or `UnsupportedError` for what is not known here.
     """
     statement, where = manifest.statement, manifest.name
     if statement.link.chain != VAULT_CHAIN:
@@ -339,8 +344,15 @@ def check_vault_link(manifest: Manifest) -> None:
         parse_sweep(statement.body, where=f"{where}.body")
     elif statement.type == Type.KEY:
         parse_key_event(statement.body, where=f"{where}.body")
+    elif grants is None:
+        parse_grant(statement.body, where=f"{where}.body")
     else:
-        raise UnsupportedError(f"{where}: {statement.type} statements are not known here")
+        grants.take(
+            statement.body,
+            recorded_at=statement.recorded_at,
+            sequence=statement.link.sequence,
+            where=f"{where}.body",
+        )
     if statement.subject != (chain_subject(VAULT_CHAIN),):
         raise ChainError(f"{where}: its subjects are not what its body speaks of")
 
@@ -478,12 +490,17 @@ def _take_delivery(state: ChainState, capture: Capture, sequence: int, where: st
 def _take_custody(state: ChainState, statement: Statement, where: str) -> None:
     body = Fields(statement.body, f"{where}.body")
     event = body.text("event")
-    if event in ("withdrawn", "classified", "viewed"):
+    if event == "viewed":
+        viewed = parse_viewed(body)
+        _known_exhibits(state, viewed.exhibits, where)
+        state.views.add(statement.link.sequence)
+    elif event == "view_failed":
+        if parse_view_failed(body).view not in state.views:
+            raise ChainError(f"{where}: it names a link that is no viewing")
+    elif event in ("withdrawn", "classified"):
         exhibits = tuple(body.texts("exhibits"))
         _known_exhibits(state, exhibits, where)
-        if event == "viewed":
-            body.text_or_none("purpose")
-        elif event == "withdrawn":
+        if event == "withdrawn":
             reason = body.text("reason")
             for name in exhibits:
                 state.exhibits[name].withdrawn = reason

@@ -32,12 +32,14 @@ import verify.bundle
 import verify.checklist
 import verify.collection
 import verify.conditions
+import verify.consent
 import verify.crosscheck
 import verify.declaration
 import verify.description
 import verify.duties
 import verify.envelope
 import verify.facts
+import verify.grant
 import verify.incident
 import verify.instant
 import verify.merkle
@@ -327,6 +329,18 @@ DOCUMENTS: dict[str, tuple[Object, Check]] = {
         },
         lambda body: verify.collection.parse_key_event(body, where="it"),
     ),
+    "grant": (
+        {
+            "chains": ["INC-2026-0001"],
+            "event": "granted",
+            "person": "ada@example.org",
+            "reason": "on call",
+            "role": "forensics_lead",
+            "valid_from": "2026-03-02T09:00:00Z",
+            "valid_to": "2026-04-02T09:00:00Z",
+        },
+        lambda body: read_on_vault(Type.GRANT, body),
+    ),
     "collection": (full_collection(), as_document(verify.collection.parse_collection)),
     "description": (full_description(), as_document(verify.description.parse_description)),
     "facts": (full_facts(), lambda value: Facts.from_json(value, where="it")),
@@ -365,6 +379,8 @@ def applied(kind: Type, body: Object) -> Incident:
         incident.holds.append(Hold(RELEASED["matter"], event, before.recorded_at, 2, before.actor))
     if kind == Type.WAIVER and body.get("event") == "revoked":
         incident = applied(Type.WAIVER, GRANTED)
+    if body.get("event") == "view_failed":
+        incident = applied(Type.CUSTODY, {"event": "viewed", **EVENTS["viewed"][1]})
     if kind == Type.INCIDENT and body.get("event") == "accepted":
         incident = applied(Type.INCIDENT, {"event": "assigned", **EVENTS["accepted"][1]})
     sequence = incident.sequence + 1
@@ -666,6 +682,7 @@ EVENTS: dict[str, tuple[Type, Object]] = {
     ),
     "reopened": (Type.INCIDENT, {"reason": "more"}),
     "viewed": (Type.CUSTODY, {"exhibits": ["EV-0001"], "purpose": None}),
+    "view_failed": (Type.CUSTODY, {"view": 2, "reason": "it is not what was sealed"}),
     "withdrawn": (Type.CUSTODY, {"exhibits": ["EV-0001"], "reason": "of another case"}),
     "classified": (
         Type.CUSTODY,
@@ -717,6 +734,39 @@ def test_an_event_has_the_fields_of_the_page_and_no_others(event: str) -> None:
     assert "unknown field" in refusal(check, {**body, "stranger": 1})
 
 
+VIEWED = {"event": "viewed", **EVENTS["viewed"][1], "session": "s1", "address": "192.0.2.7"}
+
+
+@pytest.mark.parametrize(
+    ("change", "fine"),
+    [
+        ({}, True),
+        ({"address": None}, True),
+        ({"session": "x" * 64, "address": "x" * 100}, True),
+        ({"session": ""}, False),
+        ({"session": None}, False),
+        ({"session": "x" * 65}, False),
+        ({"address": "x" * 101}, False),
+        ({"address": 7}, False),
+    ],
+)
+def test_a_viewing_names_its_session_and_address_strictly(change: Object, fine: bool) -> None:
+    check: Check = lambda value: applied(Type.CUSTODY, value)  # noqa: E731
+    assert (refusal(check, {**VIEWED, **change}) == "") == fine
+
+
+@pytest.mark.parametrize("name", ["session", "address"])
+def test_a_session_and_an_address_stand_together(name: str) -> None:
+    check: Check = lambda value: applied(Type.CUSTODY, value)  # noqa: E731
+    assert "missing" in refusal(check, {each: VIEWED[each] for each in VIEWED if each != name})
+
+
+@pytest.mark.parametrize("view", [0, 1, 3])
+def test_a_failure_is_of_a_viewing(view: int) -> None:
+    check: Check = lambda value: applied(Type.CUSTODY, value)  # noqa: E731
+    assert "no viewing" in refusal(check, {"event": "view_failed", "view": view, "reason": "x"})
+
+
 def test_the_fields_of_incident_and_scope_are_those_of_the_page() -> None:
     for header, known in (
         ("| incident field | value |", verify.declaration.INCIDENT_FIELDS),
@@ -764,7 +814,12 @@ def test_kinds_types_roles_phases_steps_and_tests_are_those_of_the_page() -> Non
     for kind in ON_VAULT_CHAIN:
         said = refusal(lambda body, kind=kind: read_on_vault(kind, body), {})
         assert ("not known here" in said) == (kind.value not in specified)
-    assert code(line_with("| `role` |"))[2:] == [role.value for role in verify.response.Role]
+    assert code(line_with("| `role` | `text` |"))[2:] == [
+        role.value for role in verify.response.Role
+    ]
+    assert code(line_with("| `role` | `text(64)` |"))[2:] == [
+        role.value for role in verify.grant.GrantedRole
+    ]
     assert code(line_with("| `containment` |"))[2:] == [
         each.value for each in verify.response.Containment
     ]
@@ -807,6 +862,11 @@ def test_the_examples_of_bodies_are_read(kind: Type) -> None:
     assert len(incident.attestations) + len(incident.waivers) == 1
 
 
+def test_the_example_of_a_grant_is_read() -> None:
+    text = FORMAT.split("<!-- example: grant -->\n```json\n")[1].split("```")[0]
+    assert verify.grant.parse_grant(json.loads(text), where="it").person == "ada@example.org"
+
+
 def _choices(field: verify.attestation.FieldRule) -> tuple[str, ...]:
     closed = field.shape in ("choice", "choices") and field.name != "kinds"
     return field.choices if closed else ()
@@ -832,8 +892,8 @@ def test_the_vocabulary_of_profiles_is_that_of_the_page(
 
 
 def test_every_word_of_the_vocabulary_has_its_function() -> None:
-    known = verify.conditions.TESTS.keys() | verify.duties.TESTS.keys()
-    assert known == verify.profile.CONDITIONS.keys()
+    known = [*verify.conditions.TESTS, *verify.consent.TESTS, *verify.duties.TESTS]
+    assert sorted(known) == sorted(verify.profile.CONDITIONS)
     assert verify.crosscheck.TESTS.keys() == verify.profile.CHECKS.keys()
     assert verify.duties.TRIGGERS.keys() == verify.profile.TRIGGERS.keys()
 

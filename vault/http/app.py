@@ -13,14 +13,17 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from vault.http import guard, problems
+from vault.http.gathering import Gatherer
 from vault.http.limits import LimitsMiddleware
 from vault.http.openapi import describe
+from vault.http.otlp_failures import OtlpFailuresMiddleware
 from vault.http.routes import (
     attestations,
     chains,
     collectors,
     custody,
     document,
+    evidence,
     health,
     incidents,
     log,
@@ -28,6 +31,7 @@ from vault.http.routes import (
     retention,
     streams,
     sweeps,
+    telemetry,
     waivers,
 )
 from vault.http.service import Service
@@ -44,10 +48,12 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
 
     Raises `TypeError` where a route declares no permission.
     """
+    gatherer = Gatherer(service.vault, service.gathering, service.host)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        await run_in_threadpool(gatherer.close)
         await run_in_threadpool(close)
 
     app = FastAPI(
@@ -65,6 +71,8 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         log.log_routes,
         chains.chain_routes,
         incidents.incident_routes,
+        evidence.incident_evidence_routes,
+        evidence.chain_evidence_routes,
         attestations.attestation_routes,
         waivers.waiver_routes,
         reports.report_routes,
@@ -78,8 +86,10 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         collectors.collector_routes,
     ):
         guard.include(app, routes(service))
+    guard.include(app, telemetry.telemetry_routes(service, gatherer))
     described = cache(lambda: describe(app, service.schemas))
     guard.include(app, document.document_routes(service, described))
     guard.routes_of(app)
     app.add_middleware(LimitsMiddleware, limits=service.limits)
+    app.add_middleware(OtlpFailuresMiddleware)
     return app

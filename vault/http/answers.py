@@ -7,7 +7,7 @@ API alone tells has its shape here. Nothing here changes an answer: tests hold a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from verify.strictjson import Object
@@ -23,25 +23,34 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The body of a success, and the other statuses of success that have the same."""
+    """The body of a success, the other statuses that a route answers with, and when."""
 
     schema: Object | None
     media: str = JSON
-    also: Mapping[int, str] | None = None
-    """Status, and when it is that one."""
+    also: Mapping[int, str] = field(default_factory=dict)
+    """Other successes with the same body."""
+    empty: Mapping[int, str] = field(default_factory=dict)
+    """Answers without a body."""
+    refuses: tuple[int, ...] = ()
+    """Problems besides those that follow from what the route takes."""
+    problems: bool = True
+    """Whether failures are problems (RFC 9457), and not as another protocol has them."""
 
 
 def tells(
     shape: str | Object | None = None,
     *,
     media: str = JSON,
-    also: Mapping[int, str] | None = None,
+    **more: Any,
 ) -> Callable[[Endpoint], Endpoint]:
-    """Declare what a route answers: a schema of the command line by its name, or a shape."""
+    """Declare what a route answers: a schema of the command line by its name, or a shape.
+
+    `more` are the other members of `Answers`.
+    """
     schema = ref(shape) if isinstance(shape, str) else shape
 
     def declare(endpoint: Endpoint) -> Endpoint:
-        setattr(endpoint, _ANSWERS, Answers(schema, media, also))
+        setattr(endpoint, _ANSWERS, Answers(schema, media, **more))
         return endpoint
 
     return declare
@@ -131,6 +140,14 @@ DESCRIPTIONS = a_page_of(
             "exhibit": _TEXT,
         }
     )
+)
+TAKEN = _exactly(
+    {
+        "incident": ref("terms.chain_id"),
+        "items": {"type": "array", "items": ref("exhibit")},
+        "receipt": ref("receipt"),
+        "state": _TEXT,
+    }
 )
 CLOSED = _exactly(
     {

@@ -32,6 +32,8 @@ _MEANING: Mapping[HTTPStatus, str] = {
     HTTPStatus.CONFLICT: "It cannot be said of what stands there now; nothing was sealed.",
     HTTPStatus.PRECONDITION_FAILED: "What you read is not what stands now; nothing was changed.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is over the limit; nothing was kept of it.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is of no type that is taken here.",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "No byte lies in that range.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "What is stored, or was sent, does not verify.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too much at once; `Retry-After` says when to come back.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Store or index cannot be used now; try again.",
@@ -85,19 +87,17 @@ def _complete(operation: Object, route: GuardedRoute) -> None:
     done = _content(answers)
     responses: Object = {
         str(route.status_code or 200): {"description": "Done.", **done},
-        **{
-            str(status): {"description": why, **done}
-            for status, why in (answers.also or {}).items()
-        },
+        **{str(status): {"description": why, **done} for status, why in answers.also.items()},
+        **{str(status): {"description": why} for status, why in answers.empty.items()},
     }
-    for status in sorted(set(_problems(operation, route))):
-        responses.setdefault(
-            str(int(status)),
-            {
-                "description": _MEANING[status],
-                "content": {PROBLEM: {"schema": {"$ref": f"{_SCHEMAS}problem"}}},
-            },
-        )
+    if not answers.problems:  # told by the route itself, in its protocol's own words
+        responses = {
+            status: each for status, each in operation["responses"].items() if status != "422"
+        }
+    body = {"content": {PROBLEM: {"schema": {"$ref": f"{_SCHEMAS}problem"}}}}
+    for status in sorted({*_problems(operation, route), *map(HTTPStatus, answers.refuses)}):
+        told = {"description": _MEANING[status], **(body if answers.problems else {})}
+        responses.setdefault(str(int(status)), told)
     operation["responses"] = responses
 
 

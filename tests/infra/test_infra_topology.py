@@ -308,6 +308,18 @@ def test_without_its_password_the_service_gets_no_connection(topology: Topology)
         connection.execute("CREATE SCHEMA mine")
 
 
+def test_the_services_role_issues_tokens_in_tables_that_init_made(topology: Topology) -> None:
+    made = topology.evault("token", "add", "ada@example.org")
+    listed = topology.evault("token", "list", "ada@example.org")
+    assert made["token"]["id"] in {each["id"] for each in listed["items"]}
+    where = f"postgresql://postgres@/evault?host={topology.database.folder}"
+    with psycopg.connect(where) as connection:
+        found = connection.execute(
+            "SELECT tableowner FROM pg_tables WHERE schemaname = 'evault_access'"
+        ).fetchall()
+    assert {owner for (owner,) in found} == {postgres.OWNER}
+
+
 def test_the_filer_that_goes_past_object_lock_is_not_on_the_vaults_network(
     topology: Topology,
 ) -> None:

@@ -88,6 +88,10 @@ def _complete(operation: Object, route: GuardedRoute) -> None:
     responses: Object = {
         str(route.status_code or 200): {"description": "Done.", **done},
         **{str(status): {"description": why, **done} for status, why in answers.also.items()},
+        **{
+            str(status): {"description": why, **_content(Answers(schema))}
+            for status, (why, schema) in answers.other.items()
+        },
         **{str(status): {"description": why} for status, why in answers.empty.items()},
     }
     if not answers.problems:  # told by the route itself, in its protocol's own words

@@ -15,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 
 from vault.access import Permission
 from vault.http.answers import Answers, answers_of
-from vault.http.guard import AUTHENTICATED, PUBLIC, GuardedRoute, routes_of
+from vault.http.guard import PUBLIC, GuardedRoute, routes_of
 from vault.http.problems import PROBLEM
 from verify.strictjson import Object
 
@@ -130,7 +130,7 @@ def _problems(operation: Object, route: GuardedRoute) -> Iterator[HTTPStatus]:
         yield HTTPStatus.NOT_FOUND
     if any(each["name"].lower() == "if-match" for each in parameters):
         yield HTTPStatus.PRECONDITION_FAILED
-    if isinstance(route.permission, Permission) or route.permission == AUTHENTICATED:
+    if parameters or route.permission != PUBLIC:
         yield HTTPStatus.UNPROCESSABLE_ENTITY
     if "POST" in (route.methods or ()):
         yield HTTPStatus.CONFLICT

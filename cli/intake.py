@@ -5,21 +5,23 @@ The command line takes in what lies on a disk, the service what is sent to it.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
+from cli.compose import parsers
 from cli.session import uninterrupted
 from cli.settings import version
 from ingest.collector import Collected, collect
-from ingest.parsers import Parser
+from ingest.parsers import HEAD_SIZE, Parser, read_facts
 from ingest.source import Found, Source
 from ingest.sources.received import ReceivedSource
 from vault.capture import OpenCapture
 from vault.deposit import Receipt
 from vault.errors import RefusedError
-from vault.http.intake import Sent, TakenIn
+from vault.http.intake import Described, Sent, TakenIn
 from vault.incidents import Chain, last_turn
 from vault.opened import Vault
 from vault.ulid import new_ulid
@@ -67,12 +69,12 @@ def take_in(
     source: Source,
     found: Iterable[Found],
     wanted: Wanted,
-    parsers: Sequence[Parser],
+    known: Sequence[Parser],
     progress: Callable[[int], None] = lambda _: None,
 ) -> Outcome:
     """Take everything found into an incident or a stream, as one deposit.
 
-    `progress` is told how many bytes were just read.
+    `known` are the parsers that read facts; `progress` is told how many bytes were just read.
     """
     chain = vault.incidents.to_add_to(name)
     repeated = _link_of(chain, wanted.deposit)
@@ -104,7 +106,7 @@ def take_in(
             again=wanted.again,
             clock=vault.clock,
             progress=progress,
-            parsers=parsers,
+            parsers=known,
         )
         receipts: list[Receipt] = []
         if collected.taken or collected.failed or collected.links:
@@ -122,12 +124,19 @@ def take_in(
 
 @dataclass(frozen=True, slots=True)
 class ServerIntake:
-    """Takes in what the service is sent; satisfies `Intake`."""
+    """Takes in what the service is sent, read by this installation's parsers; satisfies `Intake`.
+
+    `host` is the machine of the service, which captures.
+    """
 
     host: str
-    """The machine of the service, which captures."""
-    parsers: Sequence[Parser]
-    """What reads facts. Looked up once: to look through what is installed takes a while."""
+    _parsers: Sequence[Parser] = field(default_factory=parsers)
+
+    def describe(self, data: bytes, name: str) -> Described:
+        """Read the facts of a content in memory; whatever the bytes are, it answers."""
+        head = data[:HEAD_SIZE]
+        reading = read_facts(io.BytesIO(data), head=head, name=name, parsers=self._parsers)
+        return Described(reading.facts, reading.kinds, reading.format_label, reading.summary)
 
     def take_in(self, vault: Vault, chain: str, sent: Sent, pieces: Iterator[bytes]) -> TakenIn:
         """Seal one content. Raises what `pieces` raises, and as `Door.deposit`: nothing is left."""
@@ -142,7 +151,7 @@ class ServerIntake:
             again=sent.again,
             deposit=sent.deposit,
         )
-        outcome = take_in(vault, chain, source, source.survey(), wanted, self.parsers)
+        outcome = take_in(vault, chain, source, source.survey(), wanted, self._parsers)
         exhibits = vault.incidents.read(chain).state.exhibits
         if not outcome.receipts:  # this same sighting is sealed, and nothing happened since
             ((_, known),) = outcome.collected.already

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -14,8 +15,27 @@ from starlette.concurrency import run_in_threadpool
 from vault.http import guard, problems
 from vault.http.gathering import Gatherer
 from vault.http.limits import LimitsMiddleware
+from vault.http.openapi import describe
 from vault.http.otlp_failures import OtlpFailuresMiddleware
-from vault.http.routes import chains, evidence, health, incidents, log, telemetry
+from vault.http.routes import (
+    attestations,
+    chains,
+    collectors,
+    custody,
+    document,
+    evidence,
+    grants,
+    health,
+    incidents,
+    log,
+    reports,
+    requests,
+    retention,
+    streams,
+    sweeps,
+    telemetry,
+    waivers,
+)
 from vault.http.service import Service
 
 _DESCRIPTION = """
@@ -30,7 +50,7 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
 
     Raises `TypeError` where a route declares no permission.
     """
-    gatherer = Gatherer(service.vault, service.gathering, service.host)
+    gatherer = Gatherer(service.vault, service.gathering, service.intake.host)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -55,9 +75,25 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         incidents.incident_routes,
         evidence.incident_evidence_routes,
         evidence.chain_evidence_routes,
+        attestations.attestation_routes,
+        waivers.waiver_routes,
+        reports.report_routes,
+        custody.incident_custody_routes,
+        custody.chain_custody_routes,
+        retention.incident_retention_routes,
+        retention.chain_retention_routes,
+        retention.policy_routes,
+        streams.stream_routes,
+        sweeps.sweep_routes,
+        collectors.collector_routes,
+        grants.grant_routes,
+        requests.request_routes,
     ):
         guard.include(app, routes(service))
     guard.include(app, telemetry.telemetry_routes(service, gatherer))
+    described = cache(lambda: describe(app, service.schemas))
+    guard.include(app, document.document_routes(service, described))
+    guard.routes_of(app)
     app.add_middleware(LimitsMiddleware, limits=service.limits)
     app.add_middleware(OtlpFailuresMiddleware)
     return app

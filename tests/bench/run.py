@@ -23,6 +23,7 @@ import checklist
 import facts
 import otlp
 import record
+import service
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from measuring import (
@@ -65,6 +66,7 @@ PARTS = {
     "record": record.measure,
     "facts": facts.measure,
     "checklist": checklist.measure,
+    "service": service.measure,
     "otlp": otlp.measure,
 }
 

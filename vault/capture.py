@@ -237,7 +237,7 @@ class OpenCapture:
         """Claim everything: one manifest a group, in one transaction. Raises as `Door.deposit`."""
         listed = self._close(self._groups[-1])
         # Asked before the bytes become visible: a vault that may not sign is left as it was.
-        self._door.settle()
+        self._door.check_store()
         self._publish()
         deposits = [
             self._deposit if len(self._groups) == 1 else f"{self._deposit}/{number}"

@@ -150,6 +150,10 @@ class Door:
                 return self.receipts(chain, [row.sequence])[0]
         return None
 
+    def check_store(self) -> None:
+        """Raise unless the store, as it is now, lets more be signed. Raises as `deposit`."""
+        self._log.check_store()
+
     def settle(self) -> None:
         """Have everything kept that is committed, by whomever. Raises as `deposit`."""
         self._log.settle()

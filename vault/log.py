@@ -265,6 +265,13 @@ class Log:
             known = self._check()
         return Seen(known.head.size, known.head.root.hex()) if known else SEEN_NOTHING
 
+    def check_store(self) -> None:
+        """Raise `RecordError` unless the index tells the checkpoint that is the store's newest now.
+
+        Nobody is waited for: what others are publishing may be there already, or not yet.
+        """
+        self._check()
+
     def covering(self, index: int) -> Publication:
         """The first published checkpoint that covers a log index. Raises `NotFoundError`."""
         publication = self._index.first_publication_covering(index + 1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from vault.lookup import Known, Sighted
 from vault.ports import Protection
 from verify.attestation import Attestation, attestation_body
 from verify.description import Description
@@ -81,6 +82,34 @@ def shown_json(chain: str, exhibit: Exhibit, description: Description, kept: Pro
             "mode": kept.mode.value,
             "until": format_instant(until) if until else None,
         },
+    }
+
+
+def known_json(known: Known) -> Object:
+    """What is known of a digest: each sighting with all that proves it."""
+    return {
+        "counts": {"known": known.count},
+        "digest": known.sha256,
+        "items": [sighted_json(each) for each in known.sightings],
+        "state": "known" if known.count else "unknown",
+    }
+
+
+def sighted_json(sighted: Sighted) -> Object:
+    """One sighting of some bytes: the claim, and the manifest, proof and checkpoint behind it."""
+    exhibit, proof = sighted.exhibit, sighted.proof
+    return {
+        "chain": sighted.chain,
+        "checkpoint": None if proof is None else str(proof.checkpoint),
+        "envelope": sighted.envelope.decode(),
+        "exhibit": exhibit.item.exhibit,
+        "index": sighted.index,
+        "leaf_hash": sighted.leaf_hash,
+        "proof": None if proof is None else str(proof),
+        "received_at": format_instant(exhibit.received_at),
+        "sequence": exhibit.sequence,
+        "size": exhibit.item.size,
+        "withdrawn": exhibit.withdrawn,
     }
 
 

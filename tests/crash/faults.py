@@ -15,6 +15,7 @@ from vault.errors import UnavailableError
 from vault.ports import (
     UNPROTECTED,
     ChainHead,
+    Claim,
     Entry,
     Index,
     NewManifest,
@@ -225,6 +226,10 @@ class MomentIndex:
     def sightings(self, chain: str, *, before: int | None = None) -> dict[str, tuple[str, int]]:
         self._moment.look()
         return self._inner.sightings(chain, before=before)
+
+    def claims(self, sha256: str) -> list[Claim]:
+        self._moment.look()
+        return self._inner.claims(sha256)
 
     def unstored(self, chains: Sequence[str] | None = None) -> list[Row]:
         self._moment.look()

@@ -26,6 +26,8 @@ class Limits:
 
     body: int = 1 << 20
     """Bytes of a body that is read whole."""
+    bundle: int = 4 << 30
+    """Bytes of a bundle that is sent to be verified."""
     page: int = 500
     """Items of a page at most."""
     body_seconds: float = 30.0

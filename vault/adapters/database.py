@@ -190,6 +190,10 @@ class SqliteDatabase:
                 "database is locked": "another process holds it; run the command again",
             }.get(text, text)
             raise UnavailableError(f"the index {name} cannot be used: {remedy}") from error
+        except UnicodeDecodeError as error:  # SQLite quotes what stands where a table should
+            raise IndexDamagedError(
+                f"the index {name} is damaged; nothing is lost: run: evault log rebuild"
+            ) from error
 
 
 class PostgresDatabase:

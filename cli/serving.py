@@ -6,6 +6,7 @@ database. Each worker builds its own application, from settings that it reads on
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import socket
@@ -15,14 +16,15 @@ from dataclasses import dataclass
 import uvicorn
 from fastapi import FastAPI
 
-from cli.compose import Vault, open_vault
+from cli.compose import Vault, open_vault, parsers
 from cli.intake import ServerIntake
 from cli.settings import read_settings
+from ingest.parsers import HEAD_SIZE, read_facts
 from vault.access import Grant, Identity
 from vault.completeness import built_in_profile
 from vault.errors import UnauthenticatedError
 from vault.http.app import create_app
-from vault.http.service import Limits, Service
+from vault.http.service import Describe, Described, Limits, Service
 
 GRACE_SECONDS = 20
 """How long requests at work may go on once the server was told to stop."""
@@ -49,6 +51,7 @@ class NobodyKnown:
 
 def service_of(vault: Vault) -> Service:
     """The service of an opened vault."""
+    host = socket.gethostname() or "unknown-host"
 
     def grants() -> Sequence[Grant]:
         return ()
@@ -58,9 +61,22 @@ def service_of(vault: Vault) -> Service:
         authenticator=NobodyKnown(),
         grants=grants,
         profile=built_in_profile(),
-        intake=ServerIntake(socket.gethostname() or "unknown-host"),
+        intake=ServerIntake(host),
+        describe=describer(),
+        host=host,
         limits=Limits(),
     )
+
+
+def describer() -> Describe:
+    """What reads the facts of a content in memory, by the parsers that are installed."""
+    known = parsers()
+
+    def describe(data: bytes, name: str) -> Described:
+        reading = read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name, parsers=known)
+        return Described(reading.facts, reading.kinds, reading.format_label, reading.summary)
+
+    return describe
 
 
 def application() -> FastAPI:

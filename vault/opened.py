@@ -8,6 +8,7 @@ from vault.attestations import Attestations
 from vault.collectors import Collectors
 from vault.deposit import Door
 from vault.export import Exporter
+from vault.grants import Grants, KnownGrants
 from vault.incidents import Incidents, KnownChains
 from vault.log import Log
 from vault.lookup import Lookup
@@ -40,6 +41,8 @@ class Foundation:
     """How firmly evidence is locked from its first moment on."""
     known: KnownChains
     """Chains that were read before, verified."""
+    granted: KnownGrants
+    """Grants that were read before, verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Vault:
     preserver: Preserver
     sweeper: Sweeper
     collectors: Collectors
+    grants: Grants
     readings: Readings
     lookup: Lookup
 
@@ -148,6 +152,14 @@ def assemble(foundation: Foundation, actor: Actor) -> Vault:
             key=key,
         ),
         collectors=Collectors(index=index, door=door, clock=clock, key=key),
+        grants=Grants(
+            index=index,
+            door=door,
+            incidents=incidents,
+            clock=clock,
+            key=key,
+            known=foundation.granted,
+        ),
         readings=Readings(incidents=incidents, index=index, door=door, clock=clock),
         lookup=Lookup(incidents=incidents, index=index, log=foundation.log),
     )

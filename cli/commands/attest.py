@@ -60,6 +60,7 @@ EXAMPLES: Mapping[AttestationType, str] = {
     "from=2026-03-02T08:00Z to=2026-03-02T10:00Z 'query=channel is mail'",
     AttestationType.NOT_APPLICABLE: "item=C5 'reason=nothing was changed' "
     "--approved-by Grace --exhibit EV-0009",
+    AttestationType.APPLIES: "item=C5 'reason=the prompt was rolled back after all'",
     AttestationType.FINDING: "conflict=C2.models believed=EV-0004 disbelieved=EV-0002 "
     "'reason=the log is signed by the provider'",
 }
@@ -141,7 +142,11 @@ def attest(
         name = incident_or_only(vault, given, as_json=as_json)
         chain = vault.incidents.read(name)
         notes: list[str] = []
-        if type_ in (AttestationType.FINDING, AttestationType.NOT_APPLICABLE):
+        if type_ in (
+            AttestationType.FINDING,
+            AttestationType.NOT_APPLICABLE,
+            AttestationType.APPLIES,
+        ):
             report = report_of(vault.incidents, chain, built_in_profile(), vault.clock())
             notes = _check_checklist(type_, fields, answers_of(report))
         attested = vault.attestations.attest(
@@ -261,7 +266,7 @@ def _check_checklist(
     type_: AttestationType, fields: Mapping[str, Value], answers: Mapping[str, str]
 ) -> list[str]:
     """Items and conditions are those of the checklist; a finding closes a conflict, if any."""
-    if type_ == AttestationType.NOT_APPLICABLE:
+    if type_ != AttestationType.FINDING:
         items = list(dict.fromkeys(name.partition(".")[0] for name in answers))
         if fields["item"] not in items:
             raise _mistake(type_, f"{fields['item']!r} is no item; there are {', '.join(items)}")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Annotated, Optional
 
 import typer
@@ -20,6 +18,7 @@ from cli.session import (
     incident_or_only,
     is_incident,
     place_text,
+    read_end,
     read_time,
     split_incident,
     vault_of,
@@ -30,9 +29,6 @@ from vault.documents import waiver_json, waiver_state
 from vault.waivers import Wanted
 from verify.strictjson import Object
 from verify.waiver import Waiver
-
-_AHEAD = re.compile(r"\+(\d{1,4})([hdw])\Z")
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 _app = typer.Typer(help="Waive named conditions of the checklist for a time.", no_args_is_help=True)
 
@@ -110,7 +106,7 @@ def grant(
     given, conditions = split_incident(words)
     if not conditions:
         raise UsageError("name the conditions, like C2.models; see: evault checklist --explain")
-    end, start = _read_end(until), read_time(from_)
+    end, start = read_end(until, option="--until"), read_time(from_)
     with vault_of(context) as vault:
         name = incident_or_only(vault, given, as_json=as_json)
         chain = vault.incidents.read(name)
@@ -230,18 +226,6 @@ def list_(
         "items": [{"incident": name, **waiver_json(waiver, moment)} for name, waiver in found],
     }
     give(Answer(lines, data), as_json=as_json)
-
-
-def _read_end(text: str) -> datetime:
-    ahead = _AHEAD.match(text)
-    if ahead:
-        return now() + timedelta(**{_UNITS[ahead.group(2)]: int(ahead.group(1))})
-    try:
-        moment = read_time(text)
-    except UsageError as error:
-        raise UsageError(f"--until: {str(error).partition(';')[0]}; or +12h, +14d, +2w") from error
-    assert moment is not None
-    return moment
 
 
 def _notes(vault: Vault, name: str, waiver: Waiver, answers: dict[str, str]) -> list[str]:

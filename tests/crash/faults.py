@@ -223,9 +223,11 @@ class MomentIndex:
         self._moment.look()
         return self._inner.chains(prefix)
 
-    def sightings(self, chain: str, *, before: int | None = None) -> dict[str, tuple[str, int]]:
+    def sightings(
+        self, chain: str, *, before: int | None = None, among: Sequence[str] | None = None
+    ) -> dict[str, tuple[str, int]]:
         self._moment.look()
-        return self._inner.sightings(chain, before=before)
+        return self._inner.sightings(chain, before=before, among=among)
 
     def claims(self, sha256: str) -> list[Claim]:
         self._moment.look()

@@ -12,8 +12,10 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from vault.http import guard, problems
+from vault.http.gathering import Gatherer
 from vault.http.limits import LimitsMiddleware
-from vault.http.routes import chains, evidence, health, incidents, log, verify
+from vault.http.otlp_failures import OtlpFailuresMiddleware
+from vault.http.routes import chains, evidence, health, incidents, log, telemetry, verify
 from vault.http.service import Service
 
 _DESCRIPTION = """
@@ -28,10 +30,12 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
 
     Raises `TypeError` where a route declares no permission.
     """
+    gatherer = Gatherer(service.vault, service.gathering, service.host)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        await run_in_threadpool(gatherer.close)
         await run_in_threadpool(close)
 
     app = FastAPI(
@@ -54,5 +58,7 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         verify.verify_routes,
     ):
         guard.include(app, routes(service))
+    guard.include(app, telemetry.telemetry_routes(service, gatherer))
     app.add_middleware(LimitsMiddleware, limits=service.limits)
+    app.add_middleware(OtlpFailuresMiddleware)
     return app

@@ -10,6 +10,7 @@ from vault.access import Access, Grant, Identity
 from vault.http.intake import Intake
 from vault.http.pace import Pace
 from vault.opened import Vault
+from verify.facts import Facts
 from verify.profile import Profile
 
 
@@ -18,6 +19,20 @@ class Authenticator(Protocol):
 
     def identify(self, bearer: str, address: str) -> Identity:
         """Who shows this bearer token, from that address. Raises `UnauthenticatedError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a parser says of a content: its facts, and for people its format and a summary."""
+
+    facts: Facts
+    kinds: tuple[str, ...]
+    label: str
+    summary: str
+
+
+Describe = Callable[[bytes, str], Described]
+"""Has a content read by a parser, given its name; whatever the bytes are, it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,24 @@ class Limits:
     """Of one identity."""
     concurrent: int = 64
     """Requests at work at once in one process; more are told to come back."""
+    export: int = 20 << 20
+    """Bytes of an OTLP export, also once it is unpacked; the specification recommends 20 MiB."""
+    exports: int = 256
+    """OTLP exports at work at once in one process, beside `concurrent`: they mostly wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """When OTLP exports that wait for one chain are sealed, and how many may wait."""
+
+    seconds: float = 0.2
+    """How long the first of them waits for others."""
+    size: int = 8 << 20
+    """Bytes that are sealed without waiting for more."""
+    count: int = 500
+    """Exports that are sealed without waiting for more; a capture has no more of them."""
+    memory: int = 64 << 20
+    """Bytes of bodies in one process, of requests that come in or wait; beyond, 429."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +85,12 @@ class Service:
     """The checklist that incidents are judged by."""
     intake: Intake
     """Reads what is sent as evidence, and seals it."""
+    describe: Describe
+    """Reads the facts of what is received; the parsers are no part of the vault."""
+    host: str
+    """The name of this host, as captures state it."""
     limits: Limits = field(default_factory=Limits)
+    gathering: Gathering = field(default_factory=Gathering)
     pace: Pace = field(init=False)
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from vault.access import Grant, Identity
 from vault.completeness import built_in_profile
 from vault.errors import UnauthenticatedError
 from vault.http.app import create_app
+from vault.http.audit_log import LOGGER
 from vault.http.service import Describe, Described, Limits, Service
 
 GRACE_SECONDS = 20
@@ -81,8 +83,20 @@ def describer() -> Describe:
 
 def application() -> FastAPI:
     """The application of one worker, from the environment; uvicorn calls it."""
+    write_audit_log()
     vault = open_vault(read_settings(os.environ, None))
     return create_app(service_of(vault), close=vault.close)
+
+
+def write_audit_log() -> None:
+    """Have the audit log written to standard output: a line of JSON for each request."""
+    log = logging.getLogger(LOGGER)
+    if not log.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def is_free(host: str, port: int) -> bool:

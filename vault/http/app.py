@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from vault.http import guard, problems
+from vault.http.audit_log import AuditLogMiddleware
 from vault.http.gathering import Gatherer
 from vault.http.limits import LimitsMiddleware
 from vault.http.otlp_failures import OtlpFailuresMiddleware
@@ -36,6 +37,7 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await run_in_threadpool(gatherer.close)
+        await run_in_threadpool(service.refusals.close)
         await run_in_threadpool(close)
 
     app = FastAPI(
@@ -61,4 +63,5 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
     guard.include(app, telemetry.telemetry_routes(service, gatherer))
     app.add_middleware(LimitsMiddleware, limits=service.limits)
     app.add_middleware(OtlpFailuresMiddleware)
+    app.add_middleware(AuditLogMiddleware, clock=service.vault.clock)
     return app

@@ -10,6 +10,7 @@ from vault.access import Access, Grant, Identity
 from vault.http.intake import Intake
 from vault.http.pace import Pace
 from vault.opened import Vault
+from vault.refusals import Refusals
 from verify.facts import Facts
 from verify.profile import Profile
 
@@ -92,9 +93,13 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     gathering: Gathering = field(default_factory=Gathering)
     pace: Pace = field(init=False)
+    refusals: Refusals = field(init=False)
+    """What is refused to people who are known; the vault itself states it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pace", Pace(self.limits.requests_a_minute))
+        refusals = Refusals(incidents=self.vault.incidents, clock=self.vault.clock)
+        object.__setattr__(self, "refusals", refusals)
 
 
 @dataclass(frozen=True, slots=True)

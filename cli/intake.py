@@ -5,21 +5,23 @@ The command line takes in what lies on a disk, the service what is sent to it.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from cli.compose import parsers
 from cli.session import uninterrupted
 from cli.settings import version
 from ingest.collector import Collected, collect
+from ingest.parsers import HEAD_SIZE, Parser, read_facts
 from ingest.source import Found, Source
 from ingest.sources.received import ReceivedSource
 from vault.capture import OpenCapture
 from vault.deposit import Receipt
 from vault.errors import RefusedError
-from vault.http.intake import Sent, TakenIn
+from vault.http.intake import Described, Sent, TakenIn
 from vault.incidents import Chain, last_turn
 from vault.opened import Vault
 from vault.ulid import new_ulid
@@ -127,6 +129,13 @@ class ServerIntake:
     """
 
     host: str
+    _parsers: Sequence[Parser] = field(default_factory=parsers)
+
+    def describe(self, data: bytes, name: str) -> Described:
+        """Read the facts of a content in memory; whatever the bytes are, it answers."""
+        head = data[:HEAD_SIZE]
+        reading = read_facts(io.BytesIO(data), head=head, name=name, parsers=self._parsers)
+        return Described(reading.facts, reading.kinds, reading.format_label, reading.summary)
 
     def take_in(self, vault: Vault, chain: str, sent: Sent, pieces: Iterator[bytes]) -> TakenIn:
         """Seal one content. Raises what `pieces` raises, and as `Door.deposit`: nothing is left."""

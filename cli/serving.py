@@ -6,27 +6,25 @@ database. Each worker builds its own application, from settings that it reads on
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import uvicorn
 from fastapi import FastAPI
 
-from cli.compose import Vault, open_vault, parsers
+from cli.compose import Vault, open_access, open_vault
 from cli.intake import ServerIntake
 from cli.settings import read_settings
-from ingest.parsers import HEAD_SIZE, read_facts
-from vault.access import Grant, Identity
+from cli.sign_in import bearers_of, live_grants
+from vault.access import Identity
 from vault.completeness import built_in_profile
 from vault.errors import UnauthenticatedError
 from vault.http.app import create_app
 from vault.http.audit_log import LOGGER
-from vault.http.service import Describe, Described, Limits, Service
+from vault.http.service import Authenticator, Limits, Service
 
 GRACE_SECONDS = 20
 """How long requests at work may go on once the server was told to stop."""
@@ -44,48 +42,37 @@ class Listening:
 
 
 class NobodyKnown:
-    """Knows nobody: what a vault without tokens answers with."""
+    """Knows nobody: what is served without tokens answers with."""
 
     def identify(self, bearer: str, address: str) -> Identity:
         """Refuse. Raises `UnauthenticatedError`."""
         raise UnauthenticatedError("no token is known here; issue one with: evault token add")
 
 
-def service_of(vault: Vault) -> Service:
-    """The service of an opened vault."""
-    host = socket.gethostname() or "unknown-host"
-
-    def grants() -> Sequence[Grant]:
-        return ()
-
+def service_of(vault: Vault, authenticator: Authenticator | None = None) -> Service:
+    """The service of an opened vault, for those whom `authenticator` knows; None knows nobody."""
     return Service(
         vault=vault,
-        authenticator=NobodyKnown(),
-        grants=grants,
+        authenticator=authenticator or NobodyKnown(),
+        grants=lambda: live_grants(vault.grants, vault.clock),
         profile=built_in_profile(),
-        intake=ServerIntake(host),
-        describe=describer(),
-        host=host,
+        intake=ServerIntake(socket.gethostname() or "unknown-host"),
         limits=Limits(),
     )
-
-
-def describer() -> Describe:
-    """What reads the facts of a content in memory, by the parsers that are installed."""
-    known = parsers()
-
-    def describe(data: bytes, name: str) -> Described:
-        reading = read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name, parsers=known)
-        return Described(reading.facts, reading.kinds, reading.format_label, reading.summary)
-
-    return describe
 
 
 def application() -> FastAPI:
     """The application of one worker, from the environment; uvicorn calls it."""
     write_audit_log()
     vault = open_vault(read_settings(os.environ, None))
-    return create_app(service_of(vault), close=vault.close)
+    access = open_access(vault.home, vault.config)
+    bearers = bearers_of(access, vault.clock, os.environ)
+
+    def close() -> None:
+        access.close()
+        vault.close()
+
+    return create_app(service_of(vault, bearers), close=close)
 
 
 def write_audit_log() -> None:

@@ -147,6 +147,18 @@ COLLECTOR = frozenset({Permission.INGEST})
 EVERYWHERE = "*"
 """All chains, also those to come."""
 
+WHOLE_VAULT = frozenset(
+    {
+        Permission.ADMIT,
+        Permission.GRANT,
+        Permission.APPROVE_GRANT,
+        Permission.SWEEP,
+        Permission.DECLARE,
+    }
+)
+"""What concerns no one chain asks, of these, for a grant on all of them: who is steward of one
+incident lets nobody into the others, and who commands one declares no other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -204,15 +216,20 @@ class Access:
         )
 
     def permissions(self, chain: str | None) -> frozenset[Permission]:
-        """What the identity may do on a chain, or, for None, on some chain."""
+        """What the identity may do on a chain, or, for None, on some chain.
+
+        For None and the vault's own chain, `WHOLE_VAULT` takes a grant on all chains.
+        """
         if chain is not None and not self._within_token(chain):
             return frozenset()
         if self.identity.kind == "collector":
             return COLLECTOR
         found: frozenset[Permission] = frozenset()
+        whole = chain is not None and chain != VAULT_CHAIN
         for each in self._grants:
             if each.covers(chain, self._at):
-                found |= ROLES[each.role]
+                all_of_it = whole or (EVERYWHERE in each.chains and self.identity.chains is None)
+                found |= ROLES[each.role] if all_of_it else ROLES[each.role] - WHOLE_VAULT
         return found
 
     def roles(self, chain: str | None) -> list[VaultRole]:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from vault.deposit import Receipt
 from vault.opened import Vault
+from verify.facts import Facts
 from verify.incident import Exhibit
 
 
@@ -44,8 +45,25 @@ class TakenIn:
     """`repeated`: this deposit was sealed before. `already`: this same sighting was."""
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a parser says of a content: its facts, and for people its format and a summary."""
+
+    facts: Facts
+    kinds: tuple[str, ...]
+    label: str
+    summary: str
+
+
 class Intake(Protocol):
     """Reads the facts of what is sent, and seals it."""
+
+    @property
+    def host(self) -> str:
+        """The machine that captures, as captures name it."""
+
+    def describe(self, data: bytes, name: str) -> Described:
+        """Read the facts of a content in memory; whatever the bytes are, it answers."""
 
     def take_in(self, vault: Vault, chain: str, sent: Sent, pieces: Iterator[bytes]) -> TakenIn:
         """Seal one content onto a chain; it is evidence only once its pieces came to their end.

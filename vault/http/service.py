@@ -11,7 +11,6 @@ from vault.http.intake import Intake
 from vault.http.pace import Pace
 from vault.opened import Vault
 from vault.refusals import Refusals
-from verify.facts import Facts
 from verify.profile import Profile
 
 
@@ -20,20 +19,6 @@ class Authenticator(Protocol):
 
     def identify(self, bearer: str, address: str) -> Identity:
         """Who shows this bearer token, from that address. Raises `UnauthenticatedError`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """What a parser says of a content: its facts, and for people its format and a summary."""
-
-    facts: Facts
-    kinds: tuple[str, ...]
-    label: str
-    summary: str
-
-
-Describe = Callable[[bytes, str], Described]
-"""Has a content read by a parser, given its name; whatever the bytes are, it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +71,6 @@ class Service:
     """The checklist that incidents are judged by."""
     intake: Intake
     """Reads what is sent as evidence, and seals it."""
-    describe: Describe
-    """Reads the facts of what is received; the parsers are no part of the vault."""
-    host: str
-    """The name of this host, as captures state it."""
     limits: Limits = field(default_factory=Limits)
     gathering: Gathering = field(default_factory=Gathering)
     pace: Pace = field(init=False)

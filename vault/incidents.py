@@ -26,6 +26,7 @@ from verify.instant import format_instant
 from verify.response import Role, current, offer, parse_role, parse_update
 from verify.statement import (
     STREAM,
+    Actor,
     Capture,
     Kind,
     Subject,
@@ -113,6 +114,11 @@ class Incidents:
         self._clock = clock
         self._keys = (key,)
         self._known = KnownChains() if known is None else known
+
+    @property
+    def actor(self) -> Actor:
+        """In whose name it is stated."""
+        return self._door.actor
 
     def all(self) -> Sequence[Incident]:
         """All incidents, oldest number first."""

@@ -204,6 +204,13 @@ def bundle(site: Site, vault: Vault, tmp_path: Path) -> Path:
     return target
 
 
+@pytest.fixture(autouse=True)
+def place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Temporary files of this test alone; other tests run beside it."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+
+
 def left_over() -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob("evault-verify-*"))
 

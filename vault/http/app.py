@@ -16,7 +16,7 @@ from vault.http.audit_log import AuditLogMiddleware
 from vault.http.gathering import Gatherer
 from vault.http.limits import LimitsMiddleware
 from vault.http.otlp_failures import OtlpFailuresMiddleware
-from vault.http.routes import chains, evidence, health, incidents, log, telemetry, verify
+from vault.http.routes import chains, evidence, exports, health, incidents, log, telemetry, verify
 from vault.http.service import Service
 
 _DESCRIPTION = """
@@ -58,6 +58,7 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         evidence.incident_evidence_routes,
         evidence.chain_evidence_routes,
         verify.verify_routes,
+        exports.export_routes,
     ):
         guard.include(app, routes(service))
     guard.include(app, telemetry.telemetry_routes(service, gatherer))

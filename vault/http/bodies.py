@@ -110,6 +110,19 @@ class UpdateBody(Body):
     exhibits: Names = []
 
 
+class ExportBody(Body):
+    """What a bundle is for, and what is left out of it."""
+
+    purpose: Text = Field(examples=["production, request no. 14"])
+    recipient: Text | None = None
+    withhold: dict[Annotated[str, StringConstraints(max_length=16)], Text] = Field(
+        default={},
+        max_length=10_000,
+        description="Exhibits to leave out, each with the reason.",
+        examples=[{"EV-0002": "privileged"}],
+    )
+
+
 class VerifyBody(Body):
     """What is to be verified: a digest, or an incident or stream; one of the two."""
 

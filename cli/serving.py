@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from vault.access import Identity
 from vault.completeness import built_in_profile
 from vault.errors import UnauthenticatedError, UnavailableError
 from vault.http.app import create_app
+from vault.http.audit_log import LOGGER
 from vault.http.service import Authenticator, Limits, Service
 from vault.ports import AccessStore
 from verify.envelope import ManifestKey
@@ -109,6 +111,7 @@ def _schemas() -> dict[str, Object]:
 
 def application() -> FastAPI:
     """The application of one worker, from the environment; uvicorn calls it."""
+    write_audit_log()
     vault = open_vault(read_settings(os.environ, None))
     access = open_access(vault.home, vault.config)
     bearers = bearers_of(access, vault.clock, os.environ)
@@ -118,6 +121,17 @@ def application() -> FastAPI:
         vault.close()
 
     return create_app(service_of(vault, bearers, access), close=close)
+
+
+def write_audit_log() -> None:
+    """Have the audit log written to standard output: a line of JSON for each request."""
+    log = logging.getLogger(LOGGER)
+    if not log.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def is_free(host: str, port: int) -> bool:

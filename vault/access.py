@@ -264,6 +264,7 @@ class Access:
             f"(roles held: {held}); ask for a grant: evault grant add {self.identity.id} ROLE "
             f"{chain or '--all'}",
             permission=permission.value,
+            chain=None if chain == VAULT_CHAIN else chain,
         )
 
     def _within_token(self, chain: str) -> bool:

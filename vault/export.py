@@ -23,7 +23,7 @@ from vault.changes import Changes, without_former_words
 from vault.completeness import changes_since, last_sealed, report_of, seal_report
 from vault.custody import CustodyRow, custody_rows, reading_rows
 from vault.deposit import Draft, Receipt
-from vault.errors import RefusedError, StaleHeadError, UnavailableError
+from vault.errors import DepositConflictError, RefusedError, StaleHeadError, UnavailableError
 from vault.evidence import content, side_document
 from vault.incidents import Chain, Incidents
 from vault.log import Log
@@ -118,20 +118,22 @@ class Exporter:
         purpose: str,
         recipient: str | None,
         withheld: Mapping[str, str],
+        deposit: str | None = None,
     ) -> Exported:
         """Seal an assessment and an export statement, then write the bundle.
 
-        A failure after the statement is sealed is recorded on the chain, and raised.
+        A `deposit` that was made before seals nothing: its bundle is written again. A failure after
+        the statement is sealed is recorded on the chain, and raised.
         """
         _check_target(target.path)
-        for _ in range(_ATTEMPTS):
-            try:
-                receipt = self._seal(incident_id, profile, purpose, recipient, withheld)
-                break
-            except StaleHeadError:
-                continue
-        else:
-            raise StaleHeadError(f"others keep adding to {incident_id}; run the command again")
+        receipt = self.seal(
+            incident_id,
+            profile=profile,
+            purpose=purpose,
+            recipient=recipient,
+            withheld=withheld,
+            deposit=deposit,
+        )
         try:
             return self._emit(incident_id, receipt.sequence, target, receipt, profile)
         except BaseException as error:
@@ -147,6 +149,49 @@ class Exporter:
                 )
             raise
 
+    def seal(
+        self,
+        incident_id: str,
+        *,
+        profile: Profile,
+        purpose: str,
+        recipient: str | None,
+        withheld: Mapping[str, str],
+        deposit: str | None = None,
+    ) -> Receipt:
+        """Seal an assessment and an export statement; its bundle is written by `emit_again`.
+
+        Raises `DepositConflictError` for a deposit that was made before, with other words.
+        """
+        said = purpose, recipient, dict(withheld)
+        for _ in range(_ATTEMPTS):
+            known = self._incidents.receipt_of(incident_id, deposit)
+            if known is not None:
+                self._check_same(incident_id, known, said)
+                return known
+            try:
+                return self._seal(incident_id, profile, *said, deposit)
+            except StaleHeadError:
+                continue
+        raise StaleHeadError(f"others keep adding to {incident_id}; run the command again")
+
+    def _check_same(
+        self, incident_id: str, known: Receipt, said: tuple[str, str | None, dict[str, str]]
+    ) -> None:
+        purpose, recipient, withheld = said
+        last = self._incidents.read(incident_id, up_to=known.sequence).manifests[-1].statement
+        if last.type == Type.EXPORT and last.actor.id == self._incidents.actor.id:
+            export = parse_export(last.body, where=f"{incident_id} link {known.sequence}")
+            reasons = {each.exhibit: each.reason for each in export.withheld}
+            if (export.purpose, export.recipient) == (purpose, recipient) and all(
+                reasons.get(name) == reason for name, reason in withheld.items()
+            ):
+                return
+        raise DepositConflictError(
+            f"deposit {known.deposit} is link {known.sequence} of {incident_id} already, with "
+            "other content; choose another deposit id"
+        )
+
     def emit_again(
         self, incident_id: str, sequence: int, target: Target, *, profile: Profile
     ) -> Exported:
@@ -161,6 +206,7 @@ class Exporter:
         purpose: str,
         recipient: str | None,
         withheld: Mapping[str, str],
+        deposit: str | None,
     ) -> Receipt:
         as_of = _to_milliseconds(self._clock())
         chain = self._incidents.read(incident_id)
@@ -200,7 +246,7 @@ class Exporter:
                 SealedFile(name, sha256_hex(data), len(data)) for name, data in files.items()
             ),
         )
-        deposit = f"export-{new_ulid(self._clock())}"
+        deposit = deposit or f"export-{new_ulid(self._clock())}"
         draft = Draft(Type.EXPORT, export.to_json(), deposit, (chain.subject,))
         return self._incidents.deposit(incident_id, [draft], assessment.sequence)[0]
 

@@ -27,6 +27,7 @@ from verify.response import Role, current, offer, parse_role, parse_update
 from verify.statement import (
     STREAM,
     VAULT_CHAIN,
+    Actor,
     Capture,
     Kind,
     Subject,
@@ -114,6 +115,11 @@ class Incidents:
         self._clock = clock
         self._keys = (key,)
         self._known = KnownChains() if known is None else known
+
+    @property
+    def actor(self) -> Actor:
+        """In whose name it is stated."""
+        return self._door.actor
 
     def all(self) -> Sequence[Incident]:
         """All incidents, oldest number first."""

@@ -771,6 +771,9 @@ def indexed(
         envelope=data,
         head=head,
         sightings=seen_as,
+        items=tuple(
+            (str(item["exhibit"]), str(item["sha256"])) for item in statement.body.get("items", ())
+        ),
         owes=changes_protection(statement),
     )
 

@@ -22,7 +22,6 @@ from cli.session import (
 )
 from ingest.parsers import HEAD_SIZE, read_facts
 from ingest.parsers.records import Replayed, read_fully
-from vault.record import StoreRecord
 from verify.__main__ import audit_bundle
 from verify.audit import audit
 from verify.facts import Facts
@@ -109,8 +108,7 @@ def verify(
         else:
             with vault_of(context) as vault:
                 name = chain_or_only(vault, given, as_json=as_json)
-                chosen = depth or ("checksums" if vault.store.traits.checksums else "bytes")
-                report = _audit_incident(vault, name, rest, trust_file, seen or [], head, chosen)
+                report = _audit_incident(vault, name, rest, trust_file, seen or [], head, depth)
                 report = replace(
                     report, notes=(*report.notes, f"kept in {vault.config.store_words}")
                 )
@@ -152,22 +150,14 @@ def _audit_incident(
     trust_file: Path | None,
     seen_files: list[Path],
     head: int | None,
-    depth: str,
+    depth: str | None,
 ) -> Report:
     if exhibits:
         vault.incidents.exhibits_named(vault.incidents.read(name), exhibits)
     trusted = vault.trust
     if trust_file is not None:
         trusted = parse_trust(trust_file.read_bytes(), where=str(trust_file))
-    record = StoreRecord(
-        store=vault.store,
-        index=vault.index,
-        log=vault.log,
-        incidents=vault.incidents,
-        retention=vault.retention,
-        chain=name,
-        depth=depth,
-    )
+    record = vault.record(name, depth)
     earlier = join([read_seen(path, trusted) for path in seen_files]) if seen_files else None
     return audit(
         record,

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from vault.http import guard, problems
+from vault.http.audit_log import AuditLogMiddleware
 from vault.http.gathering import Gatherer
 from vault.http.limits import LimitsMiddleware
 from vault.http.openapi import describe
@@ -24,6 +25,7 @@ from vault.http.routes import (
     custody,
     document,
     evidence,
+    exports,
     grants,
     health,
     incidents,
@@ -34,6 +36,7 @@ from vault.http.routes import (
     streams,
     sweeps,
     telemetry,
+    verify,
     waivers,
 )
 from vault.http.service import Service
@@ -56,6 +59,7 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await run_in_threadpool(gatherer.close)
+        await run_in_threadpool(service.refusals.close)
         await run_in_threadpool(close)
 
     app = FastAPI(
@@ -88,6 +92,8 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         collectors.collector_routes,
         grants.grant_routes,
         requests.request_routes,
+        verify.verify_routes,
+        exports.export_routes,
     ):
         guard.include(app, routes(service))
     guard.include(app, telemetry.telemetry_routes(service, gatherer))
@@ -96,4 +102,5 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
     guard.routes_of(app)
     app.add_middleware(LimitsMiddleware, limits=service.limits)
     app.add_middleware(OtlpFailuresMiddleware)
+    app.add_middleware(AuditLogMiddleware, clock=service.vault.clock)
     return app

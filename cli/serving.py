@@ -55,6 +55,7 @@ def service_of(vault: Vault) -> Service:
         authenticator=NobodyKnown(),
         grants=grants,
         profile=built_in_profile(),
+        store_words=vault.config.store_words,
         limits=Limits(),
     )
 

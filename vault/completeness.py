@@ -10,7 +10,6 @@ import verify.checklist
 from vault import layout
 from vault.changes import Changes, differences
 from vault.deposit import Draft, Receipt
-from vault.evidence import side_document
 from vault.incidents import Chain, Incidents
 from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
 from vault.ulid import new_ulid
@@ -36,7 +35,7 @@ def report_of(incidents: Incidents, chain: Chain, profile: Profile, as_of: datet
     )
 
 
-def changes_since_sealed(store: ObjectStore, chain: Chain, report: Object) -> Changes | None:
+def changes_since_sealed(incidents: Incidents, chain: Chain, report: Object) -> Changes | None:
     """What changed since the last report that a link of this prefix sealed; None if none did.
 
     One that cannot be read, or that another engine made, is told, and compared with nothing.
@@ -48,7 +47,7 @@ def changes_since_sealed(store: ObjectStore, chain: Chain, report: Object) -> Ch
     sealed = parse_assessment(manifest.statement.body, where=manifest.name)
     told = partial(Changes, sequence, sealed.head_sequence, format_instant(sealed.as_of))
     try:
-        data = side_document(store, sealed.report, (), what="completeness report")
+        data = incidents.bound_document(chain, sequence)
         check_engine(data)
         before = strictjson.load_object(data, where=f"report of link {sequence}")
     except EvidenceError as error:

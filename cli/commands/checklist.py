@@ -88,7 +88,7 @@ def checklist(
         chain = vault.incidents.read(name, up_to=at_sequence)
         moment = read_time(as_of) or vault.clock()
         report = report_of(vault.incidents, chain, used, moment)
-        changes = changes_since_sealed(vault.store, chain, report)
+        changes = changes_since_sealed(vault.incidents, chain, report)
         receipt = None
         if seal:
             receipt = seal_report(

@@ -9,7 +9,7 @@ from typing import Annotated, BinaryIO, Optional, cast
 
 import typer
 
-from cli.compose import TRUST, Vault, load_trust, parsers
+from cli.compose import Vault, load_trust, parsers
 from cli.options import AsJson
 from cli.session import (
     Answer,
@@ -92,11 +92,11 @@ def verify(
         _check_bundle(rest, depth)
     elif facts:
         raise UsageError("--facts is for bundles; make one with: evault export")
-    home = settings_of(context).home
-    own = home / TRUST
+    settings = settings_of(context)
+    own = settings.trust_file
     trust_file = trust or (own if own.is_file() else None)
-    if trust_file == own:
-        load_trust(home)  # where it cannot be believed, this says that a backup has it
+    if trust_file == own and settings.server is None:
+        load_trust(settings.home)  # where it cannot be believed, this says that a backup has it
     try:
         if is_bundle:
             report = audit_bundle(
@@ -108,6 +108,7 @@ def verify(
             )
         else:
             with vault_of(context) as vault:
+                trust_file = trust or own  # a server's may have been pinned only now
                 name = chain_or_only(vault, given, as_json=as_json)
                 chosen = depth or ("checksums" if vault.store.traits.checksums else "bytes")
                 report = _audit_incident(vault, name, rest, trust_file, seen or [], head, chosen)

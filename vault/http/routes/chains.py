@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from vault.access import Permission
@@ -18,9 +18,14 @@ from vault.http.pages import Cursor, Limit, begin_after, page, size_of
 from vault.http.service import Asking, Service
 from vault.incidents import Chain, absent
 from vault.opened import Vault
+from vault.ports import ChainHead
 from verify.errors import MalformedError
 from verify.statement import Type, check_chain_id
 from verify.strictjson import Object
+
+Start = Annotated[
+    int, Query(ge=0, le=999_999_999, description="The link that the first page begins with.")
+]
 
 _PAGE_BYTES = 8 << 20
 """A page ends behind the item that makes it this large, however many were asked for."""
@@ -46,16 +51,18 @@ def chain_routes(service: Service) -> APIRouter:
         for name in names[:size]:
             head = asked.vault.index.head(name)
             if head is not None:
-                items.append(
-                    {
-                        "chain": name,
-                        "leaf_hash": head.leaf,
-                        "sealed": head.sealed,
-                        "sequence": head.sequence,
-                    }
-                )
+                items.append(_head(name, head))
         more = len(names) > size
         return JSONResponse(page(items, names[size - 1] if more else None))
+
+    @router.get("/{chain}")
+    @needs(Permission.READ_CHAIN)
+    def head(chain: str, asked: Annotated[Asking, Depends(asking)]) -> Response:
+        """Where a chain stands: its last link."""
+        found = asked.vault.index.head(check_chain_id(chain))
+        if found is None:
+            raise absent(chain)
+        return JSONResponse(_head(chain, found))
 
     @router.get("/{chain}/manifests")
     @needs(Permission.READ_CHAIN)
@@ -64,10 +71,11 @@ def chain_routes(service: Service) -> APIRouter:
         asked: Annotated[Asking, Depends(asking)],
         limit: Limit = None,
         cursor: Cursor = None,
+        start: Start = 0,
     ) -> Response:
         """A chain's manifests in order: each envelope's exact text, and its index in the log."""
         most = size_of(limit, service.limits.page)
-        return JSONResponse(_manifests(asked.vault, chain, _number(cursor), most))
+        return JSONResponse(_manifests(asked.vault, chain, _number(cursor, start), most))
 
     @router.get("/{chain}/manifests/{sequence}", response_class=Response)
     @needs(Permission.READ_CHAIN)
@@ -91,6 +99,14 @@ def chain_routes(service: Service) -> APIRouter:
         log = asked.vault.log
         return PlainTextResponse(str(log.inclusion(index, log.covering(index))))
 
+    @router.get("/{chain}/manifests/{sequence}/document", response_class=Response)
+    @needs(Permission.READ_CHAIN)
+    def document(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
+        """What a link binds beside itself: an assessment's report, or a collector's signed list."""
+        found = _link(asked.vault.incidents.read(chain), sequence)
+        data = asked.vault.incidents.bound_document(found, sequence)
+        return Response(data, media_type="application/json")
+
     @router.get("/{chain}/descriptions")
     @needs(Permission.READ_CHAIN)
     def descriptions(
@@ -98,15 +114,25 @@ def chain_routes(service: Service) -> APIRouter:
         asked: Annotated[Asking, Depends(asking)],
         limit: Limit = None,
         cursor: Cursor = None,
+        start: Start = 0,
     ) -> Response:
         """The descriptions of a chain's exhibits, capture by capture: each one's exact text.
 
         A page begins and ends with a link: `cursor` and `next` stand between two.
         """
         most = size_of(limit, service.limits.page)
-        return JSONResponse(_descriptions(asked.vault, chain, _number(cursor), most))
+        return JSONResponse(_descriptions(asked.vault, chain, _number(cursor, start), most))
 
     return router
+
+
+def _head(name: str, head: ChainHead) -> Object:
+    return {
+        "chain": name,
+        "leaf_hash": head.leaf,
+        "sealed": head.sealed,
+        "sequence": head.sequence,
+    }
 
 
 def _manifests(vault: Vault, chain: str, start: int, most: int) -> Object:
@@ -126,7 +152,7 @@ def _manifests(vault: Vault, chain: str, start: int, most: int) -> Object:
                 "sequence": row.sequence,
             }
         )
-    if not items and not start:
+    if not items and vault.index.head(chain) is None:
         raise absent(chain)
     return page(items, str(start + len(items)) if more else None)
 
@@ -145,10 +171,10 @@ def _descriptions(vault: Vault, chain: str, start: int, most: int) -> Object:
     return page(items, None)
 
 
-def _number(cursor: str | None) -> int:
+def _number(cursor: str | None, start: int) -> int:
     text = begin_after(cursor)
     if text is None:
-        return 0
+        return start
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise MalformedError("cursor: it is none that this server gave")
     return int(text)

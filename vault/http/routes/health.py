@@ -16,7 +16,7 @@ from verify.strictjson import Object
 
 
 def health_routes(service: Service) -> APIRouter:
-    """`/healthz`, `/readyz`, `/v1/whoami`, `/v1/trust`."""
+    """`/healthz`, `/readyz`, `/v1/whoami`, `/v1/vault`, `/v1/trust`."""
     router = guard.router(service, tags=["service"])
 
     @router.get("/healthz")
@@ -48,6 +48,23 @@ def health_routes(service: Service) -> APIRouter:
             "permissions": sorted(asked.access.permissions(None)),
             "roles": asked.access.roles(None),
             "token": identity.token,
+        }
+
+    @router.get("/v1/vault")
+    @needs(AUTHENTICATED)
+    def about() -> Object:
+        """Which vault this is, and how its store keeps what it holds."""
+        traits = service.vault.store.traits
+        return {
+            "origin": service.vault.trust.origin,
+            "store": {
+                "checksums": traits.checksums,
+                "kind": traits.kind,
+                "locks": traits.locks,
+                "versions": traits.versions,
+                "words": service.store_words,
+            },
+            "version": service.vault.foundation.version,
         }
 
     @router.get("/v1/trust", response_class=Response)

@@ -1,0 +1,96 @@
+"""What people state through a server: attestations and waivers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from vault.attestations import Attestations, Attested, notes_on
+from vault.deposit import Receipt
+from vault.errors import RefusedError
+from vault.http.client.connection import Connection, quoted
+from vault.http.client.receipts import receipt_of
+from vault.incidents import Incidents
+from vault.ports import Clock
+from vault.waivers import Waivers
+from verify.attestation import AttestationType, Value
+from verify.instant import format_instant
+from verify.statement import Actor
+from verify.strictjson import Object
+from verify.trust import Trust
+from verify.waiver import Waiver
+
+
+class RemoteAttestations(Attestations):
+    """The attestations of a served vault's incidents, made by whom the token names."""
+
+    def __init__(
+        self, connection: Connection, trust: Trust, incidents: Incidents, actor: Actor
+    ) -> None:
+        super().__init__(incidents=incidents, actor=actor)
+        self._connection = connection
+        self._trust = trust
+
+    def attest(
+        self,
+        incident_id: str,
+        type_: AttestationType,
+        fields: Mapping[str, Value],
+        *,
+        exhibits: Sequence[str] = (),
+        statement: str | None = None,
+        approved_by: str | None = None,
+    ) -> Attested:
+        """Have an attestation sealed. Raises as the server does; nobody approves by another."""
+        if approved_by is not None:
+            raise no_other_person("--approved-by")
+        body: Object = {
+            "exhibits": list(exhibits),
+            "fields": {name: _plain(value) for name, value in fields.items()},
+            "type": type_.value,
+        }
+        if statement is not None:
+            body["statement"] = statement
+        path = f"/v1/incidents/{quoted(incident_id)}/attestations"
+        receipt = receipt_of(self._connection.post(path, body), self._trust, chain=incident_id)
+        incident = self._incidents.read(incident_id, up_to=receipt.sequence).incident
+        sealed = incident.attestations[-1]
+        return Attested(sealed, receipt, tuple(notes_on(sealed, incident)))
+
+
+class RemoteWaivers(Waivers):
+    """The waivers of a served vault's incidents."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        trust: Trust,
+        incidents: Incidents,
+        actor: Actor,
+        clock: Clock,
+    ) -> None:
+        super().__init__(incidents=incidents, actor=actor, clock=clock)
+        self._connection = connection
+        self._trust = trust
+
+    def revoke(self, incident_id: str, waiver_id: str, reason: str) -> tuple[Waiver, Receipt]:
+        """Have it sealed that a waiver counts no more."""
+        path = f"/v1/incidents/{quoted(incident_id)}/waivers/{quoted(waiver_id)}/revocation"
+        answer = self._connection.post(path, {"reason": reason})
+        receipt = receipt_of(answer, self._trust, chain=incident_id)
+        sealed = self._incidents.read(incident_id, up_to=receipt.sequence).incident
+        return sealed.waivers[waiver_id], receipt
+
+
+def no_other_person(option: str) -> RefusedError:
+    """Through a server a second person is one who shows a token of their own."""
+    return RefusedError(
+        f"{option} names another person, whom a server takes nobody's word for; they approve it "
+        "themselves, with their own token"
+    )
+
+
+def _plain(value: Value) -> object:
+    if isinstance(value, datetime):
+        return format_instant(value)
+    return value if isinstance(value, str) else list(value)

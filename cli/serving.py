@@ -34,6 +34,8 @@ class Listening:
     host: str
     port: int
     workers: int = 1
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies whose X-Forwarded-For is believed."""
 
 
 class NobodyKnown:
@@ -92,6 +94,9 @@ def listen(listening: Listening) -> None:
         lifespan="on",
         access_log=False,
         server_header=False,
+        # Who is named by a header is believed only of a proxy that was named to us.
+        proxy_headers=bool(listening.proxies),
+        forwarded_allow_ips=list(listening.proxies),
         date_header=True,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=GRACE_SECONDS,

@@ -109,7 +109,14 @@ def listening(app: FastAPI) -> Iterator[str]:
         place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]
         server = uvicorn.Server(
-            uvicorn.Config(app, http="httptools", loop="uvloop", lifespan="off", log_config=None)
+            uvicorn.Config(
+                app,
+                http="httptools",
+                loop="uvloop",
+                lifespan="off",
+                log_config=None,
+                proxy_headers=False,
+            )
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [place]})
         thread.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -31,6 +31,14 @@ def serve(
         int,
         typer.Option("--workers", metavar="N", min=1, max=64, help="How many processes serve."),
     ] = 1,
+    proxy: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--proxy",
+            metavar="ADDRESS",
+            help="A proxy whose X-Forwarded-For is believed; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Serve this vault over HTTP until told to stop (SIGTERM, Ctrl-C).
 
@@ -49,4 +57,4 @@ def serve(
         raise UsageError(f"something listens at {host}:{port} already; choose another --port")
     os.environ["EVAULT_HOME"] = str(settings.home)  # for the workers, which are new processes
     print(f"Serving {settings.home} at http://{host}:{port} (stop with Ctrl-C)", file=sys.stderr)
-    serving.listen(serving.Listening(host, port, workers))
+    serving.listen(serving.Listening(host, port, workers, tuple(proxy or ())))

@@ -81,6 +81,7 @@ class GuardedRoute(APIRoute):
         service = self.guarding
         address = request.client.host if request.client else ""
         identity = service.authenticator.identify(bearer_of(request), address)
+        service.pace.check(identity.id)
         access = Access(identity, service.grants(), at=service.vault.clock())
         if isinstance(self.permission, Permission):
             access.check(self.permission, chain_of(request))

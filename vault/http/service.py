@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vault.access import Access, Grant, Identity
+from vault.http.pace import Pace
 from vault.opened import Vault
 from verify.profile import Profile
 
@@ -49,6 +50,10 @@ class Service:
     store_words: str = ""
     """How well the store keeps what it holds, for reports."""
     limits: Limits = field(default_factory=Limits)
+    pace: Pace = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pace", Pace(self.limits.requests_a_minute))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from cli.compose import Vault, parsers
-from cli.sealing import check_open
+from cli.intake import check_open
 from cli.session import uninterrupted
 from ingest.entry import Entry
 from ingest.parsers import HEAD_SIZE, read_facts

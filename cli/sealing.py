@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
 
-from cli.compose import Vault, parsers
+from cli.compose import Vault
+from cli.intake import Outcome, Wanted, take_in
 from cli.render import ProgressLine, columns, count_text, folded, paragraph, size_text
-from cli.session import Answer, uninterrupted
-from cli.settings import version
+from cli.session import Answer
 from cli.summary import Sealed, group_rows, look_at
-from ingest.collector import Collected, Taken, collect
+from ingest.collector import Taken
 from ingest.source import Found, Source
-from vault.capture import OpenCapture
 from vault.deposit import Receipt
 from vault.documents import exhibit_json
-from vault.errors import RefusedError
-from vault.incidents import Chain, last_turn
-from vault.ulid import new_ulid
 from verify.incident import Incident
 from verify.report import printable
 from verify.statement import is_stream
@@ -28,105 +21,16 @@ from verify.strictjson import Object
 _LINKS_SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a person said of the evidence, and how it is to be sealed."""
-
-    host: str
-    kinds: Sequence[str] = ()
-    system: str | None = None
-    source: str | None = None
-    method: str = ""
-    again: bool = False
-    pack: bool = True
-    deposit: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was sealed, and how long it took."""
-
-    collected: Collected
-    receipts: Sequence[Receipt]
-    seconds: float
-
-
-def check_open(vault: Vault, name: str, deposit: str | None) -> None:
-    """Raise unless something may be sealed there, or was by this deposit."""
-    chain = vault.incidents.to_add_to(name)
-    if chain.state.sealed and _link_of(chain, deposit) is None:
-        raise RefusedError(
-            f"{name} is closed and sealed; to add to it, run: "
-            f"evault incident reopen {name} --reason TEXT"
-        )
-
-
 def seal(
     vault: Vault, name: str, source: Source, found: Iterable[Found], wanted: Wanted
 ) -> Outcome:
-    """Take everything found into an incident or a stream, as one deposit."""
-    chain = vault.incidents.to_add_to(name)
-    repeated = _link_of(chain, wanted.deposit)
-    before = chain if repeated is None else vault.incidents.before(chain, repeated)
-    started = time.monotonic()
-    policy = vault.retention.policy()
-    capture = OpenCapture(
-        store=vault.store,
-        index=vault.index,
-        door=vault.door,
-        clock=vault.clock,
-        chain=name,
-        deposit=wanted.deposit or f"ingest-{new_ulid(vault.clock())}",
-        system=wanted.system,
-        source=wanted.source,
-        method=wanted.method,
-        collector={"host": wanted.host, "name": "evault", "version": version()},
-        guard=partial(vault.retention.guard, name),
-        pack=wanted.pack,
-        turned_at=last_turn(before),
-        repeats=repeated,
-    )
-    collected, receipts = _capture(vault, capture, source, found, wanted)
-    if vault.retention.policy() != policy:
-        vault.retention.apply(name)  # another policy came into force while the bytes came in
-    return Outcome(collected, receipts, time.monotonic() - started)
-
-
-def _link_of(chain: Chain, deposit: str | None) -> int | None:
-    """The first link of an earlier deposit with this id, which is then only repeated."""
-    for manifest in chain.manifests if deposit is not None else ():
-        statement = manifest.statement
-        if statement.deposit in (deposit, f"{deposit}/1"):
-            return statement.link.sequence
-    return None
-
-
-def _capture(
-    vault: Vault, capture: OpenCapture, source: Source, found: Iterable[Found], wanted: Wanted
-) -> tuple[Collected, list[Receipt]]:
+    """Take everything found into an incident or a stream, and show how far it is."""
     total = sum(each.size for each in found) if isinstance(found, Sequence) else 0
     progress = ProgressLine("sealing", total)
     if isinstance(found, Sequence):
         progress.announce(f"{count_text(len(found), 'file')}, {size_text(total)} to read")
     try:
-        collected = collect(
-            source,
-            found,
-            capture,
-            kinds=wanted.kinds,
-            again=wanted.again,
-            clock=vault.clock,
-            progress=progress.advance,
-            parsers=parsers(),
-        )
-        if collected.taken or collected.failed or collected.links:
-            with uninterrupted():
-                return collected, capture.commit()
-        capture.abort()
-        return collected, []
-    except BaseException:
-        capture.abort()
-        raise
+        return take_in(vault, name, source, found, wanted, progress.advance)
     finally:
         progress.close()
 

@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from cli.compose import Vault, open_vault
+from cli.intake import ServerIntake
 from cli.settings import read_settings
 from vault.access import Grant, Identity
 from vault.completeness import built_in_profile
@@ -58,6 +59,7 @@ def service_of(vault: Vault) -> Service:
         grants=grants,
         profile=built_in_profile(),
         store_words=vault.config.store_words,
+        intake=ServerIntake(socket.gethostname() or "unknown-host"),
         limits=Limits(),
     )
 

@@ -17,8 +17,8 @@ import typer
 
 from cli.compose import Vault, now, open_vault, parsers
 from cli.delivery import VaultDestination, check_collector
+from cli.intake import Wanted, check_open
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
-from cli.sealing import Wanted, check_open
 from cli.session import Answer, UsageError, settings_of, uninterrupted
 from cli.settings import version
 from cli.summary import Sealed, group_rows, look_at

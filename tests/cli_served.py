@@ -1,4 +1,4 @@
-"""A home served over HTTP to commands of this process, and which tests of commands it applies to."""
+"""A home served over HTTP to commands of this process, and which of their tests apply."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SERVED: dict[str, str] = {
     "test_cli_response": "",
     "test_cli_attest": "slow",
 }
-"""Modules whose tests run against a served vault too; `slow` in CI, and by hand, only when asked."""
+"""Modules whose tests run against a served vault too, some only with the slow ones."""
 
 APART: dict[str, str] = {}
 """Tests in those modules that do not apply, each with the reason."""

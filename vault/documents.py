@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from vault.ports import Protection
 from verify.attestation import Attestation, attestation_body
 from verify.description import Description
 from verify.incident import Exhibit, Hold, Incident
@@ -66,6 +67,20 @@ def exhibit_json(exhibit: Exhibit, description: Description) -> Object:
         "summary": description.summary,
         "system": exhibit.system,
         "withdrawn": exhibit.withdrawn,
+    }
+
+
+def shown_json(chain: str, exhibit: Exhibit, description: Description, kept: Protection) -> Object:
+    """What is sealed about one exhibit, and how its object is kept."""
+    until = kept.retain_until
+    return {
+        "incident": chain,
+        "items": [exhibit_json(exhibit, description)],
+        "kept": {
+            "held": kept.held,
+            "mode": kept.mode.value,
+            "until": format_instant(until) if until else None,
+        },
     }
 
 

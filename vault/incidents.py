@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from threading import Lock
 from typing import Any
 
@@ -210,6 +211,16 @@ class Incidents:
         capture = parse_capture(manifest.statement.body, where=manifest.name)
         for item, data in descriptions(self._store, capture.items, capture.packs):
             yield item.exhibit, data
+
+    def described(self, exhibits: Sequence[Exhibit]) -> Iterator[tuple[Exhibit, Description]]:
+        """Some exhibits of one chain, in order, each with its description, checked."""
+        for _, group in groupby(exhibits, key=lambda each: each.sequence):
+            some = list(group)
+            items = [each.item for each in some]
+            found = descriptions(self._store, items, some[0].packs)
+            for each, (_, data) in zip(some, found, strict=True):
+                where = f"description of {each.item.exhibit}"
+                yield each, parse_description(data, where=where)
 
     def description_attempts(self, chain: Chain) -> Iterator[tuple[str, bytes | EvidenceError]]:
         """The same, or why one cannot be read: what is destroyed must not hide the rest.

@@ -24,7 +24,7 @@ from cli.session import (
 )
 from cli.summary import facts_rows
 from vault.custody import exhibit_ranges
-from vault.documents import exhibit_json
+from vault.documents import exhibit_json, shown_json
 from vault.evidence import content
 from vault.ports import Protection
 from verify.description import Description, safe_name
@@ -112,16 +112,7 @@ def show(
             *_kept_rows(chain.state, kept),
         ]
         lines = [f"{chain.state.id} {exhibit_id}", *(f"  {row}" for row in columns(rows))]
-        until = kept.retain_until
-        data: Object = {
-            "incident": chain.state.id,
-            "items": [exhibit_json(exhibit, description)],
-            "kept": {
-                "held": kept.held,
-                "mode": kept.mode.value,
-                "until": format_instant(until) if until else None,
-            },
-        }
+        data = shown_json(chain.state.id, exhibit, description, kept)
         give(Answer(lines, data), as_json=as_json)
 
 

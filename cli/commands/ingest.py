@@ -10,8 +10,9 @@ from typing import Annotated, Optional
 import typer
 
 from cli.compose import bucket_source
+from cli.intake import Wanted, check_open
 from cli.options import AllVersionsOption, AsJson, EndpointOption, SpoolOption
-from cli.sealing import Wanted, answer_of, check_open, seal
+from cli.sealing import answer_of, seal
 from cli.session import (
     Answer,
     UsageError,

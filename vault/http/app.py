@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from vault.http import guard, problems
 from vault.http.limits import LimitsMiddleware
-from vault.http.routes import chains, health, incidents, log
+from vault.http.routes import chains, evidence, health, incidents, log
 from vault.http.service import Service
 
 _DESCRIPTION = """
@@ -49,6 +49,8 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         log.log_routes,
         chains.chain_routes,
         incidents.incident_routes,
+        evidence.incident_evidence_routes,
+        evidence.chain_evidence_routes,
     ):
         guard.include(app, routes(service))
     app.add_middleware(LimitsMiddleware, limits=service.limits)

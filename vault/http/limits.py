@@ -21,7 +21,9 @@ from vault.http.problems import (
 from vault.http.service import Limits
 from verify.errors import EvidenceError
 
-STREAMED = re.compile(r"/v1/(incidents/[^/]+/evidence|chains/[^/]+/captures|verify/[a-z]+)\Z")
+STREAMED = re.compile(
+    r"/v1/(incidents/[^/]+/evidence|chains/[^/]+/(evidence|captures)|verify/[a-z]+)\Z"
+)
 """Paths whose bodies are evidence: of any size, and as long as they keep coming."""
 
 

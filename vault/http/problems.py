@@ -79,7 +79,14 @@ class TooSlowError(EvidenceError):
     code = "too_slow"
 
 
+class BrokenOffError(EvidenceError):
+    """A body that broke off, because its sender went away; nothing was kept of it."""
+
+    code = "broken_off"
+
+
 _OWN: Mapping[type[EvidenceError], HTTPStatus] = {
+    BrokenOffError: HTTPStatus.BAD_REQUEST,
     PreconditionError: HTTPStatus.PRECONDITION_FAILED,
     TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

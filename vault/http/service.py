@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vault.access import Access, Grant, Identity
+from vault.http.intake import Intake
 from vault.http.pace import Pace
 from vault.opened import Vault
 from verify.profile import Profile
@@ -49,6 +50,8 @@ class Service:
     """The checklist that incidents are judged by."""
     store_words: str = ""
     """How well the store keeps what it holds, for reports."""
+    intake: Intake
+    """Reads what is sent as evidence, and seals it."""
     limits: Limits = field(default_factory=Limits)
     pace: Pace = field(init=False)
 

@@ -1,0 +1,161 @@
+"""Taking evidence in: what a source gives becomes one capture and one deposit, read into facts.
+
+The command line takes in what lies on a disk, the service what is sent to it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from cli.compose import parsers
+from cli.session import uninterrupted
+from cli.settings import version
+from ingest.collector import Collected, collect
+from ingest.source import Found, Source
+from ingest.sources.received import ReceivedSource
+from vault.capture import OpenCapture
+from vault.deposit import Receipt
+from vault.errors import RefusedError
+from vault.http.intake import Sent, TakenIn
+from vault.incidents import Chain, last_turn
+from vault.opened import Vault
+from vault.ulid import new_ulid
+
+UPLOADED = "sent over HTTP"
+"""How a content was obtained, where its sender does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a person said of the evidence, and how it is to be sealed."""
+
+    host: str
+    kinds: Sequence[str] = ()
+    system: str | None = None
+    source: str | None = None
+    method: str = ""
+    again: bool = False
+    pack: bool = True
+    deposit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was sealed, and how long it took."""
+
+    collected: Collected
+    receipts: Sequence[Receipt]
+    seconds: float
+
+
+def check_open(vault: Vault, name: str, deposit: str | None) -> None:
+    """Raise unless something may be sealed there, or was by this deposit."""
+    chain = vault.incidents.to_add_to(name)
+    if chain.state.sealed and _link_of(chain, deposit) is None:
+        raise RefusedError(
+            f"{name} is closed and sealed; to add to it, run: "
+            f"evault incident reopen {name} --reason TEXT"
+        )
+
+
+def take_in(
+    vault: Vault,
+    name: str,
+    source: Source,
+    found: Iterable[Found],
+    wanted: Wanted,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Outcome:
+    """Take everything found into an incident or a stream, as one deposit.
+
+    `progress` is told how many bytes were just read.
+    """
+    chain = vault.incidents.to_add_to(name)
+    repeated = _link_of(chain, wanted.deposit)
+    before = chain if repeated is None else vault.incidents.before(chain, repeated)
+    started = time.monotonic()
+    policy = vault.retention.policy()
+    capture = OpenCapture(
+        store=vault.store,
+        index=vault.index,
+        door=vault.door,
+        clock=vault.clock,
+        chain=name,
+        deposit=wanted.deposit or f"ingest-{new_ulid(vault.clock())}",
+        system=wanted.system,
+        source=wanted.source,
+        method=wanted.method,
+        collector={"host": wanted.host, "name": "evault", "version": version()},
+        guard=partial(vault.retention.guard, name),
+        pack=wanted.pack,
+        turned_at=last_turn(before),
+        repeats=repeated,
+    )
+    try:
+        collected = collect(
+            source,
+            found,
+            capture,
+            kinds=wanted.kinds,
+            again=wanted.again,
+            clock=vault.clock,
+            progress=progress,
+            parsers=parsers(),
+        )
+        receipts: list[Receipt] = []
+        if collected.taken or collected.failed or collected.links:
+            with uninterrupted():
+                receipts = capture.commit()
+        else:
+            capture.abort()
+    except BaseException:
+        capture.abort()
+        raise
+    if vault.retention.policy() != policy:
+        vault.retention.apply(name)  # another policy came into force while the bytes came in
+    return Outcome(collected, receipts, time.monotonic() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIntake:
+    """Takes in what the service is sent, read by this installation's parsers; satisfies `Intake`.
+
+    `host` is the machine of the service, which captures.
+    """
+
+    host: str
+
+    def take_in(self, vault: Vault, chain: str, sent: Sent, pieces: Iterator[bytes]) -> TakenIn:
+        """Seal one content. Raises what `pieces` raises, and as `Door.deposit`: nothing is left."""
+        check_open(vault, chain, sent.deposit)
+        source = ReceivedSource(pieces, name=sent.name, size=sent.size)
+        wanted = Wanted(
+            host=self.host,
+            kinds=sent.kinds,
+            system=sent.system,
+            source=sent.source,
+            method=sent.method or UPLOADED,
+            again=sent.again,
+            deposit=sent.deposit,
+        )
+        outcome = take_in(vault, chain, source, source.survey(), wanted)
+        exhibits = vault.incidents.read(chain).state.exhibits
+        if not outcome.receipts:  # this same sighting is sealed, and nothing happened since
+            ((_, known),) = outcome.collected.already
+            receipts = vault.door.receipts(chain, [exhibits[known].sequence])
+            return TakenIn(exhibits[known], receipts[0], "already")
+        receipt = outcome.receipts[0]
+        (new,) = (each for each in exhibits.values() if each.sequence == receipt.sequence)
+        return TakenIn(new, receipt, "repeated" if receipt.repeated else "sealed")
+
+
+def _link_of(chain: Chain, deposit: str | None) -> int | None:
+    """The first link of an earlier deposit with this id, which is then only repeated."""
+    for manifest in chain.manifests if deposit is not None else ():
+        statement = manifest.statement
+        if statement.deposit in (deposit, f"{deposit}/1"):
+            return statement.link.sequence
+    return None

@@ -1,0 +1,161 @@
+"""Evidence: sent in, listed, and what is sealed about it; of incidents and of streams.
+
+The same routes stand below `/v1/incidents/{incident}` and, for streams too, `/v1/chains/{chain}`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import anyio
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from vault.access import Permission
+from vault.documents import exhibit_json, shown_json
+from vault.errors import NotFoundError
+from vault.http import guard
+from vault.http.guard import asking, needs
+from vault.http.incoming import AT_ONCE, Incoming
+from vault.http.intake import Sent
+from vault.http.pages import Cursor, Limit, begin_after, page, size_of
+from vault.http.service import Asking, Service
+from verify.errors import MalformedError
+from verify.incident import Exhibit
+from verify.statement import check_deposit, check_kind, exhibit_number
+
+_KEY = Header(
+    alias="Idempotency-Key",
+    max_length=130,
+    description="An id of your own for this deposit: repeating it gives the first receipt.",
+)
+_NAME = Query(
+    min_length=1,
+    max_length=1_000,
+    description="The name of what is sent, as a claim; it is never used as a path.",
+    examples=["traces/agent.jsonl"],
+)
+_AGAIN = Query(description="Seal it also if the same was sealed, and nothing happened since.")
+
+Name = Annotated[str, _NAME]
+Kinds = Annotated[list[str], Query(max_length=32, description="What it is evidence of.")]
+Word = Annotated[str | None, Query(min_length=1, max_length=1_000)]
+Key = Annotated[str | None, _KEY]
+Again = Annotated[bool, _AGAIN]
+
+
+def incident_evidence_routes(service: Service) -> APIRouter:
+    """`/v1/incidents/{incident}/evidence…`."""
+    return _routes(service, "/v1/incidents", "incident", "^INC-")
+
+
+def chain_evidence_routes(service: Service) -> APIRouter:
+    """`/v1/chains/{chain}/evidence…`."""
+    return _routes(service, "/v1/chains", "chain", None)
+
+
+def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) -> APIRouter:
+    router = guard.router(service, f"{prefix}/{{{parameter}}}/evidence", tags=["evidence"])
+    named: Any = Path(alias=parameter, pattern=pattern)
+    limiter = anyio.CapacityLimiter(AT_ONCE)
+
+    @router.post("", status_code=201)
+    @needs(Permission.INGEST)
+    async def upload(
+        request: Request,
+        asked: Annotated[Asking, Depends(asking)],
+        name: Name,
+        chain: str = named,
+        kind: Kinds = [],  # noqa: B006 — the framework copies it
+        system: Word = None,
+        source: Word = None,
+        method: Word = None,
+        again: Again = False,
+        key: Key = None,
+    ) -> Response:
+        """Send one content, of any size, as the body itself; its facts are read here.
+
+        A `Content-Digest` with a sha-256 is held against what came. 201 with a receipt once it is
+        kept; 200 where this deposit, or this same sighting, was sealed before.
+        """
+        body = Incoming(request)
+        sent = Sent(
+            name=name,
+            size=body.size,
+            kinds=tuple(check_kind(each.replace("-", "_")) for each in dict.fromkeys(kind)),
+            system=system,
+            source=source,
+            method=method,
+            again=again,
+            deposit=_deposit(key),
+        )
+
+        def seal(pieces: Any) -> Response:
+            taken = service.intake.take_in(asked.vault, chain, sent, pieces)
+            return _taken(taken.exhibit, taken.receipt.to_json(), taken.state)
+
+        def _taken(exhibit: Exhibit, receipt: Any, state: str) -> Response:
+            ((item, description),) = asked.vault.incidents.described([exhibit])
+            where = f"{prefix}/{quote(chain, safe=':')}/evidence/{item.item.exhibit}"
+            return JSONResponse(
+                {
+                    "incident": chain,
+                    "items": [exhibit_json(item, description)],
+                    "receipt": receipt,
+                    "state": state,
+                },
+                201 if state == "sealed" else 200,
+                {"Location": where},
+            )
+
+        return await body.read(seal, limiter)
+
+    @router.get("")
+    @needs(Permission.READ_CHAIN)
+    def exhibits(
+        asked: Annotated[Asking, Depends(asking)],
+        chain: str = named,
+        limit: Limit = None,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The exhibits of an incident, or the items of a stream, in order."""
+        known = list(asked.vault.incidents.read(chain).state.exhibits.values())
+        size, start = size_of(limit, service.limits.page), _behind(cursor)
+        shown = known[start : start + size]
+        more = len(known) > start + size
+        items = [exhibit_json(*each) for each in asked.vault.incidents.described(shown)]
+        return JSONResponse(page(items, shown[-1].item.exhibit if more else None))
+
+    @router.get("/{exhibit}")
+    @needs(Permission.READ_CHAIN)
+    def show(
+        exhibit: str, asked: Annotated[Asking, Depends(asking)], chain: str = named
+    ) -> Response:
+        """What is sealed about an exhibit, and how long it is kept; its content is not read."""
+        read = asked.vault.incidents.read(chain)
+        (found,) = asked.vault.incidents.exhibits_named(read, [exhibit])
+        ((_, description),) = asked.vault.incidents.described([found])
+        kept = asked.vault.retention.kept(read)[exhibit]
+        return JSONResponse(shown_json(chain, found, description, kept))
+
+    return router
+
+
+def _deposit(key: str | None) -> str | None:
+    """The deposit id of a key, which may be quoted as a structured field is."""
+    if key is None:
+        return None
+    quoted = len(key) > 1 and key[0] == key[-1] == '"'
+    return check_deposit(key[1:-1] if quoted else key)
+
+
+def _behind(cursor: str | None) -> int:
+    """How many exhibits stand before a page."""
+    name = begin_after(cursor)
+    if name is None:
+        return 0
+    try:
+        return exhibit_number(name, where="cursor")
+    except MalformedError as error:
+        raise NotFoundError("cursor: it is none that this server gave") from error

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 
 from cli.compose import Vault, now
 from cli.config import HomeConfig
 from cli.settings import ServerSettings, Settings, version
+from ingest.entry import Entry
+from vault.deposit import Receipt
 from vault.errors import UnavailableError
+from vault.http.client.captures import RemoteCaptures
 from vault.http.client.connection import Connection, Server, check_server
 from vault.http.client.opened import connected
 from vault.http.client.trust import given_trust, pinned_trust
+from vault.http.frames import (
+    MAGIC,
+    Digested,
+    FrameKind,
+    Head,
+    content_frames,
+    framed,
+    item_frame,
+    missed_frame,
+)
+from verify.strictjson import Object
 from verify.trust import Trust
 
 _TOKEN_FILE_LIMIT = 1 << 16
@@ -55,3 +70,51 @@ def server_of(settings: ServerSettings) -> Server:
                 f"cannot read EVAULT_TOKEN_FILE {settings.token_file}: {error.strerror}"
             ) from error
     return check_server(settings.url, token.strip(), insecure=settings.insecure)
+
+
+class RemoteDestination:
+    """Has a server seal what a spool delivers; satisfies `cli.delivery.SpoolDestination`."""
+
+    def __init__(self, vault: Vault, *, progress: Callable[[int], None] = lambda _: None) -> None:
+        assert isinstance(vault.captures, RemoteCaptures)
+        self._captures = vault.captures
+        self._progress = progress
+        self.receipts: dict[int, list[Receipt]] = {}
+
+    def deliver(self, entry: Entry) -> tuple[Object, ...]:
+        """Send an entry as it was signed. Raises `SpoolDamagedError`, and what the server says."""
+        chain = entry.collection.destination
+        sending = self._captures.sending(chain)
+        try:
+            for frame in _frames(entry, self._progress):
+                sending.put(frame)
+            answer = sending.finish()
+        except BaseException:
+            sending.abort()
+            raise
+        receipts = self._captures.receipts(answer, chain)
+        self.receipts[entry.number] = receipts
+        return tuple(receipt.to_json() for receipt in receipts)
+
+
+def _frames(entry: Entry, progress: Callable[[int], None]) -> Iterator[bytes]:
+    collection = entry.collection
+    head = Head(
+        deposit=None,
+        method=collection.method,
+        source=collection.source,
+        system=collection.system,
+        collector=collection.collector,
+        pack=True,
+    )
+    yield MAGIC + framed(FrameKind.HEAD, head.encode())
+    yield framed(FrameKind.SIGNED, entry.data)
+    for number, (item, description) in enumerate(entry.items()):
+        digest = Digested()
+        yield from content_frames(entry.content(number), item.size, digest)
+        entry.check_content(number, digest.sha256)
+        yield item_frame(digest, item.kinds, description.encode())
+        progress(item.size)
+    for missed in entry.missed():
+        yield missed_frame(missed.name, missed.reason, missed.detail)
+    yield framed(FrameKind.LIST)

@@ -16,7 +16,7 @@ from pathlib import Path
 import typer
 
 from cli.compose import Vault, now, open_vault, parsers
-from cli.delivery import VaultDestination, check_collector
+from cli.delivery import SpoolDestination, destination_of
 from cli.intake import Wanted, check_open
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
 from cli.session import Answer, UsageError, settings_of, uninterrupted
@@ -28,8 +28,9 @@ from ingest.entry import Entry
 from ingest.source import Found, Source
 from ingest.spool import Spool
 from ingest.spool_capture import SpoolCapture
+from vault.delivery import check_collector
 from vault.documents import exhibit_json
-from vault.errors import NotFoundError, UnavailableError
+from vault.errors import NotFoundError, NotPermittedError, UnavailableError
 from verify.description import Description
 from verify.incident import Incident
 from verify.instant import format_instant
@@ -84,6 +85,10 @@ def reached(
                 check_collector(vault, spool.key.public.key_id)
             except UnavailableError as error:
                 reason = str(error)
+            except NotPermittedError:
+                if given is None:
+                    raise
+                # A collector's token lets it add, and look at nothing: the server judges then.
         if name is None:
             raise UsageError(
                 f"the vault is out of reach, so nobody can tell which incident is meant; name it. "
@@ -118,7 +123,7 @@ def spool_and_deliver(
         return _nothing(where.incident)
     if where.vault is None:
         return _spooled(spool, entry, collected, where.incident, where.reason)
-    destination = VaultDestination(where.vault)
+    destination = destination_of(where.vault)
     result = deliver(spool, destination, clock=now, up_to=entry.number)
     if entry.number in destination.receipts and result.stopped is None:
         return _sealed(spool, entry, collected, where, destination, len(result.handed) - 1)
@@ -214,7 +219,7 @@ def _sealed(
     entry: Entry,
     collected: Collected,
     where: Reached,
-    destination: VaultDestination,
+    destination: SpoolDestination,
     before: int = 0,
 ) -> Answer:
     """Kept by the vault: exhibits as for any other capture, the envelope first."""

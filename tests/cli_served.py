@@ -21,6 +21,10 @@ SERVED: dict[str, str] = {
     "test_cli_checklist": "slow",
     "test_cli_response": "",
     "test_cli_attest": "slow",
+    "test_cli_ingest": "",
+    "test_cli_capture": "slow",
+    "test_cli_evidence": "slow",
+    "test_cli_spool": "slow",
 }
 """Modules whose tests run against a served vault too, some only with the slow ones."""
 

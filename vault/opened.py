@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vault.attestations import Attestations
+from vault.capture import Captures
 from vault.collectors import Collectors
 from vault.deposit import Door
 from vault.export import Exporter
@@ -46,6 +47,7 @@ class Vault:
     foundation: Foundation
     door: Door
     incidents: Incidents
+    captures: Captures
     attestations: Attestations
     waivers: Waivers
     exporter: Exporter
@@ -105,6 +107,14 @@ def assemble(foundation: Foundation, actor: Actor) -> Vault:
         foundation=foundation,
         door=door,
         incidents=incidents,
+        captures=Captures(
+            store=store,
+            index=index,
+            door=door,
+            clock=clock,
+            incidents=incidents,
+            retention=retention,
+        ),
         attestations=Attestations(incidents=incidents, actor=actor),
         waivers=Waivers(incidents=incidents, actor=actor, clock=clock),
         exporter=Exporter(

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from vault.http import guard, problems
 from vault.http.limits import LimitsMiddleware
-from vault.http.routes import chains, evidence, health, incidents, log
+from vault.http.routes import captures, chains, evidence, health, incidents, log
 from vault.http.service import Service
 
 _DESCRIPTION = """
@@ -49,6 +49,7 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         log.log_routes,
         chains.chain_routes,
         incidents.incident_routes,
+        captures.capture_routes,
         evidence.incident_evidence_routes,
         evidence.chain_evidence_routes,
     ):

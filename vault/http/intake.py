@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from vault.deposit import Receipt
 from vault.opened import Vault
+from verify.facts import Facts
 from verify.incident import Exhibit
 
 
@@ -52,3 +53,6 @@ class Intake(Protocol):
 
         Raises what `pieces` raises, and as `Door.deposit`: then nothing of it is left.
         """
+
+    def facts(self, data: bytes, name: str) -> Facts:
+        """The facts of a small content with a name."""

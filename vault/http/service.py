@@ -48,10 +48,10 @@ class Service:
     """The grants that stand on the vault's chain now."""
     profile: Profile
     """The checklist that incidents are judged by."""
-    store_words: str = ""
-    """How well the store keeps what it holds, for reports."""
     intake: Intake
     """Reads what is sent as evidence, and seals it."""
+    store_words: str = ""
+    """How well the store keeps what it holds, for reports."""
     limits: Limits = field(default_factory=Limits)
     pace: Pace = field(init=False)
 

@@ -217,12 +217,14 @@ class Connection:
         self.writes += 1
         pieces = _Told(body)
         try:
-            answer = self._request("POST", _with(path, query), pieces, headers)
-            return self._whole(answer).json(path)
+            heard = self._whole(self._request("POST", _with(path, query), pieces, headers))
         except (HTTPError, OSError) as error:
             if pieces.failure is not None:
                 raise pieces.failure from None
             raise self._unreachable(error) from error
+        if heard.status >= 300:
+            raise self._problem(heard)
+        return heard.json(path)
 
     @contextmanager
     def stream(
@@ -300,10 +302,7 @@ class Connection:
             answer.close()
             raise MalformedError(f"{self.server.url} answered with over {_ANSWER_LIMIT:,} bytes")
         answer.release_conn()
-        heard = Heard(answer.status, answer.headers, data)
-        if answer.status >= 300 and answer.status < 400:
-            raise self._problem(heard)
-        return heard
+        return Heard(answer.status, answer.headers, data)
 
     def _problem(self, heard: Heard) -> EvidenceError:
         """What the server says, as the error that it was there."""

@@ -7,6 +7,7 @@ from typing import cast
 
 from vault.deposit import Door
 from vault.export import Exporter
+from vault.http.client.captures import RemoteCaptures
 from vault.http.client.connection import Connection
 from vault.http.client.incidents import RemoteIncidents
 from vault.http.client.people import RemoteAttestations, RemoteWaivers
@@ -74,6 +75,7 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
         foundation=foundation,
         door=cast("Door", Elsewhere()),
         incidents=incidents,
+        captures=RemoteCaptures(connection, trust, incidents, clock),
         attestations=RemoteAttestations(connection, trust, incidents, actor),
         waivers=RemoteWaivers(connection, trust, incidents, actor, clock),
         exporter=cast("Exporter", Elsewhere()),

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from verify.report import printable
 
 WIDTH = 92
+NARROW = 80
+"""How wide lines are in a pipe, and the narrowest terminal that is served."""
+_WIDE = 120
+_SEAMS = ("/", ":;,=&?", "_.-")
+"""After what a name that is longer than a line goes on in the next, the best first."""
+
+
+def line_width() -> int:
+    """How wide lines may be: as the terminal is, within 80 and 120; 80 in a pipe."""
+    if not sys.stdout.isatty():
+        return NARROW
+    return min(max(shutil.get_terminal_size((NARROW, 24)).columns, NARROW), _WIDE)
 
 
 def size_text(size: int) -> str:
@@ -46,6 +61,12 @@ def span_text(length: timedelta) -> str:
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
+def silence_text(bar: Mapping[str, Any]) -> str:
+    """For how long a coverage bar is silent in all; of more gaps than are listed, at least."""
+    whole = span_text(timedelta(seconds=sum(each["seconds"] for each in bar["gaps"])))
+    return f"at least {whole}" if bar["gaps_count"] > len(bar["gaps"]) else whole
+
+
 def clock_text(text: str) -> str:
     """`11:42:18Z` of an RFC 3339 time."""
     return f"{datetime.fromisoformat(text):%H:%M:%SZ}"
@@ -72,7 +93,42 @@ def clip(text: str, width: int) -> str:
 
 def paragraph(label: str, text: str) -> list[str]:
     """`label text …`, folded between words, continuation lines aligned behind the label."""
-    return folded(label, text.split(" "))
+    return folded(label, text.split(" "), width=line_width())
+
+
+def prose(label: str, text: str) -> list[str]:
+    """`label text …` folded between words, and no longer than a line may be.
+
+    A name that is longer than a line goes on in the next behind one of its own `/`, `:`, `_` …;
+    one that has none stands out whole: no name breaks within a word.
+    """
+    room = line_width() - len(label)
+    parts: list[str] = []
+    for word in printable(text).split(" "):
+        parts += _seamed(word, room)
+    return [line.rstrip() for line in folded(label, parts, width=line_width())]
+
+
+def labelled(rows: Iterable[tuple[str, str]], *, indent: int = 2) -> list[str]:
+    """Labels with what is said of each, folded beside them."""
+    listed = [(printable(label), text) for label, text in rows]
+    widest = max((len(label) for label, _ in listed), default=0)
+    return [
+        line for label, text in listed for line in prose(f"{'':<{indent}}{label:<{widest}}  ", text)
+    ]
+
+
+def _seamed(word: str, room: int) -> Iterator[str]:
+    """A word in pieces that fit, as far as it has seams."""
+    while len(word) > room:
+        cuts = (max(word.rfind(each, 0, room) for each in seams) + 1 for seams in _SEAMS)
+        # A short stump of a name tells less than its next best part.
+        cut = next((each for each in cuts if each > room // 3), 0)
+        if not cut:
+            break
+        yield word[:cut]
+        word = word[cut:]
+    yield word
 
 
 def folded(label: str, parts: Sequence[str], *, width: int = WIDTH) -> list[str]:
@@ -84,6 +140,20 @@ def folded(label: str, parts: Sequence[str], *, width: int = WIDTH) -> list[str]
             lines.append(" " * len(label))
             glue = ""
         lines[-1] += glue + part
+    return lines
+
+
+def typed(label: str, words: Sequence[str]) -> list[str]:
+    """`label command …` as a shell takes it, also where it goes on in the next line."""
+    width = line_width()
+    lines = [label]
+    for word in (printable(shlex.quote(each)) for each in words):
+        glue = "" if lines[-1].endswith(" ") else " "
+        if len(lines[-1]) > len(label) and len(lines[-1]) + len(glue) + len(word) + 2 > width:
+            lines[-1] += " \\"
+            lines.append(" " * (len(label) + 2))
+            glue = ""
+        lines[-1] += glue + word
     return lines
 
 

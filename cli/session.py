@@ -17,6 +17,7 @@ from pathlib import Path
 import typer
 
 from cli.compose import Vault, now, open_vault
+from cli.render import prose
 from cli.settings import Settings
 from vault.deposit import Receipt
 from vault.errors import UnavailableError
@@ -176,9 +177,14 @@ def acknowledge(
     code: int = 0,
 ) -> None:
     """Say that one statement about an incident was sealed, and where."""
-    line = f"{name}  {printable(told)} (chain link {receipt.sequence}, log entry {receipt.index})"
     data: Object = {"incident": name, "receipt": receipt.to_json()}
-    give(Answer([line, *more], data, code), as_json=as_json)
+    lines = prose(f"{name}  ", f"{told} {place_text(receipt)}")
+    give(Answer([*lines, *more], data, code), as_json=as_json)
+
+
+def place_text(receipt: Receipt) -> str:
+    """`(chain link 3, log entry 7)`: where a statement was sealed."""
+    return f"(chain link {receipt.sequence}, log entry {receipt.index})"
 
 
 def check_new_file(path: Path, *, option: str = "-o") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from verify.strictjson import Object
 
@@ -45,6 +45,29 @@ class Changes:
             "sequence": self.sequence,
             "unreadable": self.unreadable,
         }
+
+
+def without_former_words(changes: Changes) -> Changes:
+    """The same without words that only the earlier report had, for a reader outside the vault.
+
+    A contradiction that is gone may have cited evidence that was withdrawn since; its condition
+    still says what was contradicted. Why an earlier report cannot be read is the vault's affair.
+    """
+    return replace(
+        changes,
+        items=tuple(
+            replace(each, id=each.id.partition(":")[0])
+            if each.what == "contradiction" and each.after is None
+            else each
+            for each in changes.items
+        ),
+        unreadable=changes.unreadable and _NOT_COMPARED,
+    )
+
+
+_NOT_COMPARED = (
+    "it is not compared: another engine made it, or it could not be read when this page was written"
+)
 
 
 def differences(before: Object, after: Object) -> list[Change]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,12 @@ import verify.checklist
 from vault import layout
 from vault.changes import Changes, differences
 from vault.deposit import Draft, Receipt
+from vault.errors import UnavailableError
 from vault.incidents import Chain, Incidents
 from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
 from vault.ulid import new_ulid
 from verify import strictjson
+from verify.chain import Manifest
 from verify.checklist import check_engine, encode_report
 from verify.errors import EvidenceError
 from verify.instant import format_instant
@@ -36,20 +39,35 @@ def report_of(incidents: Incidents, chain: Chain, profile: Profile, as_of: datet
 
 
 def changes_since_sealed(incidents: Incidents, chain: Chain, report: Object) -> Changes | None:
-    """What changed since the last report that a link of this prefix sealed; None if none did.
+    """What changed since the last report that a link of this prefix sealed; None if none did."""
+    return changes_since(incidents, last_sealed(chain.manifests), report)
+
+
+def last_sealed(manifests: Sequence[Manifest]) -> Manifest | None:
+    """The last of these links that sealed a completeness report."""
+    sealing = (each for each in reversed(manifests) if each.statement.type == Type.ASSESSMENT)
+    return next(sealing, None)
+
+
+def changes_since(
+    incidents: Incidents, manifest: Manifest | None, report: Object
+) -> Changes | None:
+    """What a report says otherwise than the one that a link sealed; None if there is none.
 
     One that cannot be read, or that another engine made, is told, and compared with nothing.
+    Raises `UnavailableError` where the store cannot be used: that says nothing of the report.
     """
-    sequence = chain.incident.last_assessment
-    if sequence is None:
+    if manifest is None:
         return None
-    manifest = chain.manifests[sequence]
+    sequence = manifest.statement.link.sequence
     sealed = parse_assessment(manifest.statement.body, where=manifest.name)
     told = partial(Changes, sequence, sealed.head_sequence, format_instant(sealed.as_of))
     try:
-        data = incidents.bound_document(chain, sequence)
+        data = incidents.sealed_report(manifest)
         check_engine(data)
         before = strictjson.load_object(data, where=f"report of link {sequence}")
+    except UnavailableError:
+        raise
     except EvidenceError as error:
         return told((), f"it is not compared: {error}")
     return told(tuple(differences(before, report)))

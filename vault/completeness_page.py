@@ -6,12 +6,11 @@ It shows a report as `verify.checklist.assess` makes it, and judges nothing itse
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from vault.changes import Change, Changes
-from vault.custody import exhibit_ranges
 from vault.hypertext import (
     cell,
     code,
@@ -29,6 +28,13 @@ from vault.hypertext import (
     time_of,
     title_of,
     words_of,
+)
+from vault.report_words import (
+    cited_text,
+    reported_waiver_text,
+    upheld_text,
+    waived_texts,
+    waivers_of,
 )
 from verify.bundle import COMPLETENESS, PROFILE
 from verify.incident import Incident
@@ -70,20 +76,24 @@ def checklist_page(
         ("Judged over", f"links 0 to {esc(report['head']['sequence'])} of the chain"),
     ]
     subject = Subject(incident.id, incident.title, evault, bundled=False)
-    return completeness_document(subject, facts, report, _changes(changes))
+    return completeness_document(subject, facts, report, changes)
 
 
 def completeness_document(
-    subject: Subject, facts: Iterable[tuple[str, str]], report: Object, changed: str = ""
+    subject: Subject,
+    facts: Iterable[tuple[str, str]],
+    report: Object,
+    changes: Changes | None,
 ) -> bytes:
-    """The whole page; the values of `facts`, and what changed, are HTML."""
+    """The whole page; the values of `facts` are HTML, `changes` is None if there is no earlier."""
+    waivers = waivers_of(report)
     body = [
         title_of(_KIND, subject.incident_id, subject.title, facts),
         _verdict(report),
         _contradictions(report["contradictions"]),
-        _overview("Evidence", report["evidence"]),
-        _overview("Duties", report["duties"]),
-        changed,
+        _overview("Evidence", report["evidence"], waivers),
+        _overview("Duties", report["duties"], waivers),
+        _changes(changes),
         _clocks(report["clocks"]),
         _coverage(report["coverage"]),
         _waivers(report["waivers"]),
@@ -91,8 +101,8 @@ def completeness_document(
         _scope(report["unregistered"], report["outside_scope"]),
         _owed(report["owed"]),
         _next_steps(report["next"]),
-        _items("Evidence, item by item", report["evidence"]),
-        _items("Duties, one by one", report["duties"]),
+        _items("Evidence, item by item", report["evidence"], waivers),
+        _items("Duties, one by one", report["duties"], waivers),
         _notes(subject, report),
     ]
     return document(_KIND, subject.incident_id, body)
@@ -250,27 +260,27 @@ def _waivers(waivers: Sequence[Object]) -> str:
         return ""
     rows = "".join(
         f'<tr><th scope="row" class="id">{esc(each["id"])}</th>'
-        f"{cell('Conditions', prose(', '.join(each['conditions'])))}"
         f"{cell('Standing', esc(words_of(each['standing'])))}"
-        f"{cell('Until', time_of(each['valid_to'], zone=False), name='when')}"
+        f"{cell('What', prose(reported_waiver_text(each)))}"
+        f"{cell('Effect', esc(sentence(upheld_text(each))))}"
         f"{cell('Reason', prose(each['reason']))}"
-        f"{cell('Owner', prose(each['owner']))}"
-        f"{cell('Approved', prose(each['approved_by']) + ' (attested)')}</tr>\n"
+        f"{cell('Owner', prose(each['owner']))}</tr>\n"
         for each in waivers
     )
     columns = column_heads(
         ("id", "No."),
-        ("", "Conditions"),
         ("", "Standing"),
-        ("when", "Until (UTC)"),
+        ("", "What, until when, by whose approval"),
+        ("", "Effect"),
         ("", "Reason"),
         ("", "Owner"),
-        ("", "Approved by"),
     )
     return f"""\
 <section class="whole">
 <h2>Waivers</h2>
 <table class="rows">
+<caption>A waiver lifts named conditions for a time. An item counts as waived only where live \
+waivers cover all of it that is open.</caption>
 {columns}<tbody>
 {rows}</tbody>
 </table>
@@ -278,12 +288,19 @@ def _waivers(waivers: Sequence[Object]) -> str:
 """
 
 
-def _overview(title: str, items: Sequence[Object]) -> str:
+def _lifted(conditions: Iterable[Object], waivers: Mapping[str, Object]) -> str:
+    """Under what is open: what of it is waived."""
+    return "".join(
+        f'<div class="sub">{prose(each)}</div>' for each in waived_texts(conditions, waivers)
+    )
+
+
+def _overview(title: str, items: Sequence[Object], waivers: Mapping[str, Object]) -> str:
     rows = "".join(
         f'<tr><th scope="row" class="id">{esc(item["id"])}</th>'
         f"{cell('Item', esc(sentence(item['title'])), name='item-title')}"
         f"{cell('State', marked(_STATES, item['state']), name='state')}"
-        f"{cell('Open', prose(item['reason']))}"
+        f"{cell('Open', prose(item['reason']) + _lifted(item['conditions'], waivers))}"
         f"{cell('Conditions', esc(_met(item)), name='met')}</tr>\n"
         for item in items
     )
@@ -332,12 +349,12 @@ def _next_steps(steps: Sequence[Object]) -> str:
     return f'<section class="whole">\n<h2>What would close the gaps</h2>\n{told}</section>\n'
 
 
-def _items(title: str, items: Sequence[Object]) -> str:
-    blocks = "".join(_item(item) for item in items)
+def _items(title: str, items: Sequence[Object], waivers: Mapping[str, Object]) -> str:
+    blocks = "".join(_item(item, waivers) for item in items)
     return f"<section>\n<h2>{esc(title)}</h2>\n{blocks}</section>\n"
 
 
-def _item(item: Object) -> str:
+def _item(item: Object, waivers: Mapping[str, Object]) -> str:
     facts = [("Open", prose(item["reason"]))] if item["reason"] else []
     if item["underlying"]:
         facts.append(("Without waivers", marked(_STATES, item["underlying"])))
@@ -352,12 +369,12 @@ def _item(item: Object) -> str:
         f'<tr><th scope="row" class="asked">{esc(each["asks"])} '
         f'<span class="sub">{esc(each["id"])}</span></th>'
         f"{cell('Met', marked(_ANSWERS, each['answer']), name='answer')}"
-        f"{cell('Finding', prose(each['detail']))}"
+        f"{cell('Finding', prose(each['detail']) + _lifted((each,), waivers))}"
         f"{cell('Exhibits', _cited(each), name='cited')}</tr>\n"
         for each in (*item["conditions"], *_telling(item["checks"]))
     )
     columns = column_heads(
-        ("asked", "Condition"), ("answer", "Met"), ("", "Finding"), ("cited", "Exhibits")
+        ("asked", "Condition"), ("answer", "Met"), ("", "Finding"), ("cited", "Cites")
     )
     return f"""\
 <article class="item">
@@ -382,12 +399,7 @@ def _telling(checks: Sequence[Object]) -> list[Object]:
 
 
 def _cited(holder: Object) -> str:
-    """Exhibits as ranges; of very many the first ones are listed, and all counted."""
-    listed, count = holder["exhibits"], holder["exhibits_count"]
-    told = prose(exhibit_ranges(listed))
-    if count > len(listed):
-        told += " and more"
-    return told + (f" ({count:,})" if count > 1 else "")
+    return prose(cited_text(holder))
 
 
 def _notes(subject: Subject, report: Object) -> str:
@@ -513,15 +525,21 @@ def _ends(bar: Object) -> str:
 def _gaps(bar: Object) -> str:
     if not bar["gaps_count"]:
         return "nowhere" if bar["intervals_count"] else "no times"
+    least = "at least " if bar["gaps_count"] > len(bar["gaps"]) else ""
+    whole = f"{least}{duration(sum(each['seconds'] for each in bar['gaps']))}"
     if not bar["intervals_count"]:
-        return "throughout"
+        return f"throughout: {esc(whole)}"
     listed = [
+        f"<strong>{esc(whole)}</strong> in "
+        f"{esc(count_of(bar['gaps_count'], 'silence', 'silences'))}:"
+    ]
+    listed += [
         f"{time_of(each['from'], zone=False)} to {time_of(each['to'], zone=False)} "
         f'<span class="sub once">({esc(duration(each["seconds"]))})</span>'
         for each in bar["gaps"][:_GAPS_SHOWN]
     ]
-    if bar["gaps_count"] > len(listed):
-        listed.append(f"and {bar['gaps_count'] - len(listed):,} more")
+    if bar["gaps_count"] > _GAPS_SHOWN:
+        listed.append(f"and {bar['gaps_count'] - _GAPS_SHOWN:,} more")
     return "".join(f"<div>{each}</div>" for each in listed)
 
 
@@ -587,7 +605,7 @@ a person decides whether they belong to it.</caption>
 
 
 def _isolated(name: str) -> str:
-    return f"<bdi>{esc(name)}</bdi>"
+    return f"<bdi>{prose(name)}</bdi>"
 
 
 def _owed(owed: Sequence[Object]) -> str:

@@ -199,16 +199,36 @@ def attestation_text(attestation: Attestation) -> str:
     return f"{_plain(attestation.type)}: {'; '.join(told)}{said}"
 
 
+def waived_text(
+    conditions: Sequence[str],
+    *,
+    scope: Sequence[str],
+    until: str,
+    approved_by: str,
+    authenticated: str,
+) -> str:
+    """What a waiver lifts, until when, by whose approval: in these words wherever it is told.
+
+    `until` is the instant as it is sealed.
+    """
+    named = ", ".join(conditions) + (f" for {', '.join(scope)}" if scope else "")
+    return f"{named} waived until {until}, approved by {approved_by} ({authenticated})"
+
+
 def waiver_text(waiver: Waiver) -> str:
-    """A waiver in a line: what it names, for whom, until when, who bears it, who approved it."""
-    valid = f"{format_instant(waiver.valid_from)} to {format_instant(waiver.valid_to)}"
-    told = [f"{', '.join(waiver.conditions)}, from {valid}"]
-    if waiver.scope:
-        told.append(f"for {', '.join(waiver.scope)}")
-    told += [
+    """A waiver in a line: what it lifts and how long, who bears it, who asked, what shows it."""
+    lifted = waived_text(
+        waiver.conditions,
+        scope=waiver.scope,
+        until=format_instant(waiver.valid_to),
+        approved_by=waiver.approval.person,
+        authenticated=waiver.approval.authenticated,
+    )
+    told = [
+        lifted,
+        f"counts from {format_instant(waiver.valid_from)}",
         f"owner {waiver.owner}",
         f"asked for by {waiver.requester}",
-        f"approved by {waiver.approval.person} ({waiver.approval.authenticated})",
         f"shown by {exhibit_ranges(waiver.exhibits)}",
     ]
     if waiver.compensating:
@@ -266,9 +286,9 @@ def _incident_told(body: Object) -> tuple[str, str, tuple[str, ...]]:
 
 
 def value_text(value: object) -> str:
-    """A field's value for people: lists joined, null as none."""
+    """A field's value for people: lists joined; null is what nobody stated."""
     if value is None:
-        return "none"
+        return "not stated"
     if isinstance(value, (list, tuple)):
         return ", ".join(str(each) for each in value) or "none"
     return str(value)

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from vault import pages
-from vault.completeness import report_of, seal_report
+from vault.changes import Changes, without_former_words
+from vault.completeness import changes_since, last_sealed, report_of, seal_report
 from vault.custody import CustodyRow, custody_rows
 from vault.deposit import Draft, Receipt
 from vault.errors import RefusedError, StaleHeadError, UnavailableError
@@ -28,6 +29,8 @@ from vault.incidents import Chain, Incidents
 from vault.log import Log
 from vault.ports import UNPROTECTED, Clock, ObjectStore
 from vault.retention import Guard
+from vault.timeline import timeline_csv, timeline_json, timeline_of
+from vault.timeline_page import timeline_page
 from vault.ulid import new_ulid
 from verify import bundle as bundles
 from verify import strictjson
@@ -47,10 +50,12 @@ from verify.statement import (
     parse_assessment,
     parse_export,
 )
+from verify.strictjson import Object
 from verify.trust import Trust
 
 _ATTEMPTS = 5
 _WRITE_BUFFER = 1 << 20
+_COMPLETENESS_PAGE = "report/completeness.html"
 
 Progress = Callable[[int], None]
 """Called with the number of evidence bytes just written."""
@@ -206,6 +211,8 @@ class Exporter:
         rows = custody_rows(before.manifests, before.indices)
         head = _page_head(incident, export, self._log.origin)
         described = self._incidents.descriptions(before)
+        withheld = {each.exhibit for each in export.withheld}
+        drawn = timeline_of(before.manifests, incident, described, withheld=withheld)
         completeness = strictjson.load_object(report, where="report")
         if completeness.get("engine") != ENGINE:
             raise RefusedError(
@@ -218,15 +225,28 @@ class Exporter:
                 head, required=[step.value for step in self._trust.required]
             ),
             "profile.json": profile,
-            "report/completeness.html": pages.completeness_page(head, completeness),
+            _COMPLETENESS_PAGE: pages.completeness_page(
+                head, completeness, self._changes(before, export, completeness)
+            ),
             "report/completeness.json": report,
             "report/custody.csv": pages.custody_csv(rows),
             "report/custody.html": pages.custody_page(
                 head, rows, _exhibit_lines(incident, export, described)
             ),
             "report/custody.json": _custody_json(incident, rows),
+            "report/timeline.csv": timeline_csv(drawn),
+            "report/timeline.html": timeline_page(
+                incident, drawn, evault=export.evault, more=pages.export_facts(head)
+            ),
+            "report/timeline.json": timeline_json(incident, drawn),
             "trust/trust.json": self._trust.data,
         }
+
+    def _changes(self, before: Chain, export: Export, report: Object) -> Changes | None:
+        """What is not as in the report that was sealed before this export's own."""
+        earlier = last_sealed(before.manifests[: export.assessment])
+        changes = changes_since(self._incidents, earlier, report)
+        return changes and without_former_words(changes)
 
     def _report(self, chain: Chain, export: Export) -> bytes:
         statement = chain.manifests[export.assessment].statement
@@ -265,12 +285,25 @@ class Exporter:
         sealed = {file.path: file.sha256 for file in export.files}
         for name, data in files.items():
             if sealed.get(name) != sha256_hex(data):
+                if name == _COMPLETENESS_PAGE:
+                    self._check_compared(before, export, files["report/completeness.json"])
                 raise RefusedError(
                     f"evault {export.evault} sealed another {name} at this link than this "
                     f"evault {self._version} would write; use that version, or export anew"
                     + (" (or name the profile with --profile)" if name == "profile.json" else "")
                 )
             bag.add(bundles.DATA + name, data)
+
+    def _check_compared(self, before: Chain, export: Export, report: bytes) -> None:
+        """Raise `RefusedError` if the page told changes since a report that is lost by now."""
+        earlier = last_sealed(before.manifests[: export.assessment])
+        told = strictjson.load_object(report, where="report")
+        changes = changes_since(self._incidents, earlier, told)
+        if changes and changes.unreadable:
+            raise RefusedError(
+                f"{_COMPLETENESS_PAGE} tells what changed since the report of link "
+                f"{changes.sequence}, and of that {changes.unreadable}; export anew"
+            )
 
     def _add_proof(self, bag: _Bag, chain: Chain) -> None:
         indices = [index for index in chain.indices if index is not None]

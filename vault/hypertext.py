@@ -45,6 +45,8 @@ def defused(cell: str) -> str:
 
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d{3})?)Z\Z", re.ASCII)
 _EXHIBIT = re.compile(r"\bEV-[0-9]{4,9}(?:\.\.[0-9]{4,9})?")
+_LONG_WORD = 30
+_SEAM = re.compile(r"(?<=[/:_])(?=[^/:_])")
 _FOOTER_SAFE = re.compile(r"[A-Za-z0-9 :-]+\Z")
 
 
@@ -126,8 +128,16 @@ def digest_of(digest: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Text that names exhibits; no line breaks within a name."""
-    return _EXHIBIT.sub(r'<span class="once">\g<0></span>', esc(text))
+    """Text that names exhibits; no line breaks within their names, and long ones break at seams."""
+    told = "".join(map(_breakable, re.split(r"( +)", text)))
+    return _EXHIBIT.sub(r'<span class="once">\g<0></span>', told)
+
+
+def _breakable(word: str) -> str:
+    """A path or an ARN may go on in the next line behind one of its `/`, `:`, `_`."""
+    if len(word) <= _LONG_WORD:
+        return esc(word)
+    return "<wbr>".join(map(esc, _SEAM.split(word)))
 
 
 def code(words: str) -> str:

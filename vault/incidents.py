@@ -260,12 +260,16 @@ class Incidents:
         """
         manifest = chain.manifests[sequence]
         if manifest.statement.type == Type.ASSESSMENT:
-            report = parse_assessment(manifest.statement.body, where=manifest.name).report
-            return side_document(self._store, report, (), what="completeness report")
+            return self.sealed_report(manifest)
         exhibit = self._collection_of(chain, sequence)
         if exhibit is None or exhibit.item.size > MAX_SIDE_DOCUMENT:
             raise NotFoundError(f"{manifest.name} binds no document")
         return b"".join(content(self._store, exhibit.item, exhibit.packs))
+
+    def sealed_report(self, manifest: Manifest) -> bytes:
+        """The report that an assessment sealed, checked."""
+        report = parse_assessment(manifest.statement.body, where=manifest.name).report
+        return side_document(self._store, report, (), what="completeness report")
 
     def _collection_of(self, chain: Chain, sequence: int) -> Exhibit | None:
         """The exhibit that is the collection's envelope, where a link begins to take one in."""

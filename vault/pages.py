@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vault.changes import Changes
 from vault.completeness_page import Subject, completeness_document
 from vault.custody import CustodyRow, actor_text, exhibit_ranges
 from vault.hypertext import (
@@ -169,10 +170,11 @@ class ExhibitLine:
     withdrawn: str | None
 
 
-def completeness_page(head: PageHead, report: Object) -> bytes:
+def completeness_page(head: PageHead, report: Object, changes: Changes | None) -> bytes:
     """`report/completeness.html`: the completeness report for a reader without a terminal.
 
-    It shows a report as `verify.checklist.assess` makes it, and judges nothing itself.
+    It shows a report as `verify.checklist.assess` makes it, and judges nothing itself. `changes`
+    is what is not as in the report that was sealed before it; None: none was.
     """
     facts = [
         *_incident_facts(head),
@@ -180,7 +182,7 @@ def completeness_page(head: PageHead, report: Object) -> bytes:
         ("Judged as of", time_of(report["as_of"])),
     ]
     subject = Subject(head.incident_id, head.title, head.evault, bundled=True)
-    return completeness_document(subject, facts, report)
+    return completeness_document(subject, facts, report, changes)
 
 
 def custody_page(
@@ -191,13 +193,7 @@ def custody_page(
     Of a withheld exhibit nothing is shown that its description holds: name, format, summary and
     claimed times are withheld with it.
     """
-    facts = [
-        *_incident_facts(head),
-        *_keeping_facts(head.keeping),
-        ("Export prepared", time_of(head.as_of)),
-        ("Purpose", esc(head.purpose)),
-        ("Recipient", esc(head.recipient) if head.recipient else "none named"),
-    ]
+    facts = [*_incident_facts(head), *export_facts(head)]
     body = [
         title_of("Chain of custody", head.incident_id, head.title, facts),
         _custody_scope(head),
@@ -263,6 +259,16 @@ def _incident_facts(head: PageHead) -> list[tuple[str, str]]:
         ("Systems", "<br>".join(esc(system) for system in head.systems) or "none stated"),
         ("Detected", f"{time_of(head.detected_at)}, as claimed"),
         ("Declared", f"{time_of(head.declared_at)}, as claimed"),
+    ]
+
+
+def export_facts(head: PageHead) -> list[tuple[str, str]]:
+    """What heads a page of a bundle besides the incident: holds, and what was exported for whom."""
+    return [
+        *_keeping_facts(head.keeping),
+        ("Export prepared", time_of(head.as_of)),
+        ("Purpose", esc(head.purpose)),
+        ("Recipient", esc(head.recipient) if head.recipient else "none named"),
     ]
 
 
@@ -611,7 +617,8 @@ A BagIt 1.0 bag (RFC 8493) in a zip. In it:
 - `{CHAIN}` links 0 to {last}: signed statements (DSSE), one after another;
   link {last} is this export, and binds the pages by their digests
 {streams}- `data/proof/` the log's signed checkpoint, and the proof for each link
-- `data/report/` completeness and chain of custody, as HTML, JSON and CSV
+- `data/report/` completeness (HTML, JSON); chain of custody and timeline (HTML,
+  JSON, CSV)
 - `{PROFILE}` the checklist that the completeness report was judged by
 - `{TRUST}` a copy of the keys, for comparison only: do not
   rely on it (step 3)

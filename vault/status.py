@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from verify.incident import Incident
+from vault.report_words import reported_waiver_text
+from verify.incident import AFTER_SEAL, Incident
 from verify.instant import format_instant
 from verify.response import Role, offer
 from verify.standing import Standing
+from verify.statement import Type
 from verify.strictjson import Object
 
 _STANDING = ("overrun", "left", "done")
@@ -41,11 +43,75 @@ def status_of(incident: Incident, report: Object) -> Object:
         "title": incident.title,
         "verdict": report["verdict"],
         "waivers": [
-            {"conditions": each["conditions"], "id": each["id"], "valid_to": each["valid_to"]}
+            {
+                name: each[name]
+                for name in (
+                    "approved_by",
+                    "authenticated",
+                    "conditions",
+                    "id",
+                    "scope",
+                    "valid_to",
+                )
+            }
             for each in report["waivers"]
             if each["standing"] == Standing.LIVE
         ],
     }
+
+
+def open_at_seal(
+    incident: Incident, report: Object | None, *, unjudged: str | None = None
+) -> Object:
+    """What a seal of this chain prefix would leave open, and what could not follow it.
+
+    Without a report clocks and gaps are not known; `unjudged` says why there is none.
+    """
+    clocks = [] if report is None else _clocks(report["clocks"])
+    owed = set() if report is None else {each["item"] for each in report["owed"]}
+    items = [] if report is None else [*report["evidence"], *report["duties"]]
+    return {
+        "as_of": report["as_of"] if report else None,
+        "clocks": [
+            {
+                **{
+                    name: each[name] for name in ("deadline", "id", "item", "left_seconds", "title")
+                },
+                "standing": "running" if each["standing"] == "left" else "breached",
+            }
+            for each in clocks
+            if each["standing"] != "done"
+        ],
+        "gaps": [
+            {
+                "item": each["id"],
+                "reason": each["reason"],
+                "state": each["state"],
+                "title": each["title"],
+            }
+            for each in items
+            if each["id"] in owed
+        ],
+        "head": {"leaf_hash": incident.leaf, "sequence": incident.sequence},
+        "holds": [
+            {"matter": each.matter, "sequence": each.sequence} for each in incident.live_holds
+        ],
+        "no_longer": [each.value for each in _ADDED_BY_PEOPLE if each not in AFTER_SEAL],
+        "offers": [
+            {"holder": held["person"], "offered_to": held["offered_to"], "role": held["role"]}
+            for held in (_role(incident, role) for role in Role)
+            if held["offered_to"]
+        ],
+        "unjudged": unjudged,
+        "waived": [
+            reported_waiver_text(each)
+            for each in (report["waivers"] if report else ())
+            if each["standing"] == Standing.LIVE
+        ],
+    }
+
+
+_ADDED_BY_PEOPLE = (Type.CAPTURE, Type.INCIDENT, Type.ATTESTATION, Type.WAIVER)
 
 
 def _declared_recorded(incident: Incident) -> str:

@@ -8,13 +8,14 @@ names an instant has no place on the axis, and is listed beside it with the reas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from vault.custody import CustodyRow, custody_rows, exhibit_ranges
 from vault.hypertext import comma_separated
+from verify import strictjson
 from verify.attestation import Attestation, Value, parse_attestation
 from verify.chain import Manifest
 from verify.description import Description
@@ -146,8 +147,14 @@ def timeline_of(
     manifests: Sequence[Manifest],
     incident: Incident,
     descriptions: Mapping[str, Description],
+    *,
+    withheld: Collection[str] = (),
 ) -> Timeline:
-    """The timeline of a chain prefix, `incident` being its fold."""
+    """The timeline of a chain prefix, `incident` being its fold.
+
+    Of a withheld exhibit only what links say of it is told: its description is withheld with it,
+    and so are name, times and all that its records put at a time.
+    """
     lines: list[Line] = []
     for manifest, row in zip(
         manifests, custody_rows(manifests, [None] * len(manifests)), strict=True
@@ -155,6 +162,9 @@ def timeline_of(
         lines += _told(manifest, row)
     unplaced: list[Unplaced] = []
     for name, exhibit in incident.exhibits.items():
+        if name in withheld:
+            unplaced.append(_absent(exhibit))
+            continue
         facts = descriptions[name].facts
         placed = list(_observed(exhibit, descriptions[name]))
         lines += placed
@@ -163,6 +173,18 @@ def timeline_of(
             unplaced.append(_unplaced(exhibit, facts))
     lines.sort(key=_order)
     return Timeline(tuple(lines), tuple(unplaced))
+
+
+def timeline_json(incident: Incident, timeline: Timeline) -> bytes:
+    """`report/timeline.json`: the same lines, as canonical JSON."""
+    return strictjson.dumps(
+        {
+            "incident": incident.id,
+            "lines": [line.to_json() for line in timeline.lines],
+            "unplaced": [each.to_json() for each in timeline.unplaced],
+            "version": 1,
+        }
+    )
 
 
 def timeline_csv(timeline: Timeline) -> bytes:
@@ -317,6 +339,18 @@ def _unplaced(exhibit: Exhibit, facts: Facts) -> Unplaced:
     )
 
 
+def _absent(exhibit: Exhibit) -> Unplaced:
+    return Unplaced(
+        exhibit=exhibit.item.exhibit,
+        sequence=exhibit.sequence,
+        received=exhibit.received_at,
+        reason=_WITHHELD,
+        raw_first=None,
+        raw_last=None,
+    )
+
+
+_WITHHELD = "withheld, and its description and times with it"
 _REASONS = {
     "none": "no times were read from it",
     "unzoned": "its times have no zone, and name no instant",

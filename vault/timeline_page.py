@@ -23,13 +23,23 @@ from verify.instant import format_instant
 _KIND = "Timeline"
 
 
-def timeline_page(incident: Incident, timeline: Timeline, *, evault: str) -> bytes:
-    """The whole page about a folded chain prefix; `evault` is the version that writes it."""
+def timeline_page(
+    incident: Incident,
+    timeline: Timeline,
+    *,
+    evault: str,
+    more: Iterable[tuple[str, str]] = (),
+) -> bytes:
+    """The whole page about a folded chain prefix; `evault` is the version that writes it.
+
+    `more` are names with values that are HTML, for its head.
+    """
     facts = [
         ("Severity", esc(incident.fields["severity"])),
         ("Systems", "<br>".join(esc(system) for system in incident.systems)),
         ("Detected", f"{time_of(incident.fields['detected_at'])}, as claimed"),
         ("Declared", f"{time_of(incident.fields['declared_at'])}, as claimed"),
+        *more,
         ("Drawn from", f"links 0 to {incident.sequence} of the chain, and nothing after"),
     ]
     title = title_of(_KIND, incident.id, incident.title, facts)
@@ -133,8 +143,8 @@ def _unplaced(exhibits: Iterable[Unplaced]) -> str:
 <section>
 <h2>Without a place</h2>
 <table class="rows">
-<caption>{esc(count_of(len(listed), "exhibit", "exhibits"))} whose records name no instant; \
-they may belong anywhere above.</caption>
+<caption>{esc(count_of(len(listed), "exhibit", "exhibits"))} that stand nowhere above, and may \
+belong anywhere in it.</caption>
 {columns}<tbody>
 {rows}</tbody>
 </table>

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Optional
@@ -14,7 +12,7 @@ import typer
 from cli.newfile import write_new_file
 from cli.options import AsJson, IncidentArgument
 from cli.profile_source import read_profile
-from cli.render import WIDTH, clip, columns, count_text, span_text
+from cli.render import clip, columns, count_text, line_width, prose, silence_text, span_text, typed
 from cli.session import (
     Answer,
     UsageError,
@@ -33,11 +31,25 @@ from vault.completeness import (
     seal_report,
 )
 from vault.completeness_page import checklist_page
+from vault.report_words import (
+    cited_text,
+    reported_waiver_text,
+    upheld_text,
+    waived_texts,
+    waivers_of,
+)
 from verify.report import printable
 from verify.strictjson import Object
 
 _SLOTS = 24
 _NAME = 28
+_OUTSIDE = 3
+_BESIDE = 28
+"""With less room than this beside a bar, what is said of it stands below."""
+_UNDER = " " * 4
+_UNSAID = {"fail": "nothing shows it", "unknown": "cannot be told from what is here"}
+_UNCOMPARED = {"unknown": "nothing to compare"}
+"""Why a condition, and a check, was answered so, where the report leaves it at the answer."""
 
 
 def register(app: typer.Typer) -> None:
@@ -127,36 +139,43 @@ def checklist(
 
 def _lines(report: Object, explain: bool, changes: Changes | None) -> list[str]:
     lines = []
+    waivers = waivers_of(report)
     for label, name in (("Evidence", "evidence"), ("Duties", "duties")):
         lines.append(f"{label}: {_counted(report['counts'][name])}")
-        lines += _rows(report[name], explain)
+        lines += _rows(report[name], waivers, explain)
     lines += _timed(report["clocks"])
     lines += _covered(report["coverage"], explain)
     for each in report["contradictions"]:
         sides = "; ".join(f"{side['record']}: {side['says']}" for side in each["sides"][:4])
         settled = each["closed_by"]
         head = "Settled" if settled else "Contradicted"
-        lines += _folded(f"{head}: ", f"{each['condition']}  {sides}")
+        lines += prose(f"{head}: ", f"{each['condition']}: {sides}")
     for each in report["deviations"]:
         links = ", ".join(f"link {link}" for link in each["approved_by"]) or "nobody"
-        lines += _folded("Deviation: ", f"{each['id']}  {each['what']}; approved by {links}")
+        lines += prose(f"Deviation {each['id']}: ", f"{each['what']}; approved by {links}")
     for waiver in report["waivers"]:
-        named = ", ".join(waiver["conditions"])
-        whole = ", ".join(waiver["covers"])
-        told = f"{waiver['standing']} until {waiver['valid_to']}: {named}; "
-        told += f"{whole} waived by it" if whole else "no item is waived by it alone"
-        lines += _folded(f"Waiver {waiver['id']}: ", told)
+        told = f"{reported_waiver_text(waiver)}; {upheld_text(waiver)}"
+        lines += prose(f"{waiver['id']}, {waiver['standing'].replace('_', ' ')}: ", told)
     if report["outside_scope"]:
-        outside = [f"{each['what']} {each['name']}" for each in report["outside_scope"]]
-        more = f" and {len(outside) - 3} more" if len(outside) > 3 else ""
-        lines += _folded("Not registered, and in evidence: ", f"{', '.join(outside[:3])}{more}")
+        lines += _outside(report["outside_scope"], explain)
     if report["unregistered"]:
-        lines += _folded("Never registered: ", ", ".join(report["unregistered"]))
+        lines += prose("Never registered: ", ", ".join(report["unregistered"]))
     newer = report["profile"]["newer"]
     if newer:
         told = f"link {newer['link']} was judged by version {newer['version']} of this profile"
-        lines += _folded("Profile: ", told)
+        lines += prose("Profile: ", told)
     return [*lines, *_changed(changes), *_steps(report["next"], explain)]
+
+
+def _outside(outside: Sequence[Object], explain: bool) -> list[str]:
+    """What evidence names and nobody registered, a name a line."""
+    shown = outside if explain else outside[:_OUTSIDE]
+    lines = ["Not registered, and in evidence:"]
+    for each in shown:
+        lines += prose(_UNDER, f"{each['what']} {each['name']}")
+    if len(outside) > len(shown):
+        lines.append(f"{_UNDER}and {len(outside) - len(shown)} more")
+    return lines
 
 
 def _timed(clocks: Sequence[Object]) -> list[str]:
@@ -165,7 +184,7 @@ def _timed(clocks: Sequence[Object]) -> list[str]:
     for word in ("breached", "late", "unproven"):
         named = [each["title"] for each in clocks if each["timeliness"] == word]
         if named:
-            lines += _folded(f"{word.capitalize()}: ", ", ".join(named))
+            lines += prose(f"{word.capitalize()}: ", ", ".join(named))
     return lines
 
 
@@ -173,23 +192,19 @@ def _covered(bars: Sequence[Object], explain: bool) -> list[str]:
     """Coverage over time: # covered throughout, + in part, . not at all; explained, each gap."""
     if not bars:
         return []
-    rows = columns(
-        [
-            (
-                f"{each['what']} {clip(printable(each['name']), _NAME)}",
-                f"[{_bar(each)}]",
-                _silent(each),
-            )
-            for each in bars
-        ]
-    )
+    names = [f"{each['what']} {clip(printable(each['name']), _NAME)}" for each in bars]
+    widest = max(map(len, names))
     lines = ["Coverage: # covered, + in part, . silent"]
-    for row, bar in zip(rows, bars, strict=True):
-        lines.append(f"  {row}")
+    for name, bar in zip(names, bars, strict=True):
+        head = f"  {name:<{widest}}  [{_bar(bar)}]  "
+        if line_width() - len(head) < _BESIDE:
+            lines.append(head.rstrip())
+            head = " " * 6
+        lines += prose(head, _silent(bar))
         if explain:
-            lines += [f"    silent {gap['from']} to {gap['to']}" for gap in bar["gaps"]]
+            lines += [f"      silent {gap['from']} to {gap['to']}" for gap in bar["gaps"]]
             if bar["gaps_count"] > len(bar["gaps"]):
-                lines.append(f"    and {bar['gaps_count'] - len(bar['gaps']):,} more")
+                lines.append(f"      and {bar['gaps_count'] - len(bar['gaps']):,} more")
     return lines
 
 
@@ -218,13 +233,14 @@ def _bar(bar: Object) -> str:
 
 
 def _silent(bar: Object) -> str:
-    if not bar["intervals_count"]:
-        return "throughout" if bar["from"] else "no times"
+    """For how long its own logs or traces say nothing: of this system alone, or this run."""
     if not bar["gaps_count"]:
-        return "nowhere"
-    longest = max(each["seconds"] for each in bar["gaps"])
-    gaps = count_text(bar["gaps_count"], "gap")
-    return f"{gaps}, the longest {span_text(timedelta(seconds=longest))}"
+        return "nowhere silent" if bar["intervals_count"] else "no times"
+    if not bar["intervals_count"]:
+        return f"silent throughout, {silence_text(bar)}"
+    longest = timedelta(seconds=max(each["seconds"] for each in bar["gaps"]))
+    gaps = f"{count_text(bar['gaps_count'], 'gap')}, the longest {span_text(longest)}"
+    return f"silent for {silence_text(bar)}: {gaps}"
 
 
 def _changed(changes: Changes | None) -> list[str]:
@@ -233,7 +249,7 @@ def _changed(changes: Changes | None) -> list[str]:
         return []
     label = f"Since the report of link {changes.sequence}: "
     if changes.unreadable:
-        return _folded(label, changes.unreadable)
+        return prose(label, changes.unreadable)
     # Conditions are told one by one in the page and in --json.
     conditions = sum(each.what == "condition" for each in changes.items)
     told = [
@@ -243,7 +259,7 @@ def _changed(changes: Changes | None) -> list[str]:
     ]
     if conditions:
         told.append(f"{count_text(conditions, 'condition')} answered otherwise")
-    return _folded(label, "; ".join(told) or "nothing changed")
+    return prose(label, "; ".join(told) or "nothing changed")
 
 
 def _was(value: str | None) -> str:
@@ -260,21 +276,42 @@ def _counted(counts: Object) -> str:
     return ", ".join(told)
 
 
-def _rows(items: Sequence[Object], explain: bool) -> list[str]:
+def _rows(items: Sequence[Object], waivers: Mapping[str, Object], explain: bool) -> list[str]:
+    """An item and its state in a line; under it why, and what of it is waived."""
     lines = []
     heads = columns([(item["id"], item["title"], _state(item)) for item in items])
-    widest = max((len(head) for head in heads), default=0)
     for head, item in zip(heads, items, strict=True):
-        reason = printable(item["reason"]) if item["state"] != "missing" or explain else ""
-        wrapped = textwrap.wrap(reason, WIDTH - widest - 2) or [""]
-        lines.append(f"{head.ljust(widest)}  {wrapped[0]}".rstrip())
-        lines += [f"{'':<{widest}}  {more}" for more in wrapped[1:]]
+        lines.append(head)
+        if item["reason"]:
+            lines += prose(_UNDER, item["reason"])
         if explain:
-            lines += [
-                f"     {condition['answer']:<8} {condition['id']}"
-                f"{': ' if condition['detail'] else ''}{printable(condition['detail'])}"
-                for condition in (*item["conditions"], *item["checks"])
-            ]
+            lines += _conditions(item, waivers)
+            continue
+        for waived in waived_texts(item["conditions"], waivers):
+            lines += prose(_UNDER, waived)
+    return lines
+
+
+def _conditions(item: Object, waivers: Mapping[str, Object]) -> list[str]:
+    """How each condition was answered, what it asks, why it was answered so, what it cites."""
+    lines = []
+    told = [(each, _UNSAID) for each in item["conditions"]]
+    told += [(each, _UNCOMPARED) for each in item["checks"]]
+    widest = max((len(each["id"]) for each, _ in told), default=0)
+    for condition, unsaid in told:
+        head = f"{_UNDER}{condition['answer']:<8} {condition['id']:<{widest}}  "
+        why = condition["detail"] or unsaid.get(condition["answer"], "")
+        lines += prose(head, f"{condition['asks']}: {why}" if why else condition["asks"])
+        lines += _beneath(condition, waivers, " " * len(head))
+    return lines
+
+
+def _beneath(condition: Object, waivers: Mapping[str, Object], under: str) -> list[str]:
+    """What a condition cites, and whether it is waived."""
+    cited = cited_text(condition)
+    lines = prose(under, f"cites {cited}") if cited else []
+    for waived in waived_texts((condition,), waivers):
+        lines += prose(under, waived)
     return lines
 
 
@@ -287,20 +324,13 @@ def _state(item: Object) -> str:
     return f"{state}, {item['timeliness']}" if late else state
 
 
-def _folded(label: str, text: str) -> list[str]:
-    width = WIDTH - len(label)
-    wrapped = textwrap.wrap(printable(text), width, break_on_hyphens=False) or [""]
-    indent = " " * len(label)
-    return [f"{label}{wrapped[0]}", *(f"{indent}{more}" for more in wrapped[1:])]
-
-
 def _steps(steps: Sequence[Object], explain: bool) -> list[str]:
     if not steps:
         return []
     lines = []
     label = "Next (vanishes first): "
     for step in steps if explain else steps[:1]:
-        lines.append(f"{label}{printable(shlex.join(step['command']))}")
+        lines += typed(label, step["command"])
         label = " " * len(label)
     if not explain and len(steps) > 1:
         more = count_text(len(steps) - 1, "more step")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Optional
 
 import typer
 
 from cli.options import AsJson
-from cli.render import columns
+from cli.render import prose
 from cli.session import Answer, UsageError, chain_or_only, give, split_chain, vault_of
 from vault.custody import CustodyRow, custody_rows
 
 _DAY_CHARACTERS = 11  # "2026-11-23T"
+_WHEN = 20  # "2026-11-23 09:30:00Z"
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +46,7 @@ def custody(
             rows = [row for row in rows if rest[0] in row.exhibits]
         give(
             Answer(
-                columns(_lines(rows)),
+                _lines(rows),
                 {
                     "counts": {"links": len(rows)},
                     "incident": name,
@@ -55,15 +57,19 @@ def custody(
         )
 
 
-def _lines(rows: list[CustodyRow]) -> list[tuple[str, str, str, str, str]]:
-    """The day where it changes, the actor in full where it changes."""
-    lines = []
+def _lines(rows: Sequence[CustodyRow]) -> list[str]:
+    """A line a link under its actor; the day and the actor only where they change."""
+    lines: list[str] = []
+    digits = max((len(str(row.sequence)) for row in rows), default=1)
+    events = max((len(row.event) for row in rows), default=0)
     day = actor = ""
     for row in rows:
+        if row.actor != actor:
+            lines += prose("", row.actor)
         date, moment = row.recorded_at[:_DAY_CHARACTERS], row.recorded_at[_DAY_CHARACTERS:]
         when = f"{date[:-1]} {_seconds(moment)}" if date != day else _seconds(moment)
-        who = row.actor if row.actor != actor else row.actor.split("@")[0]
-        lines.append((str(row.sequence), when.rjust(20), row.event, row.detail, who))
+        head = f"{row.sequence:>{digits + 2}}  {when:>{_WHEN}}  {row.event:<{events}}  "
+        lines += prose(head, row.detail)
         day, actor = date, row.actor
     return lines
 

@@ -8,18 +8,26 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from cli.commands import response
+from cli.commands import closing, response
 from cli.commands.response import response_rows
-from cli.commands.retention import binding, gone_lines, owed_lines
+from cli.commands.retention import owed_lines
 from cli.compose import Vault, now
 from cli.options import AsJson, IncidentArgument, OptionalReason, Reason, stated
-from cli.render import ObjectLine, columns, count_text, folded, paragraph, span_text
+from cli.render import (
+    columns,
+    count_text,
+    labelled,
+    paragraph,
+    prose,
+    span_text,
+)
 from cli.session import (
     Answer,
     UsageError,
     acknowledge,
     give,
     incident_or_only,
+    place_text,
     read_time,
     split_words,
     vault_of,
@@ -31,7 +39,6 @@ from verify.clocks import Timeliness, timeliness
 from verify.declaration import Change, Exposure, Severity, Tier, Trigger, YesNo
 from verify.incident import Incident
 from verify.instant import format_instant
-from verify.report import printable
 from verify.response import Phase
 from verify.strictjson import Object
 
@@ -98,7 +105,7 @@ def declare(
         incident = vault.incidents.read(incident_id).incident
         label = f"{incident_id}  "
         words = f"{_tier_text(incident)}. {_declared_text(incident)}"
-        lines = folded(label, words.split(" "))
+        lines = paragraph(label, words)
         give(
             Answer(lines, {**incident_json(incident, now()), "receipt": receipt.to_json()}),
             as_json=as_json,
@@ -316,38 +323,6 @@ def phase(
 
 
 @_app.command()
-def close(
-    context: typer.Context,
-    incident: IncidentArgument = None,
-    reason: OptionalReason = None,
-    compliance: Annotated[
-        bool,
-        typer.Option(
-            "--compliance",
-            help="Lock its evidence in compliance mode: nobody can remove it before its "
-            "retention ends, and this cannot be undone.",
-        ),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Close and seal an incident; afterwards only reading, holds and exports are recorded."""
-    with vault_of(context) as vault:
-        name = incident_or_only(vault, incident, as_json=as_json)
-        receipt = vault.incidents.close(name, reason, compliance=compliance)
-        lines, code = [], 0
-        if compliance:
-            with ObjectLine("locking") as line:
-                laid = vault.retention.apply(name, line.show)
-            told = (
-                f"{count_text(laid.objects, 'object')} locked in compliance mode: nobody can "
-                "remove them before their retention ends"
-            )
-            lines = [*paragraph("  ", told), *binding(vault), *gone_lines(laid)]
-            code = 1 if laid.gone else 0
-        acknowledge(name, "closed and sealed", receipt, as_json, lines, code)
-
-
-@_app.command()
 def reopen(
     context: typer.Context,
     incident: Annotated[str, typer.Argument(metavar="INCIDENT", help="The closed incident.")],
@@ -383,8 +358,8 @@ def _change(
             return values
 
         changes, receipt = vault.incidents.change(name, event, new, reason=reason)
-        lines = [f"{name}  {event}" if changes else f"{name}  nothing to change; nothing sealed"]
-        lines += [f"  {row}" for row in columns(_change_rows(changes))]
+        told = f"{event} {place_text(receipt)}" if receipt else "nothing to change; nothing sealed"
+        lines = [f"{name}  {told}", *labelled(_change_rows(changes))]
         data: Object = {
             "changes": [change.to_json() for change in changes],
             "incident": name,
@@ -455,7 +430,7 @@ def _show_lines(chain: Chain, vault: Vault) -> list[str]:
     rows.append(("exhibits", f"{kept}{missed}"))
     rows += _kept_rows(chain, vault)
     rows.append(("chain", f"links 0-{incident.sequence}, head {incident.leaf}"))
-    return [f"{incident.id}  {printable(incident.title)}", *(f"  {row}" for row in columns(rows))]
+    return [*prose(f"{incident.id}  ", incident.title), *labelled(rows)]
 
 
 def _kept_rows(chain: Chain, vault: Vault) -> list[tuple[str, str]]:
@@ -473,4 +448,5 @@ def _kept_rows(chain: Chain, vault: Vault) -> list[tuple[str, str]]:
     return rows
 
 
+closing.register(_app)
 response.register(_app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import groupby
@@ -11,9 +10,10 @@ from typing import Annotated
 import typer
 
 from cli.options import AsJson, IncidentArgument
-from cli.render import clip, columns, count_text, folded, span_text
+from cli.render import clip, columns, count_text, folded, prose, span_text, typed
 from cli.session import Answer, UsageError, give, is_incident, vault_of
 from vault.completeness import built_in_profile, report_of
+from vault.report_words import reported_waiver_text
 from vault.status import status_of
 from verify.report import printable
 from verify.strictjson import Object
@@ -95,8 +95,7 @@ def _whole(told: Object, all_: bool) -> list[str]:
         f"{counts['duties']['satisfied']} of {counts['duties']['of']} duties are satisfied"
     )
     for waiver in told["waivers"]:
-        label = f"Waived until {_time(waiver['valid_to'])}: "
-        lines += folded(label, [f"{each}" for each in waiver["conditions"]], width=_WIDTH)
+        lines += prose(f"{waiver['id']}: ", reported_waiver_text(waiver))
     lines += ["", "Clocks", *_clocks(told["clocks"])]
     lines += ["", *_owed(told)]
     lines += ["", *_steps(told, all_)]
@@ -159,23 +158,10 @@ def _steps(told: Object, all_: bool) -> list[str]:
         return ["Next: the checklist knows of no further step"]
     lines = ["Next, what vanishes first coming first"]
     for number, step in enumerate(steps if all_ else steps[:_SHOWN], 1):
-        lines += _command(f"{number:>4}  {step['item']:<3} ", step["command"])
+        lines += typed(f"{number:>4}  {step['item']:<3} ", step["command"])
     if not all_ and len(steps) > _SHOWN:
         more = count_text(len(steps) - _SHOWN, "more step")
         lines.append(f"{more}: evault status {told['incident']} --all")
-    return lines
-
-
-def _command(label: str, words: Sequence[str]) -> list[str]:
-    """A command as a shell takes it, also where it goes on in the next line."""
-    lines = [label]
-    for word in (printable(shlex.quote(each)) for each in words):
-        glue = "" if lines[-1].endswith(" ") else " "
-        if len(lines[-1]) > len(label) and len(lines[-1]) + len(glue) + len(word) + 2 > _WIDTH:
-            lines[-1] += " \\"
-            lines.append(" " * (len(label) + 2))
-            glue = ""
-        lines[-1] += glue + word
     return lines
 
 

@@ -12,13 +12,14 @@ import typer
 from cli.commands.attest import check_known_condition
 from cli.compose import Vault, now
 from cli.options import AsJson, Reason, stated
-from cli.render import columns, count_text, paragraph
+from cli.render import count_text, paragraph, prose
 from cli.session import (
     Answer,
     UsageError,
     give,
     incident_or_only,
     is_incident,
+    place_text,
     read_time,
     split_incident,
     vault_of,
@@ -27,7 +28,6 @@ from vault.completeness import answers_of, built_in_profile, report_of
 from vault.custody import exhibit_ranges, waiver_text
 from vault.documents import waiver_json, waiver_state
 from vault.waivers import Wanted
-from verify.instant import format_instant
 from verify.strictjson import Object
 from verify.waiver import Waiver
 
@@ -136,8 +136,7 @@ def grant(
             ),
         )
         notes = _notes(vault, name, waiver, answers)
-    told = f"{waiver_text(waiver)} (chain link {receipt.sequence}, log entry {receipt.index})"
-    lines = paragraph(f"{name}  ", f"waived by {told}")
+    lines = paragraph(f"{name}  ", f"{waiver_text(waiver)} {place_text(receipt)}")
     lines += paragraph(
         "  ",
         f"approved by {approved_by}, as you attest by {exhibit_ranges(waiver.exhibits)}; "
@@ -182,7 +181,7 @@ def revoke(
     told = (
         f"{waiver.id} is revoked; "
         f"{', '.join(again) + ' must hold again' if again else 'another waiver covers the same'} "
-        f"(chain link {receipt.sequence}, log entry {receipt.index})"
+        f"{place_text(receipt)}"
     )
     data: Object = {
         "incident": name,
@@ -213,26 +212,21 @@ def list_(
             for name in names
             for waiver in vault.incidents.read(name).incident.waivers.values()
         ]
-    rows = [
-        (
-            name,
-            waiver.id,
-            waiver_state(waiver, moment),
-            format_instant(waiver.valid_to),
-            ", ".join(waiver.conditions),
-            f'owner {waiver.owner} "{waiver.reason}"',
-        )
-        for name, waiver in found
-    ]
     live = sum(waiver_state(waiver, moment) == "live" for _, waiver in found)
-    lines = columns(rows) or [
-        f"Nothing was ever waived {f'in {incident}' if incident else 'here'}; "
-        "see: evault waive grant --help"
+    lines = [
+        line
+        for name, waiver in found
+        for line in prose(f"{name}  {waiver_state(waiver, moment):<7}  ", waiver_text(waiver))
     ]
-    if rows:
-        lines.append(f"{count_text(len(rows), 'waiver')}, {live} live; each until the time shown")
+    if found:
+        lines.append(f"{count_text(len(found), 'waiver')}, {live} live; each until the time shown")
+    else:
+        lines.append(
+            f"Nothing was ever waived {f'in {incident}' if incident else 'here'}; "
+            "see: evault waive grant --help"
+        )
     data: Object = {
-        "counts": {"live": live, "waivers": len(rows)},
+        "counts": {"live": live, "waivers": len(found)},
         "items": [{"incident": name, **waiver_json(waiver, moment)} for name, waiver in found],
     }
     give(Answer(lines, data), as_json=as_json)

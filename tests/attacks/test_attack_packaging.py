@@ -59,6 +59,9 @@ def refused(case: Case, packed: Zip, altered: Path, reason: str) -> None:
         "data/report/custody.csv",
         "data/report/custody.html",
         "data/report/custody.json",
+        "data/report/timeline.csv",
+        "data/report/timeline.html",
+        "data/report/timeline.json",
         "data/trust/trust.json",
     ],
 )

@@ -153,7 +153,7 @@ def test_classify_changes_what_counts_and_keeps_what_the_parser_said(
     told = evault("checklist", "--explain").out
     assert "C1  ticket, severity, detection     partial" in told
     # Of a rollback a record must show that something went back.
-    assert "C5.action: EV-0001 shows nothing going back" in told
+    assert "A rollback is on record: EV-0001 shows nothing going back" in " ".join(told.split())
     item = run("evidence", "show", "EV-0001", "--json").json["items"][0]
     assert item["kinds"] == ["rollback", "ticket"]
     assert item["facts"]["parser"] == "text"

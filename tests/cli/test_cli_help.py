@@ -32,7 +32,7 @@ ANSWERS = {
     "hold set": "hold-set",
     "incident amend": "incident-change",
     "incident assign": "incident-act",
-    "incident close": "incident-act",
+    "incident close": "incident-close",
     "incident declare": "incident-declare",
     "incident list": "incident-list",
     "incident phase": "incident-act",

@@ -129,7 +129,7 @@ def test_amend_shows_and_seals_old_and_new(evault: Evault, case: str) -> None:
         "--detected-at", "2023-07-10T12:20Z", "--declared-at", "2023-07-10T12:40Z",
     )  # fmt: skip
     assert said.lines == [
-        f"{case}  amended",
+        f"{case}  amended (chain link 1, log entry 1)",
         "  title        Mail went out -> Mail and files went out",
         "  severity     sev1 -> sev3",
         "  tier         unknown -> 2",
@@ -138,7 +138,7 @@ def test_amend_shows_and_seals_old_and_new(evault: Evault, case: str) -> None:
         "  detected_at  2023-07-10T12:30:00Z -> 2023-07-10T12:20:00Z",
         "  declared_at  2023-07-10T12:41:00Z -> 2023-07-10T12:40:00Z",
     ]
-    assert "severity sev1 -> sev3, tier unknown -> 2" in evault("custody").out
+    assert "severity sev1 -> sev3, tier unknown -> 2" in " ".join(evault("custody").out.split())
     assert '"read the logs"' in evault("custody").out
     again = evault("incident", "amend", "--reason", "again", "--severity", "sev3")
     assert again.out == f"{case}  nothing to change; nothing sealed\n"
@@ -158,10 +158,16 @@ def test_a_scope_grows_and_says_what_it_was(evault: Evault, case: str) -> None:
     evault("incident", "scope", "--run", "r1", "--ticket", "OPS-1")
     said = evault("incident", "scope", "--run", "r2", "--run", "r1", "--ticket", "OPS-2")
     assert said.lines == [
-        f"{case}  scoped",
+        f"{case}  scoped (chain link 2, log entry 2)",
         "  ticket  OPS-1 -> OPS-2",
         "  runs    r1 -> r1, r2",
     ]
+    first = evault("incident", "scope", "--exposure", "suspected")
+    assert first.lines == [
+        f"{case}  scoped (chain link 3, log entry 3)",
+        "  exposure  not stated -> suspected",
+    ]
+    assert "exposure not stated -> suspected" in evault("custody").out
     shown = evault("incident", "show").out
     assert re.search(r"runs +r1, r2", shown)
     assert "--from must be before --to" in evault.refused(
@@ -178,9 +184,10 @@ def test_assign_and_phase_are_acknowledged_with_their_place(evault: Evault, case
         "incident", "phase", "contained", "--at", "2023-07-10T13:00Z",
         "--exhibit", "EV-0001", "--exhibit", "EV-0001",
     )  # fmt: skip
-    assert said.out == (
-        f"{case}  contained at 2023-07-10T13:00:00Z, shown by EV-0001 (chain link 3, log entry 3)\n"
-    )
+    assert said.lines == [
+        f"{case}  contained at 2023-07-10T13:00:00Z, shown by EV-0001 (chain link",
+        "               3, log entry 3)",
+    ]
     shown = evault("incident", "show").out
     assert re.search(r"incident_commander +Ada Lovelace", shown)
     assert re.search(r"window +2023-07-09T12:30:00Z to 2023-07-10T13:00:00Z", shown)
@@ -214,10 +221,11 @@ def test_the_incident_may_be_left_out_while_one_is_open_and_is_then_said(
         ("log", "proof"),
         ("incident", "assign", "comms_lead", "Ada"), ("incident", "phase", "triaged"),
         ("evidence", "classify", "EV-0001", "--kind", "ticket"),
-        ("export", "-o", "b.zip", "--purpose", "p"), ("incident", "close"),
+        ("export", "-o", "b.zip", "--purpose", "p"),
     ):  # fmt: skip
         said = evault(*words)
         assert said.err == f"{case}, the one open incident:\n", words
+    assert evault("incident", "close").err.startswith(f"{case}, the one open incident:\n")
     assert evault("incident", "show", case).err == ""
 
 

@@ -171,7 +171,8 @@ def test_every_command_answers_in_its_shape(empty: Evault) -> None:
     answer("log-proof", "log", "proof", "--from", "1")
     assert answer("log-audit", "log", "audit")["incident"] is None
     answer("log-rebuild", "log", "rebuild")
-    answer("incident-act", "incident", "close")
+    closed = answer("incident-close", "incident", "close")
+    assert closed["open"]["gaps"]
     answer("incident-act", "incident", "reopen", name, "--reason", "more came")
     answer("incident-show", "incident", "show")
     answer("incident-list", "incident", "list")

@@ -46,7 +46,7 @@ def test_a_claimed_name_cannot_write_to_the_terminal(
     evault.declare()
     shown = evault("custody").out
     assert "\x1b" not in shown
-    assert len(shown.splitlines()) == 1
+    assert len(shown.splitlines()) == 2, "the actor and the link"
     assert "\\x1b[31mroot\\n\ufffd" in shown
     evault.sound()
 

@@ -58,8 +58,10 @@ def test_a_waiver_is_sealed_as_it_was_asked_for(evault: Evault, shown: str) -> N
     assert run("incident", "show", "--json").json["waivers"] == [waiver]
     (row,) = [row for row in run("custody", "--json").json["items"] if row["event"] == "waived"]
     assert row["exhibits"] == ["EV-0001", "EV-0002"]
-    assert "C2.models, C2.calls, from 2026-03-02T09:00:00Z to 2999-01-01T00:00:00Z" in row["detail"]
-    assert "approved by Grace Hopper (attested)" in row["detail"]
+    assert (
+        "C2.models, C2.calls for aws waived until 2999-01-01T00:00:00Z, "
+        "approved by Grace Hopper (attested); counts from 2026-03-02T09:00:00Z" in row["detail"]
+    )
     evault.sound()
 
 

@@ -6,7 +6,7 @@ import copy
 
 from telling import answered, full_report, time
 
-from vault.changes import Change, differences
+from vault.changes import Change, Changes, differences, without_former_words
 from verify.strictjson import Object
 
 
@@ -71,3 +71,16 @@ def test_another_profile_is_told_first_after_the_verdict() -> None:
 def test_forth_and_back_tell_the_same_things_the_other_way_round() -> None:
     one, two = answered().report(), full_report()
     assert told(one, two) == {(what, id_, b, a) for what, id_, a, b in told(two, one)}
+
+
+def test_outside_the_vault_only_the_condition_of_a_contradiction_that_is_gone_is_told() -> None:
+    gone = Change("contradiction", "C2.models: EV-0009 says Mallory", "open", None)
+    here = Change("contradiction", "C2.models: EV-0001 says Ada", "open", "settled")
+    other = Change("state", "C2", "contradicted", None)
+    changes = Changes(4, 3, "2026-03-02T10:00:00Z", (gone, here, other))
+    told = without_former_words(changes)
+    assert [each.id for each in told.items] == ["C2.models", here.id, "C2"]
+    assert (told.items[0].before, told.items[0].after) == ("open", None)
+    unread = Changes(4, 3, "2026-03-02T10:00:00Z", (), "it is not compared: /home/ada/x: denied")
+    assert "/home" not in str(without_former_words(unread).unreadable)
+    assert without_former_words(changes).unreadable is None

@@ -133,6 +133,20 @@ def test_gaps_that_are_not_listed_are_counted() -> None:
     assert "and 490 more" in told
 
 
+def test_a_long_name_goes_on_behind_its_seams_and_stays_whole_to_a_search() -> None:
+    report = full_report()
+    name = "arn:aws:iam::123837392027:user/stratus-red-team"
+    report["outside_scope"] = [
+        {"exhibits": [], "exhibits_count": 0, "name": name, "what": "principal"}
+    ]
+    report["evidence"][0]["reason"] = f"not registered: {name}; a/short:one"
+    text = page(report)
+    seamed = "arn:<wbr>aws:<wbr>iam::<wbr>123837392027:<wbr>user/<wbr>stratus-red-team"
+    assert f"<bdi>{seamed}</bdi>" in text
+    assert f"not registered: {seamed}; a/short:one" in text
+    assert name in Outline(text.encode()).text
+
+
 def test_without_an_earlier_report_it_says_so_and_one_that_cannot_be_read_is_told() -> None:
     report = answered().report()
     assert "No report about this incident was sealed before" in page(report, None)

@@ -57,7 +57,7 @@ HOSTILE = (
     "{0} {facts} %s %(x)s \\g<0>",
 )
 UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-VOID = {"meta", "br"}
+VOID = {"meta", "br", "wbr"}
 
 
 def digest(text: str) -> str:
@@ -161,7 +161,8 @@ def contradiction(**changed: Any) -> Object:
 
 
 def waiver(**changed: Any) -> Object:
-    return {"approved_by": "Grace", "conditions": ["C1.two"], "id": "W-0001", "owner": "CTO",
+    return {"approved_by": "Grace", "authenticated": "attested", "covers": [], "scope": [],
+            "conditions": ["C1.two"], "id": "W-0001", "owner": "CTO",
             "reason": "none to be had", "standing": "live", "valid_to": "2023-08-01T00:00:00Z",
             **changed}  # fmt: skip
 
@@ -224,7 +225,7 @@ class Outline(HTMLParser):
 
 def all_pages(head: PageHead = HEAD, **changed: Any) -> list[bytes]:
     return [
-        completeness_page(head, report()),
+        completeness_page(head, report(), None),
         custody_page(head, ROWS, [replace(LINE, **changed)]),
     ]
 
@@ -320,7 +321,7 @@ def test_a_hostile_value_stays_text_everywhere(evil: str) -> None:
     hold = HoldLine(evil, evil, evil, evil, 5, evil, release)
     live = replace(hold, release=None)
     head = replace(head, keeping=Keeping((hold, live), evil, 7, compliance=True))
-    pages = [completeness_page(head, bad), custody_page(head, [row], [line])]
+    pages = [completeness_page(head, bad, None), custody_page(head, [row], [line])]
     for page in pages:
         outline = Outline(page)
         assert {tag for tag, _ in outline.tags} <= set(plain)
@@ -351,7 +352,7 @@ def test_any_name_gives_a_page_that_parses(name: str) -> None:
 
 
 def test_the_summary_counts_with_denominators() -> None:
-    text = Outline(completeness_page(HEAD, report())).text
+    text = Outline(completeness_page(HEAD, report(), None)).text
     assert "0 of 6 evidence items satisfied, 2 partial, 4 missing." in text
     assert "0 of 10 duties satisfied, 1 partial, 9 missing." in text
     assert "At least one item is neither satisfied nor waived." in text
@@ -363,7 +364,7 @@ def test_every_state_is_told_by_a_word(state: State) -> None:
     made = report()
     made["evidence"] = [item(state=state.value)]
     made["counts"]["evidence"] |= {"of": 1, "satisfied": 0, state.value: 1}
-    text = Outline(completeness_page(HEAD, made)).text
+    text = Outline(completeness_page(HEAD, made, None)).text
     word = state.value.replace("_", " ")
     assert text.count(word.capitalize()) >= 2
     assert re.search(rf"\b1 {word}|1 of 1 evidence items {word}", text)
@@ -376,14 +377,14 @@ def test_every_answer_is_told_by_a_word(answer: Answer) -> None:
     made["evidence"] = [item()]
     made["evidence"][0]["conditions"][0]["answer"] = answer.value
     words = {"pass": "Yes", "fail": "No", "unknown": "Unknown", "conflict": "Conflict"}
-    assert words[answer.value] in Outline(completeness_page(HEAD, made)).text
+    assert words[answer.value] in Outline(completeness_page(HEAD, made, None)).text
 
 
 @pytest.mark.parametrize("timeliness", list(Timeliness))
 def test_every_clock_outcome_is_explained(timeliness: Timeliness) -> None:
     made = report()
     made["clocks"][0]["timeliness"] = timeliness.value
-    text = Outline(completeness_page(HEAD, made)).text
+    text = Outline(completeness_page(HEAD, made, None)).text
     explained = {
         "on_time": "recorded by the vault before the limit ran out",
         "late": "the limit had run out even by the claimed time",
@@ -409,7 +410,7 @@ def test_every_clock_outcome_is_explained(timeliness: Timeliness) -> None:
 def test_durations_are_exact(seconds: int, told: str) -> None:
     made = report()
     made["clocks"][0]["seconds"] = seconds
-    assert told in Outline(completeness_page(HEAD, made)).text
+    assert told in Outline(completeness_page(HEAD, made, None)).text
 
 
 @pytest.mark.parametrize(
@@ -418,7 +419,7 @@ def test_durations_are_exact(seconds: int, told: str) -> None:
 def test_every_verdict_is_a_sentence(verdict: str) -> None:
     made = report()
     made["verdict"] = verdict
-    told = Outline(completeness_page(HEAD, made)).text.split(". ", 1)[0]
+    told = Outline(completeness_page(HEAD, made, None)).text.split(". ", 1)[0]
     assert verdict.replace("_", " ").capitalize() in told
 
 
@@ -428,33 +429,33 @@ def test_the_next_steps_stand_in_order_and_are_quoted_for_a_shell() -> None:
         {"item": "C3", "command": ["evault", "ingest", "--system", "a b; rm"], "vanishes": 1},
         {"item": "C1", "command": ["evault", "incident"], "vanishes": 2},
     ]
-    text = Outline(completeness_page(HEAD, made)).text
+    text = Outline(completeness_page(HEAD, made, None)).text
     assert 0 < text.index("evault ingest --system 'a b; rm'") < text.index("evault incident")
     made["next"] = []
-    assert "no further step" in Outline(completeness_page(HEAD, made)).text
+    assert "no further step" in Outline(completeness_page(HEAD, made, None)).text
 
 
 def test_a_condition_goes_by_what_its_profile_asks() -> None:
     made = report()
-    assert "Detection comes before declaration" in Outline(completeness_page(HEAD, made)).text
+    assert "Detection comes before declaration" in Outline(completeness_page(HEAD, made, None)).text
     made["evidence"][0]["conditions"][0]["asks"] = "The moon is full"
-    assert "The moon is full C1.ticket" in Outline(completeness_page(HEAD, made)).text
+    assert "The moon is full C1.ticket" in Outline(completeness_page(HEAD, made, None)).text
 
 
 def test_duties_are_shown_and_who_owes_them() -> None:
     made = report()
     made["duties"] = [item(id="K1", title="contained", person=None)]
-    text = Outline(completeness_page(HEAD, made)).text
+    text = Outline(completeness_page(HEAD, made, None)).text
     assert "K1 Contained" in text
     assert "Forensics lead: nobody yet" in text
 
 
 def test_contradictions_stand_side_by_side_with_what_settles_them() -> None:
     made = report()
-    assert "Contradictions" not in Outline(completeness_page(HEAD, made)).text
+    assert "Contradictions" not in Outline(completeness_page(HEAD, made, None)).text
     closed = {"believed": "EV-0001", "link": 9, "reason": "the clock was off"}
     made["contradictions"] = [contradiction(), contradiction(closed_by=closed)]
-    text = Outline(completeness_page(HEAD, made)).text
+    text = Outline(completeness_page(HEAD, made, None)).text
     assert "EV-0001: a" in text
     assert "link 3: b" in text
     assert "link 9 believes EV-0001: the clock was off" in text
@@ -463,17 +464,23 @@ def test_contradictions_stand_side_by_side_with_what_settles_them() -> None:
 def test_waivers_are_told_with_who_why_and_until_when() -> None:
     made = report()
     made["waivers"] = [waiver()]
-    text = Outline(completeness_page(HEAD, made)).text
-    for told in ("W-0001", "C1.two", "Live", "none to be had", "CTO", "Grace (attested)",
-                 "2023-08-01 00:00:00"):  # fmt: skip
+    text = Outline(completeness_page(HEAD, made, None)).text
+    lifted = "C1.two waived until 2023-08-01T00:00:00Z, approved by Grace (attested)"
+    for told in ("W-0001", "Live", "none to be had", "CTO", lifted, "No item counts as waived"):
         assert told in text
-    made["evidence"] = [item(state="waived", underlying="missing")]
-    assert "Without waivers" in Outline(completeness_page(HEAD, made)).text
+    assert text.count(lifted) == 1, "no condition says that it is covered"
+    waived = condition("C1.two", "fail", [], detail="no x") | {"waivers": ["W-0001"]}
+    made["evidence"] = [item(state="waived", underlying="missing", conditions=[waived])]
+    made["waivers"] = [waiver(covers=["C1.two"])]
+    text = Outline(completeness_page(HEAD, made, None)).text
+    assert "Without waivers" in text
+    assert "C1 counts as waived" in text
+    assert text.count(lifted) == 3, "by item, by condition, and among the waivers"
 
 
 def test_the_report_says_what_it_is_and_is_not() -> None:
     made = report()
-    text = Outline(completeness_page(HEAD, made)).text
+    text = Outline(completeness_page(HEAD, made, None)).text
     for told in (
         "We cannot know about sources that were never registered.",
         "facts signed, not recomputed",

@@ -92,20 +92,30 @@ class RemoteIncidents(Incidents):
 
     def bound_document(self, chain: Chain, sequence: int) -> bytes:
         """What a link binds beside itself, checked: a report, or a collection's envelope."""
-        path = f"/v1/chains/{quoted(chain.state.id)}/manifests/{sequence}/document"
         manifest = chain.manifests[sequence]
+        if manifest.statement.type == Type.ASSESSMENT:
+            return self.sealed_report(manifest)
         exhibit = self._collection_of(chain, sequence)
-        if manifest.statement.type != Type.ASSESSMENT and exhibit is None:
-            raise NotFoundError(f"{manifest.name} binds no document")
-        data = self._connection.get(path).data
         if exhibit is None:
-            report = parse_assessment(manifest.statement.body, where=manifest.name).report
-            _check(data, report, "completeness report")
-        elif sha256_hex(data) != exhibit.item.sha256:
-            raise DigestMismatchError(
-                exhibit.item.exhibit, sealed=exhibit.item.sha256, found=sha256_hex(data)
-            )
+            raise NotFoundError(f"{manifest.name} binds no document")
+        data = self._document(manifest)
+        found = sha256_hex(data)
+        if found != exhibit.item.sha256:
+            name = exhibit.item.exhibit
+            raise DigestMismatchError(name, sealed=exhibit.item.sha256, found=found)
         return data
+
+    def sealed_report(self, manifest: Manifest) -> bytes:
+        """The report that an assessment sealed, checked."""
+        report = parse_assessment(manifest.statement.body, where=manifest.name).report
+        data = self._document(manifest)
+        _check(data, report, "completeness report")
+        return data
+
+    def _document(self, manifest: Manifest) -> bytes:
+        link = manifest.statement.link
+        path = f"/v1/chains/{quoted(link.chain)}/manifests/{link.sequence}/document"
+        return self._connection.get(path).data
 
     def declare(self, values: Mapping[str, Any]) -> tuple[str, Receipt]:
         """Declare an incident under the next free number of the year (UTC)."""

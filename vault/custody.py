@@ -8,6 +8,7 @@ from datetime import datetime
 
 from verify.attestation import RULES, Attestation, Value, parse_attestation
 from verify.chain import Manifest
+from verify.custody import parse_viewed
 from verify.instant import format_instant
 from verify.retention import HoldEvent, parse_hold
 from verify.statement import (
@@ -21,7 +22,7 @@ from verify.statement import (
     parse_capture,
     parse_export,
 )
-from verify.strictjson import Object
+from verify.strictjson import Fields, Object
 from verify.waiver import Revocation, Waiver, parse_waiver
 
 
@@ -38,6 +39,8 @@ class CustodyRow:
     actor: str
     leaf_hash: str
     log_index: int | None
+    person: str = ""
+    """The id of who did it, or tried to."""
 
     def to_json(self) -> Object:
         """The JSON object."""
@@ -69,9 +72,61 @@ def custody_rows(manifests: Sequence[Manifest], indices: Sequence[int | None]) -
                 actor=actor_text(statement.actor),
                 leaf_hash=manifest.leaf,
                 log_index=index,
+                person=statement.actor.id,
             )
         )
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRow:
+    """Content that somebody was given, with what became of it."""
+
+    sequence: int
+    recorded_at: str
+    person: str
+    exhibits: tuple[str, ...]
+    purpose: str | None
+    address: str | None
+    result: str
+
+
+def reading_rows(manifests: Sequence[Manifest]) -> list[ReadingRow]:
+    """Who was given content of which exhibits, by a chain prefix; in order."""
+    failures = {
+        manifest.statement.body["view"]: str(manifest.statement.body["reason"])
+        for manifest in manifests
+        if _is_custody(manifest, "view_failed")
+    }
+    rows = []
+    for manifest in manifests:
+        statement, told = manifest.statement, None
+        sequence = statement.link.sequence
+        if _is_custody(manifest, "viewed"):
+            viewed = parse_viewed(_event_of(statement, manifest.name))
+            failed = failures.get(sequence)
+            result = "given out" if failed is None else f"not given out whole: {failed}"
+            told = viewed.exhibits, viewed.purpose, viewed.address, result
+        elif statement.type == Type.EXPORT:
+            export = parse_export(statement.body, where=manifest.name)
+            result = f"exported to {export.recipient}" if export.recipient else "exported"
+            told = export.included, export.purpose, None, result
+        if told is not None:
+            when = format_instant(statement.recorded_at)
+            rows.append(ReadingRow(sequence, when, actor_text(statement.actor), *told))
+    return rows
+
+
+def _is_custody(manifest: Manifest, event: str) -> bool:
+    statement = manifest.statement
+    return statement.type == Type.CUSTODY and statement.body.get("event") == event
+
+
+def _event_of(statement: Statement, where: str) -> Fields:
+    """A body whose event is known already."""
+    fields = Fields(statement.body, where)
+    fields.text("event")
+    return fields
 
 
 def actor_text(actor: Actor) -> str:
@@ -128,18 +183,26 @@ def _told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
     if statement.type == Type.WAIVER:
         return _waiver_told(parse_waiver(statement, where=where))
     if statement.type == Type.CUSTODY:
-        return _custody_told(body)
+        return _custody_told(statement, where)
     return statement.type.value, "", ()
 
 
-def _custody_told(body: Object) -> tuple[str, str, tuple[str, ...]]:
+def _custody_told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
+    body = statement.body
+    if body["event"] == "viewed":
+        viewed = parse_viewed(_event_of(statement, where))
+        purpose = f' "{viewed.purpose}"' if viewed.purpose else ""
+        place = f", from {viewed.address}" if viewed.address else ""
+        return "viewed", f"{exhibit_ranges(viewed.exhibits)}{place}{purpose}", viewed.exhibits
+    if body["event"] == "view_failed":
+        return "viewing failed", f"link {body['view']}: {body['reason']}", ()
     if body["event"] == "export_failed":
         return "export failed", f"link {body['export']}: {body['reason']}", ()
     exhibits = tuple(body["exhibits"])
     if body["event"] == "preserved":
         told = f"{exhibit_ranges(exhibits)} into {body['incident']}"
         return "preserved", f"{told}: {body['from']} to {body['to']}", exhibits
-    reason = body.get("reason") or body.get("purpose")
+    reason = body.get("reason")
     detail = exhibit_ranges(exhibits)
     if body["event"] == "classified":
         detail += f" as {', '.join(body['kinds'])}"

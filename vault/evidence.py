@@ -45,16 +45,52 @@ def fingerprint(*, path: str, system: str | None, source: str | None, sha256: st
     return sha256_hex("\0".join((path, system or "", source or "", sha256)).encode())
 
 
-def content(store: ObjectStore, item: Item, packs: tuple[Pack, ...]) -> Iterator[bytes]:
-    """An item's bytes, part by part, each given only after its digest was checked.
+def content(
+    store: ObjectStore,
+    item: Item,
+    packs: tuple[Pack, ...],
+    *,
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[bytes]:
+    """An item's bytes from `start` up to `stop`, each given only after its part was checked.
 
-    Raises `DigestMismatchError` at the first part that is not what was sealed, `NotFoundError`.
+    Parts are read whole, whatever is asked of them. Raises `DigestMismatchError` at the first part
+    that is not what was sealed, `NotFoundError`.
     """
+    stop = item.size if stop is None else stop
+    whole = start == 0 and stop == item.size
+    first = start // item.stored.part_size
+    position = first * item.stored.part_size
+    for piece in _parts(store, item, packs, None if whole else range(first, _last(item, stop))):
+        begin, end = max(start - position, 0), min(stop - position, len(piece))
+        position += len(piece)
+        if begin < end:
+            yield piece if end - begin == len(piece) else piece[begin:end]
+
+
+def _last(item: Item, stop: int) -> int:
+    """The number of the part behind the one that holds the last byte before `stop`."""
+    return -(-stop // item.stored.part_size)
+
+
+def _parts(
+    store: ObjectStore, item: Item, packs: tuple[Pack, ...], wanted: range | None
+) -> Iterator[bytes]:
+    """The bytes of some parts, or, for None, of all that lies at the item's place."""
     stored = item.stored
     expected = stored.parts or (stored.sha256,)
+    place = item.place
+    if wanted is None:
+        pieces = read_place(store, place, packs)
+    else:
+        expected = expected[wanted.start : wanted.stop]
+        offset = wanted.start * stored.part_size
+        length = min(wanted.stop * stored.part_size, stored.size) - offset
+        pieces = read_place(store, place, packs, offset=offset, length=length)
     part = _Part()
     sealed = iter(expected)
-    for piece in read_place(store, item.place, packs):
+    for piece in pieces:
         view = memoryview(piece)
         while view:
             taken = view[: stored.part_size - part.size]
@@ -132,15 +168,25 @@ def sightings(store: ObjectStore, manifest: Manifest) -> tuple[Sighting, ...]:
     )
 
 
-def read_place(store: ObjectStore, place: Place, packs: tuple[Pack, ...]) -> Iterator[bytes]:
-    """The bytes at a place, unchecked: for those who check them."""
+def read_place(
+    store: ObjectStore,
+    place: Place,
+    packs: tuple[Pack, ...],
+    *,
+    offset: int = 0,
+    length: int | None = None,
+) -> Iterator[bytes]:
+    """The bytes at a place, or a slice of them, unchecked: for those who check them."""
     if place.pack is None:
         if place.key is None:
             raise MalformedError("a place names neither an object nor a pack")
-        return store.read(place.key, version_id=place.version_id)
+        return store.read(place.key, version_id=place.version_id, offset=offset, length=length)
     pack = packs[place.pack]
     return store.read(
-        pack.key, version_id=pack.version_id, offset=place.offset, length=place.length
+        pack.key,
+        version_id=pack.version_id,
+        offset=place.offset + offset,
+        length=place.length - offset if length is None else length,
     )
 
 

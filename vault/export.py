@@ -21,7 +21,7 @@ from typing import IO
 from vault import pages
 from vault.changes import Changes, without_former_words
 from vault.completeness import changes_since, last_sealed, report_of, seal_report
-from vault.custody import CustodyRow, custody_rows
+from vault.custody import CustodyRow, custody_rows, reading_rows
 from vault.deposit import Draft, Receipt
 from vault.errors import RefusedError, StaleHeadError, UnavailableError
 from vault.evidence import content, side_document
@@ -231,7 +231,10 @@ class Exporter:
             "report/completeness.json": report,
             "report/custody.csv": pages.custody_csv(rows),
             "report/custody.html": pages.custody_page(
-                head, rows, _exhibit_lines(incident, export, described)
+                head,
+                rows,
+                _exhibit_lines(incident, export, described),
+                reading_rows(before.manifests),
             ),
             "report/custody.json": _custody_json(incident, rows),
             "report/timeline.csv": timeline_csv(drawn),

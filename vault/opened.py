@@ -13,6 +13,7 @@ from vault.incidents import Incidents, KnownChains
 from vault.log import Log
 from vault.ports import Clock, Index, LockMode, ObjectStore, Signer
 from vault.preserve import Preserver
+from vault.readings import Readings
 from vault.retention import Retention
 from vault.sweep import Sweeper
 from vault.waivers import Waivers
@@ -55,6 +56,7 @@ class Vault:
     preserver: Preserver
     sweeper: Sweeper
     collectors: Collectors
+    readings: Readings
 
     @property
     def store(self) -> ObjectStore:
@@ -138,4 +140,5 @@ def assemble(foundation: Foundation, actor: Actor) -> Vault:
             key=key,
         ),
         collectors=Collectors(index=index, door=door, clock=clock, key=key),
+        readings=Readings(incidents=incidents, index=index, door=door, clock=clock),
     )

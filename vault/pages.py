@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from vault.changes import Changes
 from vault.completeness_page import Subject, completeness_document
-from vault.custody import CustodyRow, actor_text, exhibit_ranges
+from vault.custody import CustodyRow, ReadingRow, actor_text, exhibit_ranges
 from vault.hypertext import (
     cell,
     code,
@@ -186,9 +186,14 @@ def completeness_page(head: PageHead, report: Object, changes: Changes | None) -
 
 
 def custody_page(
-    head: PageHead, rows: Sequence[CustodyRow], exhibits: Sequence[ExhibitLine]
+    head: PageHead,
+    rows: Sequence[CustodyRow],
+    exhibits: Sequence[ExhibitLine],
+    readings: Sequence[ReadingRow] = (),
 ) -> bytes:
     """`report/custody.html`: the chain of custody, link by link and exhibit by exhibit.
+
+    Where content was given out, it tells to whom, what for, and from where.
 
     Of a withheld exhibit nothing is shown that its description holds: name, format, summary and
     claimed times are withheld with it.
@@ -199,6 +204,7 @@ def custody_page(
         _custody_scope(head),
         _kept(head.keeping),
         _links(head, rows),
+        *([_readings(readings)] if readings else []),
         _exhibits(exhibits),
         _custody_notes(head),
     ]
@@ -441,6 +447,52 @@ def _own_link(head: PageHead) -> str:
 {cell("What", "<strong>exported</strong> this bundle")}<td></td></tr>
 <tr><td></td><td colspan="3">see {code(link_path(head.export_sequence))}</td></tr>
 </tbody>
+"""
+
+
+def _readings(readings: Sequence[ReadingRow]) -> str:
+    """Who was given content: a table by person, and for each exhibit the links that say so."""
+    columns = column_heads(
+        ("link", "Link"),
+        ("stamp", "Recorded (UTC)"),
+        ("", "Exhibits and purpose"),
+        ("", "From, and result"),
+    )
+    people = sorted({row.person for row in readings})
+    by_person = "".join(
+        f'<tbody>\n<tr><th scope="rowgroup" colspan="4">{esc(person)}</th></tr>\n'
+        f"{''.join(_reading(row) for row in readings if row.person == person)}</tbody>\n"
+        for person in people
+    )
+    by_exhibit: dict[str, list[ReadingRow]] = {}
+    for row in readings:
+        for name in row.exhibits:
+            by_exhibit.setdefault(name, []).append(row)
+    told = [
+        (name, "; ".join(f"link {row.sequence}, {esc(row.person)}" for row in by_exhibit[name]))
+        for name in sorted(by_exhibit)
+    ]
+    return f"""\
+<section>
+<h2>Readings</h2>
+<table class="pairs">
+<caption>{esc(count_of(len(readings), "time", "times"))} content was given out before this \
+export, by person. Several requests of one person for one purpose within 15 minutes are one. The \
+address is the one that the vault saw.</caption>
+{columns}{by_person}</table>
+<h3>By exhibit</h3>
+{facts_list(told)}</section>
+"""
+
+
+def _reading(row: ReadingRow) -> str:
+    purpose = prose(row.purpose) if row.purpose else "no purpose stated"
+    address = esc(row.address) if row.address else "not recorded"
+    return f"""\
+<tr><th scope="row" class="link">{row.sequence}</th>\
+{cell("Recorded", time_of(row.recorded_at, zone=False), name="stamp")}\
+{cell("What", f"{esc(exhibit_ranges(row.exhibits) or 'no exhibit')}<br>{purpose}")}\
+{cell("From", f"{address}<br>{esc(row.result)}")}</tr>
 """
 
 

@@ -17,6 +17,7 @@ from verify.approval import check_second_person
 from verify.attestation import Attestation, parse_attestation
 from verify.chain import Manifest
 from verify.collection import parse_key_event
+from verify.custody import parse_view_failed, parse_viewed
 from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Setting, Severity
 from verify.errors import ChainError, MalformedError, UnsupportedError
 from verify.instant import parse_instant
@@ -145,6 +146,8 @@ class ChainState:
     not_captured: int = 0
     deliveries: list[Delivery] = field(default_factory=list)
     """What collectors sealed first, in spools, in the order of delivery."""
+    views: set[int] = field(default_factory=set)
+    """The links that say that content was given out."""
     sealed: bool = False
     """Whether the incident is closed; a stream never is."""
     unfinished: tuple[str, int, int] | None = None
@@ -478,12 +481,17 @@ def _take_delivery(state: ChainState, capture: Capture, sequence: int, where: st
 def _take_custody(state: ChainState, statement: Statement, where: str) -> None:
     body = Fields(statement.body, f"{where}.body")
     event = body.text("event")
-    if event in ("withdrawn", "classified", "viewed"):
+    if event == "viewed":
+        viewed = parse_viewed(body)
+        _known_exhibits(state, viewed.exhibits, where)
+        state.views.add(statement.link.sequence)
+    elif event == "view_failed":
+        if parse_view_failed(body).view not in state.views:
+            raise ChainError(f"{where}: it names a link that is no viewing")
+    elif event in ("withdrawn", "classified"):
         exhibits = tuple(body.texts("exhibits"))
         _known_exhibits(state, exhibits, where)
-        if event == "viewed":
-            body.text_or_none("purpose")
-        elif event == "withdrawn":
+        if event == "withdrawn":
             reason = body.text("reason")
             for name in exhibits:
                 state.exhibits[name].withdrawn = reason

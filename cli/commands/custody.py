@@ -31,6 +31,10 @@ def custody(
             "its links.",
         ),
     ] = None,
+    person: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--person", metavar="NAME", help="Only what this person did, or tried to."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show who did what, link by link: declared, captured, read, exported, closed."""
@@ -44,6 +48,8 @@ def custody(
         if rest:
             vault.incidents.exhibits_named(chain, rest)
             rows = [row for row in rows if rest[0] in row.exhibits]
+        if person is not None:
+            rows = [row for row in rows if row.person == person]
         give(
             Answer(
                 _lines(rows),

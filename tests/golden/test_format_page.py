@@ -365,6 +365,8 @@ def applied(kind: Type, body: Object) -> Incident:
         incident.holds.append(Hold(RELEASED["matter"], event, before.recorded_at, 2, before.actor))
     if kind == Type.WAIVER and body.get("event") == "revoked":
         incident = applied(Type.WAIVER, GRANTED)
+    if body.get("event") == "view_failed":
+        incident = applied(Type.CUSTODY, {"event": "viewed", **EVENTS["viewed"][1]})
     if kind == Type.INCIDENT and body.get("event") == "accepted":
         incident = applied(Type.INCIDENT, {"event": "assigned", **EVENTS["accepted"][1]})
     sequence = incident.sequence + 1
@@ -666,6 +668,7 @@ EVENTS: dict[str, tuple[Type, Object]] = {
     ),
     "reopened": (Type.INCIDENT, {"reason": "more"}),
     "viewed": (Type.CUSTODY, {"exhibits": ["EV-0001"], "purpose": None}),
+    "view_failed": (Type.CUSTODY, {"view": 2, "reason": "it is not what was sealed"}),
     "withdrawn": (Type.CUSTODY, {"exhibits": ["EV-0001"], "reason": "of another case"}),
     "classified": (
         Type.CUSTODY,
@@ -715,6 +718,39 @@ def test_an_event_has_the_fields_of_the_page_and_no_others(event: str) -> None:
     for name in body:
         assert refusal(check, {each: body[each] for each in body if each != name})
     assert "unknown field" in refusal(check, {**body, "stranger": 1})
+
+
+VIEWED = {"event": "viewed", **EVENTS["viewed"][1], "session": "s1", "address": "192.0.2.7"}
+
+
+@pytest.mark.parametrize(
+    ("change", "fine"),
+    [
+        ({}, True),
+        ({"address": None}, True),
+        ({"session": "x" * 64, "address": "x" * 100}, True),
+        ({"session": ""}, False),
+        ({"session": None}, False),
+        ({"session": "x" * 65}, False),
+        ({"address": "x" * 101}, False),
+        ({"address": 7}, False),
+    ],
+)
+def test_a_viewing_names_its_session_and_address_strictly(change: Object, fine: bool) -> None:
+    check: Check = lambda value: applied(Type.CUSTODY, value)  # noqa: E731
+    assert (refusal(check, {**VIEWED, **change}) == "") == fine
+
+
+@pytest.mark.parametrize("name", ["session", "address"])
+def test_a_session_and_an_address_stand_together(name: str) -> None:
+    check: Check = lambda value: applied(Type.CUSTODY, value)  # noqa: E731
+    assert "missing" in refusal(check, {each: VIEWED[each] for each in VIEWED if each != name})
+
+
+@pytest.mark.parametrize("view", [0, 1, 3])
+def test_a_failure_is_of_a_viewing(view: int) -> None:
+    check: Check = lambda value: applied(Type.CUSTODY, value)  # noqa: E731
+    assert "no viewing" in refusal(check, {"event": "view_failed", "view": view, "reason": "x"})
 
 
 def test_the_fields_of_incident_and_scope_are_those_of_the_page() -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import verify.checklist
 from cli.main import execute
-from vault.custody import CustodyRow
+from vault.custody import CustodyRow, ReadingRow
 from vault.pages import (
     ExhibitLine,
     HoldLine,
@@ -771,3 +771,34 @@ def test_verify_md_says_which_steps_are_required() -> None:
         need = "required" if step in ("package", "time") else "not required"
         assert f"- `{step}` ({need})." in text
     assert "- `novel` (required). Unknown to this version." in text
+
+
+READ = ReadingRow(
+    sequence=4,
+    recorded_at="2023-07-11T08:00:00Z",
+    person="lea (oidc)",
+    exhibits=("EV-0001", "EV-0002"),
+    purpose="privilege review",
+    address="192.0.2.7",
+    result="given out",
+)
+
+
+def test_the_custody_page_tells_who_read_what_by_person_and_by_exhibit() -> None:
+    other = replace(READ, sequence=5, person="fay (token)", exhibits=("EV-0002",), address=None)
+    text = Outline(custody_page(HEAD, ROWS, [LINE], [READ, other])).text
+    for told in ("lea (oidc)", "EV-0001..0002", "privilege review", "192.0.2.7", "given out"):
+        assert told in text
+    by_exhibit = text.split("By exhibit")[1]
+    assert "link 4, lea (oidc); link 5, fay (token)" in by_exhibit
+    assert text.index("fay (token)") < text.index("lea (oidc)")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_reader_writes_nothing_into_the_page(text: str) -> None:
+    row = replace(READ, person=text, purpose=text, address=text, result=text)
+    page = custody_page(HEAD, ROWS, [LINE], [row])
+    Outline(page)
+    assert b"<script" not in page
+    assert b"<img" not in page
+    assert not UNSEEN.search(page.decode())

@@ -85,8 +85,26 @@ class BrokenOffError(EvidenceError):
     code = "broken_off"
 
 
+class RangeError(EvidenceError):
+    """A range that has no byte of what there is; nothing was given."""
+
+    code = "range_not_satisfiable"
+
+    def __init__(self, message: str, *, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+
+
+class DamagedError(EvidenceError):
+    """What the store holds is not what was sealed: it is not given out."""
+
+    code = "damaged"
+
+
 _OWN: Mapping[type[EvidenceError], HTTPStatus] = {
     BrokenOffError: HTTPStatus.BAD_REQUEST,
+    DamagedError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    RangeError: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     PreconditionError: HTTPStatus.PRECONDITION_FAILED,
     TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -121,6 +139,8 @@ def response_of(error: EvidenceError, instance: str) -> JSONResponse:
         headers["WWW-Authenticate"] = 'Bearer realm="evidence vault"'
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers["Retry-After"] = str(RETRY_AFTER)
+    if isinstance(error, RangeError):
+        headers["Content-Range"] = f"bytes */{error.size}"
     return answer(status, error.code, str(error), instance, headers)
 
 

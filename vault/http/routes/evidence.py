@@ -1,27 +1,36 @@
-"""Evidence: sent in, listed, and what is sealed about it; of incidents and of streams.
+"""Evidence: sent in, listed, shown and given out; of incidents and of streams.
 
 The same routes stand below `/v1/incidents/{incident}` and, for streams too, `/v1/chains/{chain}`.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import anyio
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from vault.access import Permission
 from vault.documents import exhibit_json, shown_json
 from vault.errors import NotFoundError
+from vault.evidence import content
 from vault.http import guard
+from vault.http.digests import names_tag, tag_of
+from vault.http.downloads import begun, headers_of, is_known, slice_of
 from vault.http.guard import asking, needs
 from vault.http.incoming import AT_ONCE, Incoming
 from vault.http.intake import Sent
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
+from vault.http.problems import DamagedError
 from vault.http.service import Asking, Service
-from verify.errors import MalformedError
+from vault.opened import Vault
+from vault.readings import Reading
+from verify.errors import EvidenceError, MalformedError, VerificationError
 from verify.incident import Exhibit
 from verify.statement import check_deposit, check_kind, exhibit_number
 
@@ -38,11 +47,23 @@ _NAME = Query(
 )
 _AGAIN = Query(description="Seal it also if the same was sealed, and nothing happened since.")
 
+Purpose = Annotated[
+    str,
+    Query(
+        max_length=1_000,
+        pattern=r"\S",
+        description="Why it is read; it is sealed.",
+        examples=["find out what the agent was told"],
+    ),
+]
 Name = Annotated[str, _NAME]
 Kinds = Annotated[list[str], Query(max_length=32, description="What it is evidence of.")]
 Word = Annotated[str | None, Query(min_length=1, max_length=1_000)]
 Key = Annotated[str | None, _KEY]
 Again = Annotated[bool, _AGAIN]
+
+
+_log = logging.getLogger("evault.http")
 
 
 def incident_evidence_routes(service: Service) -> APIRouter:
@@ -139,7 +160,56 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
         kept = asked.vault.retention.kept(read)[exhibit]
         return JSONResponse(shown_json(chain, found, description, kept))
 
+    @router.get("/{exhibit}/content", response_class=StreamingResponse)
+    @needs(Permission.READ_CONTENT)
+    def download(
+        exhibit: str,
+        asked: Annotated[Asking, Depends(asking)],
+        purpose: Purpose,
+        chain: str = named,
+        ranged: Annotated[str | None, Header(alias="Range")] = None,
+        if_range: Annotated[str | None, Header(alias="If-Range")] = None,
+        if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
+    ) -> Response:
+        """The bytes as they were sealed, or one range of them; that they are read is sealed first.
+
+        Requests of one identity for one exhibit and purpose within 15 minutes are one reading. No
+        byte is given before the whole part that it lies in was verified.
+        """
+        vault = asked.vault
+        (found,) = vault.incidents.exhibits_named(vault.incidents.read(chain), [exhibit])
+        item = found.item
+        if is_known(if_none_match, item.sha256):
+            return Response(status_code=304, headers={"ETag": tag_of(item.sha256)})
+        current = if_range is None or names_tag(if_range, item.sha256)
+        part = slice_of(ranged, item.size, current=current)
+        ((_, description),) = vault.incidents.described([found])
+        where = asked.identity.address or None
+        reading = vault.readings.begin(chain, [exhibit], purpose, address=where)
+        pieces = content(vault.store, item, found.packs, start=part.start, stop=part.stop)
+        return StreamingResponse(
+            begun(_recorded(vault, reading, pieces)),
+            206 if part.partial else 200,
+            headers_of(description.name, item.sha256, part),
+            media_type="application/octet-stream",
+        )
+
     return router
+
+
+def _recorded(vault: Vault, reading: Reading, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces; where they turn out not to be what was sealed, that is sealed too."""
+    try:
+        yield from pieces
+    except (VerificationError, NotFoundError) as error:
+        names = ", ".join(each.item.exhibit for each in reading.exhibits)
+        _log.error("%s %s cannot be given out: %s", reading.chain, names, error)
+        with suppress(EvidenceError):
+            vault.readings.failed(reading, str(error))
+        raise DamagedError(
+            f"{names} of {reading.chain} is not in the store as it was sealed; run: "
+            f"evault verify {reading.chain} {names} --depth bytes"
+        ) from error
 
 
 def _deposit(key: str | None) -> str | None:

@@ -14,6 +14,7 @@ from vault.deposit import Draft, Receipt
 from vault.errors import UnavailableError
 from vault.incidents import Chain, Incidents
 from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
+from vault.retention import Retention
 from vault.ulid import new_ulid
 from verify import strictjson
 from verify.chain import Manifest
@@ -84,6 +85,31 @@ def answers_of(report: Object, *, checks: bool = True) -> dict[str, str]:
         for item in report.get(part, ())
         for each in (*item["conditions"], *(item.get("checks", ()) if checks else ()))
     }
+
+
+class Assessments:
+    """Completeness reports sealed onto the chains of one vault."""
+
+    def __init__(
+        self, *, incidents: Incidents, store: ObjectStore, clock: Clock, retention: Retention
+    ) -> None:
+        self._incidents = incidents
+        self._store = store
+        self._clock = clock
+        self._retention = retention
+
+    def seal(self, chain: Chain, profile: Profile, report: Object, as_of: datetime) -> Receipt:
+        """Seal a report about a chain's head. Raises `StaleHeadError` if the chain has grown."""
+        return seal_report(
+            incidents=self._incidents,
+            store=self._store,
+            clock=self._clock,
+            chain=chain,
+            profile=profile,
+            report=report,
+            as_of=as_of,
+            protection=self._retention.guard(chain.incident.id).needs(()),
+        )
 
 
 def seal_report(

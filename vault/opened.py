@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from vault.attestations import Attestations
 from vault.capture import Captures
 from vault.collectors import Collectors
+from vault.completeness import Assessments
+from vault.contents import Contents
 from vault.deposit import Door
 from vault.export import Exporter
 from vault.incidents import Incidents, KnownChains
@@ -49,6 +51,8 @@ class Vault:
     door: Door
     incidents: Incidents
     captures: Captures
+    contents: Contents
+    assessments: Assessments
     attestations: Attestations
     waivers: Waivers
     exporter: Exporter
@@ -109,6 +113,8 @@ def assemble(foundation: Foundation, actor: Actor) -> Vault:
         foundation=foundation,
         door=door,
         incidents=incidents,
+        contents=Contents(incidents=incidents, store=store),
+        assessments=Assessments(incidents=incidents, store=store, clock=clock, retention=retention),
         captures=Captures(
             store=store,
             index=index,

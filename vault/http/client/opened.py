@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
+from vault.completeness import built_in_profile
 from vault.deposit import Door
 from vault.export import Exporter
 from vault.http.client.captures import RemoteCaptures
 from vault.http.client.connection import Connection
+from vault.http.client.contents import RemoteContents
 from vault.http.client.incidents import RemoteIncidents
-from vault.http.client.people import RemoteAttestations, RemoteWaivers
+from vault.http.client.people import RemoteAssessments, RemoteAttestations, RemoteWaivers
 from vault.http.client.protection import RemoteCollectors, RemoteRetention
 from vault.http.client.record import Elsewhere, RemoteIndex, RemoteLog, RemoteStore
 from vault.incidents import KnownChains
@@ -18,6 +20,7 @@ from vault.log import Log
 from vault.opened import Foundation, Vault
 from vault.ports import Clock, Index, LockMode, ObjectStore, Signer, StoreTraits
 from vault.preserve import Preserver
+from vault.readings import Readings
 from vault.sweep import Sweeper
 from verify.errors import VerificationError
 from verify.statement import Actor
@@ -75,6 +78,11 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
         foundation=foundation,
         door=cast("Door", Elsewhere()),
         incidents=incidents,
+        contents=RemoteContents(connection, trust, incidents, actor),
+        assessments=RemoteAssessments(
+            connection, trust, incidents, profile=built_in_profile().sha256
+        ),
+        readings=cast("Readings", Elsewhere()),
         captures=RemoteCaptures(connection, trust, incidents, clock),
         attestations=RemoteAttestations(connection, trust, incidents, actor),
         waivers=RemoteWaivers(connection, trust, incidents, actor, clock),

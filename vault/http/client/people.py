@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from vault.attestations import Attestations, Attested, notes_on
+from vault.completeness import Assessments
 from vault.deposit import Receipt
-from vault.errors import RefusedError
+from vault.errors import RefusedError, StaleHeadError
 from vault.http.client.connection import Connection, quoted
 from vault.http.client.receipts import receipt_of
-from vault.incidents import Incidents
+from vault.incidents import Chain, Incidents
 from vault.ports import Clock
 from vault.waivers import Waivers
 from verify.attestation import AttestationType, Value
+from verify.errors import VerificationError
 from verify.instant import format_instant
-from verify.statement import Actor
+from verify.profile import Profile
+from verify.statement import Actor, parse_assessment
 from verify.strictjson import Object
 from verify.trust import Trust
 from verify.waiver import Waiver
@@ -94,3 +97,44 @@ def _plain(value: Value) -> object:
     if isinstance(value, datetime):
         return format_instant(value)
     return value if isinstance(value, str) else list(value)
+
+
+class RemoteAssessments(Assessments):
+    """Completeness reports sealed onto the chains of a served vault, which judges by its own."""
+
+    def __init__(
+        self, connection: Connection, trust: Trust, incidents: Incidents, profile: str
+    ) -> None:
+        """`profile` is the digest of the one profile that a server seals reports by."""
+        self._connection = connection
+        self._trust = trust
+        self._incidents = incidents
+        self._profile = profile
+
+    def seal(self, chain: Chain, profile: Profile, report: Object, as_of: datetime) -> Receipt:
+        """Have the server judge the chain's head as it stands, and seal its report.
+
+        Raises `StaleHeadError` if the chain has grown meanwhile, and `VerificationError` where the
+        server sealed another verdict than the one found here.
+        """
+        if profile.sha256 != self._profile:
+            raise RefusedError(
+                "a server seals reports by the runbook's profile alone; seal one by another "
+                "profile where the vault's home is"
+            )
+        name = chain.incident.id
+        path = f"/v1/incidents/{quoted(name)}/assessments"
+        receipt = receipt_of(self._connection.post(path), self._trust, chain=name)
+        manifest = self._incidents.read(name, up_to=receipt.sequence).manifests[-1]
+        sealed = parse_assessment(manifest.statement.body, where=manifest.name)
+        if sealed.head_leaf != chain.incident.leaf:
+            raise StaleHeadError(
+                f"{name} had grown to link {sealed.head_sequence} when its report was sealed as "
+                f"link {receipt.sequence}; look at it: evault checklist {name}"
+            )
+        if sealed.verdict != report["verdict"]:
+            raise VerificationError(
+                f"the server sealed the verdict {sealed.verdict} as link {receipt.sequence}; the "
+                f"chain, judged here, is {report['verdict']}"
+            )
+        return receipt

@@ -99,6 +99,13 @@ def chain_routes(service: Service) -> APIRouter:
         log = asked.vault.log
         return PlainTextResponse(str(log.inclusion(index, log.covering(index))))
 
+    @router.get("/{chain}/manifests/{sequence}/receipt")
+    @needs(Permission.READ_CHAIN)
+    def receipt(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
+        """The receipt of a link, as whoever sealed it got one: it is kept, and where."""
+        _link(asked.vault.incidents.read(chain), sequence)
+        return JSONResponse(asked.vault.door.receipts(chain, [sequence])[0].to_json())
+
     @router.get("/{chain}/manifests/{sequence}/document", response_class=Response)
     @needs(Permission.READ_CHAIN)
     def document(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:

@@ -11,18 +11,21 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
-from cli.compose import Vault, open_vault
+from cli.compose import Vault, list_collector, load_trust, open_vault
 from cli.intake import ServerIntake
-from cli.settings import read_settings
+from cli.settings import TRUST, read_settings
 from vault.access import Grant, Identity
 from vault.completeness import built_in_profile
-from vault.errors import UnauthenticatedError
+from vault.errors import UnauthenticatedError, UnavailableError
 from vault.http.app import create_app
 from vault.http.service import Limits, Service
+from verify.envelope import ManifestKey
+from verify.trust import Trust
 
 GRACE_SECONDS = 20
 """How long requests at work may go on once the server was told to stop."""
@@ -47,6 +50,33 @@ class NobodyKnown:
         raise UnauthenticatedError("no token is known here; issue one with: evault token add")
 
 
+class HomeTrust:
+    """A home's trust file; read again once it is another. Satisfies `TrustFile`."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._read: tuple[tuple[int, int, int], Trust] | None = None
+
+    def now(self) -> Trust:
+        """What it says. Raises `UnavailableError`."""
+        path = self._home / TRUST
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise UnavailableError(
+                f"cannot read {path}: {error.strerror}; restore it from your backup"
+            ) from error
+        version = (found.st_ino, found.st_size, found.st_mtime_ns)
+        if self._read is None or self._read[0] != version:
+            self._read = version, load_trust(self._home)
+        return self._read[1]
+
+    def list_collector(self, key: ManifestKey) -> Trust:
+        """What it says once it lists a collector's key. Raises `UnavailableError`."""
+        list_collector(self._home, key)
+        return self.now()
+
+
 def service_of(vault: Vault) -> Service:
     """The service of an opened vault."""
 
@@ -58,8 +88,10 @@ def service_of(vault: Vault) -> Service:
         authenticator=NobodyKnown(),
         grants=grants,
         profile=built_in_profile(),
-        store_words=vault.config.store_words,
         intake=ServerIntake(socket.gethostname() or "unknown-host"),
+        trust_file=HomeTrust(vault.home),
+        host=socket.gethostname() or "unknown-host",
+        store_words=vault.config.store_words,
         limits=Limits(),
     )
 

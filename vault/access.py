@@ -101,8 +101,9 @@ ROLES: Mapping[VaultRole, frozenset[Permission]] = {
         # Until evidence can be redacted: with a purpose, which every export states.
         Permission.EXPORT,
     },
+    # A bundle holds all content, which a postmortem author does not read alone.
     VaultRole.POSTMORTEM_AUTHOR: _READERS
-    | {Permission.ATTEST, Permission.REQUEST_WAIVER, Permission.EXPORT},
+    | {Permission.ATTEST, Permission.REQUEST_WAIVER, Permission.REQUEST_EXPORT},
     VaultRole.LEGAL: _READERS
     | {
         Permission.INGEST,
@@ -138,14 +139,18 @@ ROLES: Mapping[VaultRole, frozenset[Permission]] = {
     VaultRole.AUDITOR: _READERS | {Permission.REQUEST_EXPORT, Permission.SWEEP},
     VaultRole.PLATFORM_ADMIN: frozenset({Permission.ADMIT, Permission.GRANT}),
 }
-"""The one table. Legal and forensics lead export alone; steward and auditor with a second person,
-who is legal or another steward. Nobody approves what they asked for, whatever they hold."""
+"""The one table. Legal, forensics lead and commander export alone; who may not read content alone
+(postmortem author, steward, auditor) with a second person, who is legal or another steward. Nobody
+approves what they asked for, whatever they hold."""
 
 COLLECTOR = frozenset({Permission.INGEST})
 """What a collector may do, on the chains that its token names: append, and read nothing."""
 
 EVERYWHERE = "*"
 """All chains, also those to come."""
+
+_ON_VAULT_CHAIN = frozenset({Permission.READ_CHAIN, Permission.VERIFY})
+"""What any grant gives on the vault's own chain: bundles rest on what stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,16 +209,16 @@ class Access:
         )
 
     def permissions(self, chain: str | None) -> frozenset[Permission]:
-        """What the identity may do on a chain, or, for None, on some chain."""
+        """What the identity may do on a chain; on all of them; or, for None, on some chain."""
         if chain is not None and not self._within_token(chain):
             return frozenset()
         if self.identity.kind == "collector":
-            return COLLECTOR
+            return frozenset() if chain == VAULT_CHAIN else COLLECTOR
         found: frozenset[Permission] = frozenset()
         for each in self._grants:
             if each.covers(chain, self._at):
                 found |= ROLES[each.role]
-        return found
+        return found & _ON_VAULT_CHAIN if chain == VAULT_CHAIN else found
 
     def roles(self, chain: str | None) -> list[VaultRole]:
         """The roles that are held for a chain, or, for None, for any."""
@@ -226,20 +231,22 @@ class Access:
     def check(self, permission: Permission, chain: str | None) -> None:
         """Raise unless it is permitted; `chain` is None for what concerns no one chain.
 
+        What concerns no one chain takes a grant for all of them: it tells of all, or acts on all.
         Raises `NotPermittedError` where the identity has another right on the chain, and
         `NotFoundError` where it has none: absent and forbidden look alike.
         """
-        found = self.permissions(chain)
+        found = self.permissions(EVERYWHERE if chain is None else chain)
         if permission in found:
             return
         if chain is not None and chain != VAULT_CHAIN and not found:
             what = "stream" if is_stream(chain) else "incident"
             raise NotFoundError(f"there is no {what} {chain} that {self.identity.id} may see")
-        held = ", ".join(self.roles(chain)) or "none"
+        held = ", ".join(self.roles(EVERYWHERE if chain is None else chain)) or "none"
+        where = "here" if chain else "in all of the vault"
         raise NotPermittedError(
-            f"{self.identity.id} may not {permission.value.replace('_', ' ')} here "
+            f"{self.identity.id} may not {permission.value.replace('_', ' ')} {where} "
             f"(roles held: {held}); ask for a grant: evault grant add {self.identity.id} ROLE "
-            f"{chain or ''}".rstrip(),
+            f"{chain or '--all'}",
             permission=permission.value,
         )
 

@@ -13,7 +13,22 @@ from starlette.concurrency import run_in_threadpool
 
 from vault.http import guard, problems
 from vault.http.limits import LimitsMiddleware
-from vault.http.routes import captures, chains, evidence, health, incidents, log
+from vault.http.routes import (
+    attestations,
+    captures,
+    chains,
+    collectors,
+    custody,
+    evidence,
+    health,
+    incidents,
+    log,
+    reports,
+    retention,
+    streams,
+    sweeps,
+    waivers,
+)
 from vault.http.service import Service
 
 _DESCRIPTION = """
@@ -52,7 +67,19 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         captures.capture_routes,
         evidence.incident_evidence_routes,
         evidence.chain_evidence_routes,
+        attestations.attestation_routes,
+        waivers.waiver_routes,
+        reports.report_routes,
+        custody.incident_custody_routes,
+        custody.chain_custody_routes,
+        retention.incident_retention_routes,
+        retention.chain_retention_routes,
+        retention.policy_routes,
+        streams.stream_routes,
+        sweeps.sweep_routes,
+        collectors.collector_routes,
     ):
         guard.include(app, routes(service))
+    guard.routes_of(app)
     app.add_middleware(LimitsMiddleware, limits=service.limits)
     return app

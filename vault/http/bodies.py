@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from verify.attestation import AttestationType
 from verify.declaration import Exposure, Severity, Tier, Trigger, YesNo
 from verify.response import Containment, Phase, Role
+from verify.statement import Kind
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
@@ -20,6 +22,7 @@ Time = Annotated[
     Field(description="RFC 3339 with a zone.", examples=["2026-03-01T09:30:00Z"]),
 ]
 Texts = Annotated[list[Text], Field(max_length=1_000)]
+FieldName = Annotated[str, StringConstraints(max_length=64)]
 Names = Annotated[list[Annotated[str, StringConstraints(max_length=16)]], Field(max_length=10_000)]
 Deposit = Annotated[
     str | None,
@@ -121,6 +124,70 @@ class ReasonBody(Body):
     """Why."""
 
     reason: Text
+
+
+class AttestationBody(Body):
+    """What somebody did, saw or decided, in the fields of its type (verify/FORMAT.md §4.10)."""
+
+    type: AttestationType
+    fields: dict[FieldName, Text | Texts] = Field(
+        max_length=32, description="Texts, lists of texts, and times in RFC 3339 with a zone."
+    )
+    exhibits: Names = Field([], description="Evidence that shows it.")
+    statement: Words | None = Field(None, description="In your own words.")
+
+
+class WithdrawalBody(Body):
+    """That an exhibit was sealed by mistake."""
+
+    reason: Words
+
+
+class ClassificationBody(Body):
+    """What an exhibit is evidence of."""
+
+    kinds: list[Kind] = Field(min_length=1, max_length=32)
+    reason: Words | None = None
+
+
+class HoldBody(Body):
+    """A matter's hold on all evidence of a chain."""
+
+    matter: Text
+    reason: Words
+    ordered_by: Text | None = Field(None, description="Who ordered it; recorded as your word.")
+
+
+class ExtensionBody(Body):
+    """Until when all evidence of a chain is kept at least."""
+
+    until: Time
+    reason: Words
+
+
+class PreservationBody(Body):
+    """A window of a stream, ends included."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    stream: Annotated[str, StringConstraints(pattern=r"^stream:[a-z0-9][a-z0-9-]{0,62}$")]
+    start: Time = Field(alias="from")
+    to: Time
+
+
+class SweepBody(Body):
+    """How deep to look: `checksums` asks the store, `bytes` reads everything again."""
+
+    depth: Literal["checksums", "bytes"] | None = Field(
+        None, description="What the store answers for, if left out: checksums on S3, else bytes."
+    )
+
+
+class CollectorBody(Body):
+    """A collector that is let in, by its public key."""
+
+    name: Text = Field(description="What you call it: a-z, 0-9 and -.")
+    key: Words = Field(description="PEM, or base64 of its SubjectPublicKeyInfo in DER.")
 
 
 def named(body: BaseModel, *without: str) -> dict[str, Any]:

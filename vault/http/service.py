@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from vault.access import Access, Grant, Identity
 from vault.http.intake import Intake
 from vault.http.pace import Pace
-from vault.opened import Vault
+from vault.opened import Vault, assemble
+from verify.envelope import ManifestKey
 from verify.profile import Profile
+from verify.statement import Actor
+from verify.trust import Trust
 
 
 class Authenticator(Protocol):
@@ -18,6 +21,16 @@ class Authenticator(Protocol):
 
     def identify(self, bearer: str, address: str) -> Identity:
         """Who shows this bearer token, from that address. Raises `UnauthenticatedError`."""
+
+
+class TrustFile(Protocol):
+    """The vault's own trust file, as it stands now; other processes write it too."""
+
+    def now(self) -> Trust:
+        """What it says. Raises `UnavailableError`."""
+
+    def list_collector(self, key: ManifestKey) -> Trust:
+        """What it says once it lists a collector's key. Raises `UnavailableError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +63,21 @@ class Service:
     """The checklist that incidents are judged by."""
     intake: Intake
     """Reads what is sent as evidence, and seals it."""
-    store_words: str = ""
-    """How well the store keeps what it holds, for reports."""
+    trust_file: TrustFile
+    host: str
+    """The name of this host, as captures state it."""
+    store_words: str
+    """How well the store keeps what it holds, in words."""
     limits: Limits = field(default_factory=Limits)
     pace: Pace = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pace", Pace(self.limits.requests_a_minute))
+
+    def acting_as(self, actor: Actor) -> Vault:
+        """The vault in which another one acts, with the trust file as it stands now."""
+        foundation = replace(self.vault.foundation, trust=self.trust_file.now())
+        return assemble(foundation, actor)
 
 
 @dataclass(frozen=True, slots=True)

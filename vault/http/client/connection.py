@@ -322,7 +322,7 @@ class Connection:
 
 def error_of(code: str, detail: str, status: int = 400) -> EvidenceError:
     """The error that a problem was, with the same words."""
-    if code == DigestMismatchError.code:
+    if code in (DigestMismatchError.code, "damaged"):
         return ToldMismatchError(detail)
     if code == NotPermittedError.code:
         return NotPermittedError(detail, permission="")

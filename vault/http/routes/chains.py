@@ -16,9 +16,9 @@ from vault.http import guard
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
 from vault.http.service import Asking, Service
-from vault.incidents import Chain, absent
+from vault.incidents import absent
 from vault.opened import Vault
-from vault.ports import ChainHead
+from vault.ports import ChainHead, Row
 from verify.errors import MalformedError
 from verify.statement import Type, check_chain_id
 from verify.strictjson import Object
@@ -81,19 +81,18 @@ def chain_routes(service: Service) -> APIRouter:
     @needs(Permission.READ_CHAIN)
     def manifest(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """One manifest as stored: a DSSE envelope."""
-        found = _link(asked.vault.incidents.read(chain), sequence)
-        data = found.manifests[sequence].envelope.encode()
+        found = _link(asked.vault, chain, sequence)
         return Response(
-            data,
+            found.envelope,
             media_type="application/json",
-            headers={"ETag": f'"{found.manifests[sequence].leaf}"'},
+            headers={"ETag": f'"{found.leaf_hash.hex()}"'},
         )
 
     @router.get("/{chain}/manifests/{sequence}/proof", response_class=PlainTextResponse)
     @needs(Permission.READ_CHAIN)
     def proof(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """That a manifest is in the log: a C2SP tlog-proof."""
-        index = _link(asked.vault.incidents.read(chain), sequence).indices[sequence]
+        index = _link(asked.vault, chain, sequence).index
         if index is None:
             raise UnavailableError(f"link {sequence} of {chain} is not in the log yet")
         log = asked.vault.log
@@ -103,15 +102,16 @@ def chain_routes(service: Service) -> APIRouter:
     @needs(Permission.READ_CHAIN)
     def receipt(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """The receipt of a link, as whoever sealed it got one: it is kept, and where."""
-        _link(asked.vault.incidents.read(chain), sequence)
+        _link(asked.vault, chain, sequence)
         return JSONResponse(asked.vault.door.receipts(chain, [sequence])[0].to_json())
 
     @router.get("/{chain}/manifests/{sequence}/document", response_class=Response)
     @needs(Permission.READ_CHAIN)
     def document(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """What a link binds beside itself: an assessment's report, or a collector's signed list."""
-        found = _link(asked.vault.incidents.read(chain), sequence)
-        data = asked.vault.incidents.bound_document(found, sequence)
+        _link(asked.vault, chain, sequence)
+        incidents = asked.vault.incidents
+        data = incidents.bound_document(incidents.read(chain), sequence)
         return Response(data, media_type="application/json")
 
     @router.get("/{chain}/descriptions")
@@ -123,12 +123,9 @@ def chain_routes(service: Service) -> APIRouter:
         cursor: Cursor = None,
         start: Start = 0,
     ) -> Response:
-        """The descriptions of a chain's exhibits, capture by capture: each one's exact text.
-
-        A page begins and ends with a link: `cursor` and `next` stand between two.
-        """
+        """The descriptions of a chain's exhibits, capture by capture: each one's exact text."""
         most = size_of(limit, service.limits.page)
-        return JSONResponse(_descriptions(asked.vault, chain, _number(cursor, start), most))
+        return JSONResponse(_descriptions(asked.vault, chain, _place(cursor, start), most))
 
     return router
 
@@ -164,18 +161,35 @@ def _manifests(vault: Vault, chain: str, start: int, most: int) -> Object:
     return page(items, str(start + len(items)) if more else None)
 
 
-def _descriptions(vault: Vault, chain: str, start: int, most: int) -> Object:
+def _descriptions(vault: Vault, chain: str, start: tuple[int, int], most: int) -> Object:
+    """A page from an item of a link on; one of a large capture ends within it."""
     found = vault.incidents.read(chain)
     items: list[Object] = []
-    size = 0
-    for sequence in range(start, len(found.manifests)):
-        if len(items) >= most or size > _PAGE_BYTES:
-            return page(items, str(sequence))
-        if found.manifests[sequence].statement.type == Type.CAPTURE:
-            for name, data in vault.incidents.described_by(found, sequence):
-                size += len(data)
-                items.append({"description": data.decode(), "exhibit": name})
+    size, (begin, skipped) = 0, start
+    for sequence in range(begin, len(found.manifests)):
+        if found.manifests[sequence].statement.type != Type.CAPTURE:
+            continue
+        for number, (name, data) in enumerate(vault.incidents.described_by(found, sequence)):
+            if sequence == begin and number < skipped:
+                continue
+            if len(items) >= most or size > _PAGE_BYTES:
+                return page(items, f"{sequence}.{number}")
+            size += len(data)
+            items.append({"description": data.decode(), "exhibit": name})
     return page(items, None)
+
+
+def _place(cursor: str | None, start: int) -> tuple[int, int]:
+    """A link, and how many of its items stand before the page."""
+    text = begin_after(cursor)
+    if text is None:
+        return start, 0
+    parts = text.split(".")
+    if len(parts) != 2 or not all(
+        each.isascii() and each.isdigit() and len(each) < 10 for each in parts
+    ):
+        raise MalformedError("cursor: it is none that this server gave")
+    return int(parts[0]), int(parts[1])
 
 
 def _number(cursor: str | None, start: int) -> int:
@@ -187,9 +201,10 @@ def _number(cursor: str | None, start: int) -> int:
     return int(text)
 
 
-def _link(chain: Chain, sequence: int) -> Chain:
-    if not 0 <= sequence < len(chain.manifests):
-        raise NotFoundError(
-            f"{chain.state.id} has links 0 to {len(chain.manifests) - 1}, not {sequence}"
-        )
-    return chain
+def _link(vault: Vault, chain: str, sequence: int) -> Row:
+    head = vault.index.head(check_chain_id(chain))
+    if head is None:
+        raise absent(chain)
+    if not 0 <= sequence <= head.sequence:
+        raise NotFoundError(f"{chain} has links 0 to {head.sequence}, not {sequence}")
+    return next(iter(vault.index.rows(chain, start=sequence)))

@@ -71,6 +71,6 @@ def health_routes(service: Service) -> APIRouter:
     @needs(AUTHENTICATED)
     def trust() -> Response:
         """The vault's own trust file, as stored. It proves nothing unless it came another way."""
-        return Response(service.vault.trust.data, media_type="application/json")
+        return Response(service.trust_file.now().data, media_type="application/json")
 
     return router

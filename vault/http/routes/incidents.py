@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from vault.access import Permission
 from vault.documents import incident_json
-from vault.http import guard
+from vault.http import guard, owed
 from vault.http.bodies import (
     AmendBody,
     CloseBody,
@@ -205,6 +205,8 @@ def _change(
         return values
 
     changes, receipt = asked.vault.incidents.change(name, event, new, reason=reason)
+    if any(each.name == "severity" for each in changes):  # it decides how long all is kept
+        owed.settle(asked.vault, name)
     return JSONResponse(
         {
             "changes": [each.to_json() for each in changes],

@@ -420,6 +420,18 @@ def own_trust(settings: Settings) -> Trust:
     return vault.trust
 
 
+def list_here_or_there(settings: Settings, vault: Vault, key: ManifestKey) -> tuple[bool, Trust]:
+    """Have the trust file list a collector's key that was let in; whether it is new, and the file.
+
+    A server's lists it by itself.
+    """
+    if settings.server is None:
+        return list_collector(vault.home, key), load_trust(vault.home)
+    trust: Trust = remote().trust_now(settings)
+    known = any(each.spki == key.spki for each in vault.trust.collector_keys)
+    return not known, trust
+
+
 def list_collector(home: Path, key: ManifestKey) -> bool:
     """Have the home's own trust file list a collector's key; False if it does already.
 

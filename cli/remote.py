@@ -58,6 +58,21 @@ def trust_of(settings: Settings, connection: Connection) -> Trust:
     return pinned_trust(connection, settings.home, lambda told: print(told, file=sys.stderr))
 
 
+def trust_now(settings: Settings) -> Trust:
+    """The trust file as the server shows it now, pinned without a word: what it adds was asked for.
+
+    Raises as `trust_of`.
+    """
+    assert settings.server is not None
+    connection = Connection(server_of(settings.server), user_agent=f"evault/{version()}")
+    try:
+        if settings.server.trust is not None:
+            return given_trust(settings.server.trust)
+        return pinned_trust(connection, settings.home, lambda _: None)
+    finally:
+        connection.close()
+
+
 def server_of(settings: ServerSettings) -> Server:
     """The server and its token. Raises `MalformedError`, `UnavailableError`."""
     token = settings.token

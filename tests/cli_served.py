@@ -25,6 +25,16 @@ SERVED: dict[str, str] = {
     "test_cli_capture": "slow",
     "test_cli_evidence": "slow",
     "test_cli_spool": "slow",
+    "test_cli_retention": "slow",
+    "test_cli_hold": "slow",
+    "test_cli_streams": "slow",
+    "test_cli_sweep": "slow",
+    "test_cli_waive": "slow",
+    "test_cli_sources": "slow",
+    "test_cli_closing": "slow",
+    "test_cli_bad_input": "slow",
+    "test_cli_hostile_files": "slow",
+    "test_cli_trails": "slow",
 }
 """Modules whose tests run against a served vault too, some only with the slow ones."""
 

@@ -36,6 +36,7 @@ _PROBLEM = "urn:evidence-vault:problem:"
 _ANSWER_LIMIT = 64 << 20
 """Bytes of an answer that is read whole."""
 _PIECE = 1 << 20
+_CONNECT_SECONDS = 10.0
 _ATTEMPTS = 4
 _BACK_OFF = (0.2, 0.6, 1.8)
 """Seconds before the second, third and fourth attempt, unless the server names its own."""
@@ -152,10 +153,10 @@ class Connection:
         self.writes = 0
         """How many requests changed something: what was read before them may have changed."""
         self._sleep = sleep
+        self._seconds = timeout
         self._pool = urllib3.PoolManager(
             num_pools=1,
             maxsize=4,
-            timeout=urllib3.Timeout(connect=10.0, read=timeout),
             retries=False,
             headers={
                 "Authorization": f"Bearer {server.token}",
@@ -198,13 +199,19 @@ class Connection:
         *,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
+        patience: float | None = None,
         **query: object,
     ) -> Object:
-        """Have something done; `repeatable` if doing it twice does it once."""
+        """Have something done; `repeatable` if doing it twice does it once.
+
+        `patience` is how many seconds its answer may take, where that is long.
+        """
         self.writes += 1
         data = strictjson.dumps(dict(body or {}))
         sent = {"Content-Type": "application/json", **(headers or {})}
-        heard = self._asked("POST", _with(path, query), data, sent, repeatable=repeatable)
+        heard = self._asked(
+            "POST", _with(path, query), data, sent, repeatable=repeatable, patience=patience
+        )
         return heard.json(path)
 
     def send(
@@ -259,11 +266,12 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         *,
         repeatable: bool,
+        patience: float | None = None,
     ) -> Heard:
         for attempt in range(_ATTEMPTS):
             last = attempt == _ATTEMPTS - 1
             try:
-                heard = self._whole(self._request(method, target, body, headers or {}))
+                heard = self._whole(self._request(method, target, body, headers or {}, patience))
             except (HTTPError, OSError) as error:
                 if last or not (repeatable or _never_sent(error)):
                     raise self._unreachable(error) from error
@@ -285,6 +293,7 @@ class Connection:
         target: str,
         body: bytes | Iterable[bytes] | None,
         headers: Mapping[str, str],
+        patience: float | None = None,
     ) -> urllib3.BaseHTTPResponse:
         return self._pool.request(
             method,
@@ -294,7 +303,12 @@ class Connection:
             redirect=False,  # a token is shown to the host that was named, and to no other
             preload_content=False,
             decode_content=False,
+            timeout=self._timeout(patience),
         )
+
+    def _timeout(self, patience: float | None) -> urllib3.Timeout:
+        read = self._seconds if patience is None else patience
+        return urllib3.Timeout(connect=_CONNECT_SECONDS, read=read)
 
     def _whole(self, answer: urllib3.BaseHTTPResponse) -> Heard:
         data = answer.read(_ANSWER_LIMIT + 1)

@@ -55,6 +55,8 @@ class RemoteIncidents(Incidents):
             key=trust.keys[0],
         )
         self._keys = tuple(trust.keys)
+        self.closing: dict[str, Fields] = {}
+        """What the server said it locked as it closed an incident, by its id."""
         self._remote = index
         self._connection = connection
         self._trust = trust
@@ -202,7 +204,10 @@ class RemoteIncidents(Incidents):
     def close(self, incident_id: str, reason: str | None, *, compliance: bool = False) -> Receipt:
         """Seal the incident; the server locks its evidence where that is asked for."""
         body: Object = {"compliance": compliance, "reason": reason}
-        return self._stated(incident_id, "closing", body)
+        answer = self._connection.post(f"{_at(incident_id)}/closing", body)
+        if compliance:
+            self.closing[incident_id] = Fields(answer.get("locked"), "what was locked")
+        return receipt_of(answer, self._trust, chain=incident_id)
 
     def reopen(self, incident_id: str, reason: str) -> Receipt:
         """Reopen a sealed incident."""

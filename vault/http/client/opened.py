@@ -13,15 +13,14 @@ from vault.http.client.connection import Connection
 from vault.http.client.contents import RemoteContents
 from vault.http.client.incidents import RemoteIncidents
 from vault.http.client.people import RemoteAssessments, RemoteAttestations, RemoteWaivers
-from vault.http.client.protection import RemoteCollectors, RemoteRetention
+from vault.http.client.preserve import RemotePreserver
+from vault.http.client.protection import RemoteCollectors, RemoteRetention, RemoteSweeper
 from vault.http.client.record import Elsewhere, RemoteIndex, RemoteLog, RemoteStore
 from vault.incidents import KnownChains
 from vault.log import Log
 from vault.opened import Foundation, Vault
 from vault.ports import Clock, Index, LockMode, ObjectStore, Signer, StoreTraits
-from vault.preserve import Preserver
 from vault.readings import Readings
-from vault.sweep import Sweeper
 from verify.errors import VerificationError
 from verify.statement import Actor
 from verify.strictjson import Fields
@@ -63,6 +62,9 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
     incidents = RemoteIncidents(
         connection=connection, store=store, index=index, trust=trust, clock=clock
     )
+    retention = RemoteRetention(
+        connection, trust, store, index, incidents, clock, incidents.closing
+    )
     foundation = Foundation(
         store=cast("ObjectStore", store),
         index=cast("Index", index),
@@ -87,9 +89,9 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
         attestations=RemoteAttestations(connection, trust, incidents, actor),
         waivers=RemoteWaivers(connection, trust, incidents, actor, clock),
         exporter=cast("Exporter", Elsewhere()),
-        retention=RemoteRetention(connection, trust, store, index, incidents, clock),
-        preserver=cast("Preserver", Elsewhere()),
-        sweeper=cast("Sweeper", Elsewhere()),
+        retention=retention,
+        preserver=RemotePreserver(connection, trust, incidents, retention, clock),
+        sweeper=RemoteSweeper(connection, trust, index, incidents, retention, clock),
         collectors=RemoteCollectors(connection, trust, index, clock),
     )
     return Served(vault, told.text("words"))

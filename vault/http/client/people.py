@@ -13,7 +13,7 @@ from vault.http.client.connection import Connection, quoted
 from vault.http.client.receipts import receipt_of
 from vault.incidents import Chain, Incidents
 from vault.ports import Clock
-from vault.waivers import Waivers
+from vault.waivers import Waivers, Wanted
 from verify.attestation import AttestationType, Value
 from verify.errors import VerificationError
 from verify.instant import format_instant
@@ -75,6 +75,10 @@ class RemoteWaivers(Waivers):
         super().__init__(incidents=incidents, actor=actor, clock=clock)
         self._connection = connection
         self._trust = trust
+
+    def grant(self, incident_id: str, wanted: Wanted) -> tuple[Waiver, Receipt]:
+        """Nobody grants one here by saying that another approved it. Raises `RefusedError`."""
+        raise no_other_person("--approved-by")
 
     def revoke(self, incident_id: str, waiver_id: str, reason: str) -> tuple[Waiver, Receipt]:
         """Have it sealed that a waiver counts no more."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from typing import cast
 
 from cli.compose import Vault, now
 from cli.config import HomeConfig
@@ -12,9 +13,11 @@ from cli.settings import ServerSettings, Settings, version
 from ingest.entry import Entry
 from vault.deposit import Receipt
 from vault.errors import UnavailableError
+from vault.http.client.audited import RemoteRecord
 from vault.http.client.captures import RemoteCaptures
 from vault.http.client.connection import Connection, Server, check_server
 from vault.http.client.opened import connected
+from vault.http.client.record import RemoteIndex, RemoteLog
 from vault.http.client.trust import given_trust, pinned_trust
 from vault.http.frames import (
     MAGIC,
@@ -26,6 +29,7 @@ from vault.http.frames import (
     item_frame,
     missed_frame,
 )
+from vault.record import StoreRecord
 from verify.strictjson import Object
 from verify.trust import Trust
 
@@ -44,10 +48,29 @@ def open_remote(settings: Settings) -> Vault:
         served = connected(connection, trust, clock=now)
         parts = {each.name: getattr(served.vault, each.name) for each in fields(served.vault)}
         config = HomeConfig(trust.origin, served=served.words)
-        return Vault(**parts, home=settings.home, config=config)
+        return ServedVault(**parts, home=settings.home, config=config)
     except BaseException:
         connection.close()
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVault(Vault):
+    """A vault that is served elsewhere."""
+
+    def record(self, chain: str, depth: str | None = None) -> StoreRecord:
+        """A chain as the server gives it, to be audited here."""
+        index, log = cast("object", self.index), cast("object", self.log)
+        assert isinstance(index, RemoteIndex)
+        assert isinstance(log, RemoteLog)
+        return RemoteRecord(
+            connection=index.connection,
+            index=index,
+            log=log,
+            incidents=self.incidents,
+            chain=chain,
+            depth=depth or ("checksums" if self.store.traits.checksums else "bytes"),
+        )
 
 
 def trust_of(settings: Settings, connection: Connection) -> Trust:

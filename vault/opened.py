@@ -16,6 +16,7 @@ from vault.log import Log
 from vault.ports import Clock, Index, LockMode, ObjectStore, Signer
 from vault.preserve import Preserver
 from vault.readings import Readings
+from vault.record import StoreRecord
 from vault.retention import Retention
 from vault.sweep import Sweeper
 from vault.waivers import Waivers
@@ -86,6 +87,21 @@ class Vault:
     def clock(self) -> Clock:
         """The vault's clock."""
         return self.foundation.clock
+
+    def record(self, chain: str, depth: str | None = None) -> StoreRecord:
+        """A chain as the store holds it, to be audited. Raises `NotFoundError`.
+
+        Without a depth it is what the store makes worth while: its own checksums, else the bytes.
+        """
+        return StoreRecord(
+            store=self.store,
+            index=self.index,
+            log=self.log,
+            incidents=self.incidents,
+            retention=self.retention,
+            chain=chain,
+            depth=depth or ("checksums" if self.store.traits.checksums else "bytes"),
+        )
 
     def acting_as(self, actor: Actor) -> Vault:
         """The same vault, in which another one acts."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.compose import list_here_or_there
 from cli.options import AsJson, Reason
 from cli.render import columns, paragraph
 from cli.session import Answer, UsageError, give, settings_of, vault_of

@@ -22,7 +22,6 @@ from cli.session import (
 )
 from ingest.parsers import HEAD_SIZE, read_facts
 from ingest.parsers.records import Replayed, read_fully
-from vault.record import StoreRecord
 from verify.__main__ import audit_bundle
 from verify.audit import audit
 from verify.facts import Facts
@@ -110,11 +109,11 @@ def verify(
             with vault_of(context) as vault:
                 trust_file = trust or own  # a server's may have been pinned only now
                 name = chain_or_only(vault, given, as_json=as_json)
-                chosen = depth or ("checksums" if vault.store.traits.checksums else "bytes")
-                report = _audit_incident(vault, name, rest, trust_file, seen or [], head, chosen)
-                report = replace(
-                    report, notes=(*report.notes, f"kept in {vault.config.store_words}")
-                )
+                report = _audit_incident(vault, name, rest, trust_file, seen or [], head, depth)
+                notes = [f"kept in {vault.config.store_words}"]
+                if settings.server is not None:
+                    notes.append("bytes and locks were looked up by the server: that is its word")
+                report = replace(report, notes=(*report.notes, *notes))
     except OSError as error:
         raise UsageError(f"cannot read {error.filename}: {error.strerror or error}") from error
     shown = render(report, trust=trust_file.name if trust_file else None).rstrip("\n").split("\n")
@@ -153,22 +152,14 @@ def _audit_incident(
     trust_file: Path | None,
     seen_files: list[Path],
     head: int | None,
-    depth: str,
+    depth: str | None,
 ) -> Report:
     if exhibits:
         vault.incidents.exhibits_named(vault.incidents.read(name), exhibits)
     trusted = vault.trust
     if trust_file is not None:
         trusted = parse_trust(trust_file.read_bytes(), where=str(trust_file))
-    record = StoreRecord(
-        store=vault.store,
-        index=vault.index,
-        log=vault.log,
-        incidents=vault.incidents,
-        retention=vault.retention,
-        chain=name,
-        depth=depth,
-    )
+    record = vault.record(name, depth)
     earlier = join([read_seen(path, trusted) for path in seen_files]) if seen_files else None
     return audit(
         record,

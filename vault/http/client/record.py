@@ -49,14 +49,14 @@ class RemoteIndex(Elsewhere):
     """The reading part of `vault.ports.Index`."""
 
     def __init__(self, connection: Connection, trust: Trust) -> None:
-        self._connection = connection
+        self.connection = connection
         self._trust = trust
         self._heads: dict[str, ChainHead] = {}
         self._writes = -1
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._connection.close()
+        self.connection.close()
 
     def head(self, chain: str) -> ChainHead | None:
         """A chain's head, None if the chain is empty, or none that may be seen."""
@@ -64,7 +64,7 @@ class RemoteIndex(Elsewhere):
         if chain in self._known():
             return self._heads[chain]
         try:
-            found = self._connection.get_json(f"/v1/chains/{quoted(chain)}")
+            found = self.connection.get_json(f"/v1/chains/{quoted(chain)}")
         except NotFoundError:
             return None
         head = _head(Fields(found, f"head of {chain}"), chain)
@@ -93,28 +93,33 @@ class RemoteIndex(Elsewhere):
         Signatures are checked, and from the first link on that each continues the one before. So a
         server can leave out the end of a chain, and nothing else.
         """
-        path = f"/v1/chains/{quoted(chain)}/manifests"
         checker = LinkChecker(chain=chain, log=self._trust.origin)
         keys = tuple(self._trust.keys)
+        for sequence, data, index in self.unchecked(chain, start=start):
+            where = f"{chain} link {sequence}"
+            manifest = open_manifest(data, keys, where=where)
+            if index is not None and not self._trust.covers(manifest.key, index):
+                raise SignatureError(f"{where}: its key was not valid at log entry {index}")
+            if start == 0:
+                checker.take(manifest)
+            yield manifest, index
+
+    def unchecked(self, chain: str, *, start: int = 0) -> Iterator[tuple[int, bytes, int | None]]:
+        """Sequence, envelope and index in the log of a chain's links, for whoever checks them."""
+        path = f"/v1/chains/{quoted(chain)}/manifests"
         try:
-            for item in self._connection.pages(path, start=start):
+            for item in self.connection.pages(path, start=start):
                 reader = Fields(item, path)
-                data = reader.text("envelope", limit=32 << 20).encode()
-                where = f"{chain} link {reader.count('sequence')}"
-                manifest = open_manifest(data, keys, where=where)
                 index = None if reader.raw("index") is None else reader.count("index")
-                if index is not None and not self._trust.covers(manifest.key, index):
-                    raise SignatureError(f"{where}: its key was not valid at log entry {index}")
-                if start == 0:
-                    checker.take(manifest)
-                yield manifest, index
+                data = reader.text("envelope", limit=32 << 20).encode()
+                yield reader.count("sequence"), data, index
         except NotFoundError:
             return
 
     def chains(self, prefix: str) -> list[str]:
         """The ids of all chains that start with a prefix, and that may be seen; sorted."""
         heads = self._known()
-        for item in self._connection.pages("/v1/chains"):
+        for item in self.connection.pages("/v1/chains"):
             reader = Fields(item, "/v1/chains")
             name = check_chain_id(reader.text("chain"))
             heads[name] = _head(reader, name)
@@ -122,8 +127,8 @@ class RemoteIndex(Elsewhere):
 
     def _known(self) -> dict[str, ChainHead]:
         """Heads are as they were before anything was written through this connection."""
-        if self._writes != self._connection.writes:
-            self._writes = self._connection.writes
+        if self._writes != self.connection.writes:
+            self._writes = self.connection.writes
             self._heads = {}
         return self._heads
 

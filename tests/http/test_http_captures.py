@@ -257,8 +257,7 @@ def entry(tmp_path: Path, vault: Vault, case: str, monkeypatch: pytest.MonkeyPat
     for number, (each, description) in enumerate(read.items()):
         content = b"".join(read.content(number))
         body += frame(b"C", str(each.size).encode()) + frame(b"D", content)
-        body += frame(b"I", {"description": description.encode().decode(), "kinds": list(each.kinds),
-                             "sha256": sha256(content), "size": len(content)})  # fmt: skip
+        body += item(content, description=description.encode().decode(), kinds=list(each.kinds))
     return body + frame(b"L")
 
 

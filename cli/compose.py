@@ -21,6 +21,7 @@ from cli.settings import TRUST, Settings, version
 from ingest.parsers import GROUP, Parser, with_third_parties
 from ingest.source import Source
 from vault import layout, opened
+from vault.adapters.access import SqlAccessStore, access_file, access_tables
 from vault.adapters.database import Database, PostgresDatabase, SqliteDatabase, parse_url
 from vault.adapters.directory import DirectoryStore
 from vault.adapters.pem import (
@@ -33,6 +34,7 @@ from vault.adapters.pem import (
 )
 from vault.adapters.sql import SqlIndex
 from vault.errors import NotFoundError, RefusedError, UnavailableError
+from vault.grants import KnownGrants
 from vault.incidents import KnownChains
 from vault.log import Log
 from vault.opened import Foundation
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from vault.adapters.s3_check import BucketCheck
 
 INDEX = "index.sqlite"
+ACCESS = "access.sqlite"
 STORE = "store"
 LOG_KEY = "keys/log.pem"
 MANIFEST_KEY = "keys/manifest.pem"
@@ -189,6 +192,31 @@ def _make_index(home: Path, config: HomeConfig, owner: str | None) -> None:
         _grant(database, config.database)
     finally:
         index.close()
+    _access_tables(owner or config.database, config.database).close()
+
+
+def open_access(home: Path, config: HomeConfig) -> SqlAccessStore:
+    """Where tokens and pending requests are kept, made where there is none yet.
+
+    A file of the home, or tables beside the index. Raises `UnavailableError`.
+    """
+    if config.database is None:
+        return access_file(home / ACCESS)
+    return _access_tables(config.database, read_config(home).database or config.database)
+
+
+def has_access(home: Path, config: HomeConfig) -> bool:
+    """Whether a token or a request may ever have been made here."""
+    return config.database is not None or (home / ACCESS).exists()
+
+
+def _access_tables(url: str, service: str) -> SqlAccessStore:
+    """The tables as one user has them; those of the service's URL may use them from then on."""
+    store = access_tables(url)
+    user = parse_url(service).username
+    if user and user != parse_url(url).username:
+        store.grant(user)
+    return store
 
 
 def _grant(database: PostgresDatabase, service: str) -> None:
@@ -476,6 +504,7 @@ def _assemble(settings: Settings, config: HomeConfig, store: ObjectStore, index:
         version=version(),
         mode=config.store.lock if config.store else LockMode.GOVERNANCE,
         known=KnownChains(),
+        granted=KnownGrants(),
     )
     services = opened.assemble(foundation, settings.actor)
     parts = {each.name: getattr(services, each.name) for each in fields(services)}

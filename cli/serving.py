@@ -6,6 +6,8 @@ database. Each worker builds its own application, from settings that it reads on
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import os
 import socket
@@ -16,15 +18,17 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from cli.compose import Vault, list_collector, load_trust, open_vault
+from cli.compose import Vault, list_collector, load_trust, open_vault, parsers
 from cli.intake import ServerIntake
 from cli.settings import TRUST, read_settings
+from ingest.parsers import HEAD_SIZE, read_facts
 from vault.access import Grant, Identity
 from vault.completeness import built_in_profile
 from vault.errors import UnauthenticatedError, UnavailableError
 from vault.http.app import create_app
-from vault.http.service import Limits, Service
+from vault.http.service import Describe, Described, Limits, Service
 from verify.envelope import ManifestKey
+from verify.strictjson import Object
 from verify.trust import Trust
 
 GRACE_SECONDS = 20
@@ -79,6 +83,7 @@ class HomeTrust:
 
 def service_of(vault: Vault) -> Service:
     """The service of an opened vault."""
+    host = socket.gethostname() or "unknown-host"
 
     def grants() -> Sequence[Grant]:
         return ()
@@ -88,12 +93,31 @@ def service_of(vault: Vault) -> Service:
         authenticator=NobodyKnown(),
         grants=grants,
         profile=built_in_profile(),
-        intake=ServerIntake(socket.gethostname() or "unknown-host"),
+        intake=ServerIntake(host),
+        describe=describer(),
+        host=host,
         trust_file=HomeTrust(vault.home),
-        host=socket.gethostname() or "unknown-host",
         store_words=vault.config.store_words,
+        schemas=_schemas(),
         limits=Limits(),
     )
+
+
+def _schemas() -> dict[str, Object]:
+    """The schemas of the commands' documents, which are those of the API."""
+    folder = Path(__file__).parent / "schemas"
+    return {path.stem: json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))}
+
+
+def describer() -> Describe:
+    """What reads the facts of a content in memory, by the parsers that are installed."""
+    known = parsers()
+
+    def describe(data: bytes, name: str) -> Described:
+        reading = read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name, parsers=known)
+        return Described(reading.facts, reading.kinds, reading.format_label, reading.summary)
+
+    return describe
 
 
 def application() -> FastAPI:

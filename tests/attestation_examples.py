@@ -83,6 +83,7 @@ FULL: dict[str, dict[str, Any]] = {
         "query": "incidents where channel = mail",
     },
     "not_applicable": {"item": "C5", "reason": "nothing was changed"},
+    "applies": {"item": "C5", "reason": "the prompt was rolled back after all"},
     "finding": {
         "conflict": "C2.models",
         "believed": "EV-0001",
@@ -109,5 +110,6 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "postmortem_published": (),
     "nil_return": ("system", "detector"),
     "not_applicable": (),
+    "applies": (),
     "finding": ("disbelieved",),
 }

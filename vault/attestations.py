@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from vault.deposit import Receipt
 from vault.errors import RefusedError
 from vault.incidents import Incidents, subjects_of
+from verify.ahead import stated_ahead
 from verify.approval import ATTESTED, Approval, check_second_person, same_person
 from verify.attestation import (
     RULES,
+    STATEMENT,
     Attestation,
     AttestationType,
     Shape,
     Value,
     attestation_body,
 )
+from verify.case import texts_of
 from verify.errors import MalformedError
 from verify.incident import Incident
 from verify.instant import format_instant, read_given_instant
@@ -51,13 +54,14 @@ class Attestations:
         exhibits: Sequence[str] = (),
         statement: str | None = None,
         approved_by: str | None = None,
+        authenticated: str = ATTESTED,
     ) -> Attested:
-        """Seal an attestation.
+        """Seal an attestation; `authenticated` is how the vault knows that a second one approved.
 
         Raises `MalformedError` for fields that it cannot have, `RefusedError` for a second person
         who is none or whom no exhibit shows, `NotFoundError` for exhibits that do not exist.
         """
-        approval = None if approved_by is None else Approval(approved_by, ATTESTED)
+        approval = None if approved_by is None else Approval(approved_by, authenticated)
         if approval:
             check_attested(self._actor, approval, exhibits)
         body = attestation_body(
@@ -106,7 +110,7 @@ def values_of(type_: AttestationType, given: Mapping[str, object]) -> dict[str, 
 def check_attested(
     actor: Actor, approval: Approval, exhibits: Sequence[str], *, requester: str | None = None
 ) -> None:
-    """A second person is another person, and an exhibit shows their approval.
+    """A second person is another person, whom the vault authenticated or an exhibit shows.
 
     Raises `RefusedError`.
     """
@@ -114,7 +118,7 @@ def check_attested(
         check_second_person(actor, approval, requester=requester, where="--approved-by")
     except MalformedError as error:
         raise RefusedError(str(error)) from error
-    if not exhibits:
+    if approval.attested and not exhibits:
         raise RefusedError(
             f"nothing shows that {approval.person} approved; seal the message, ticket or review "
             "that does, and name it with --exhibit EV-…"
@@ -129,11 +133,12 @@ def notes_on(attestation: Attestation, incident: Incident) -> list[str]:
     """What is well-formed, sealed as it was said, and still worth a look."""
     fields, notes = attestation.fields, []
     at = attestation.at
-    if at and at > attestation.recorded_at:
-        notes.append(
-            f"{format_instant(at)} lies after this vault's clock; "
-            "what has not happened yet shows nothing."
-        )
+    notes += [
+        f"{format_instant(each.at)} lies after this vault's clock; "
+        "what has not happened yet shows nothing until then."
+        for each in stated_ahead(incident)
+        if each.sequence == attestation.sequence
+    ]
     for one, other, told in (
         ("approver", "requester", "asked for what they approved; another person's approval counts"),
         ("reviewer", "author", "reviewed what they wrote; another person's review counts"),
@@ -164,6 +169,10 @@ def notes_on(attestation: Attestation, incident: Incident) -> list[str]:
     ]
     if attestation.type == AttestationType.VALIDATION and action and action not in known_actions:
         notes.append(f"no rollback {action} is attested on {incident.id}.")
+    if attestation.type == AttestationType.FINDING and fields["believed"] == STATEMENT:
+        doubted = texts_of(fields, "disbelieved")
+        if all(name in doubted for name in attestation.exhibits):
+            notes.append("no exhibit shows why statements are believed; it settles nothing so.")
     withdrawn = [name for name in attestation.exhibits if incident.exhibits[name].withdrawn]
     notes += [f"{name} was withdrawn; it shows nothing." for name in withdrawn]
     return notes

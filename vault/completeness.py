@@ -16,6 +16,7 @@ from vault.errors import UnavailableError
 from vault.incidents import Chain, Incidents
 from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
 from vault.retention import Retention
+from vault.status import open_at_seal
 from vault.ulid import new_ulid
 from vault.waivers import closed_by_finding
 from verify import strictjson
@@ -89,6 +90,18 @@ def changes_since(
     return told(tuple(differences(before, report)))
 
 
+def left_open(incidents: Incidents, chain: Chain, profile: Profile, as_of: datetime) -> Object:
+    """What is open at an incident's seal.
+
+    A checklist that cannot be judged hides nothing else, and stops no seal.
+    """
+    try:
+        report = report_of(incidents, chain, profile, as_of)
+    except EvidenceError as error:
+        return open_at_seal(chain.incident, None, unjudged=str(error))
+    return open_at_seal(chain.incident, report)
+
+
 def answers_of(report: Object, *, checks: bool = True) -> dict[str, str]:
     """Each condition of a report by its id, like `C2.models`, and how it was answered.
 
@@ -154,7 +167,11 @@ def check_waivable(conditions: Sequence[str], report: Object) -> None:
         check_known_condition(condition, answers)
 
 
-ON_CHECKLIST = (AttestationType.FINDING, AttestationType.NOT_APPLICABLE)
+ON_CHECKLIST = (
+    AttestationType.FINDING,
+    AttestationType.NOT_APPLICABLE,
+    AttestationType.APPLIES,
+)
 """What is attested of the checklist itself, and so is held against it first."""
 
 
@@ -165,7 +182,7 @@ def check_on_checklist(
 
     Raises `UnknownItemError`, `UnknownConditionError`.
     """
-    if type_ == AttestationType.NOT_APPLICABLE:
+    if type_ != AttestationType.FINDING:
         items = list(dict.fromkeys(name.partition(".")[0] for name in answers))
         if fields["item"] not in items:
             raise UnknownItemError(f"{fields['item']!r} is no item; there are {', '.join(items)}")

@@ -98,6 +98,7 @@ def completeness_document(
         _coverage(report["coverage"]),
         _waivers(report["waivers"]),
         _deviations(report["deviations"]),
+        _ahead(report["ahead"]),
         _scope(report["unregistered"], report["outside_scope"]),
         _owed(report["owed"]),
         _next_steps(report["next"]),
@@ -207,10 +208,9 @@ def _time_or_none(text: str | None) -> str:
 
 
 def _taken(clock: Object) -> str:
-    if clock["seconds"] is None:
-        return "\u2013"
-    seconds = int(clock["seconds"])
-    return f"{duration(seconds)} before it" if seconds < 0 else duration(seconds)
+    if clock["early_seconds"] is not None:
+        return f"{duration(clock['early_seconds'])} before it ran"
+    return "\u2013" if clock["seconds"] is None else duration(clock["seconds"])
 
 
 def _outcome(clock: Object) -> str:
@@ -562,6 +562,36 @@ def _deviations(deviations: Sequence[Object]) -> str:
 <h2>Deviations</h2>
 <table class="rows">
 <caption>What the checklist itself finds to depart from policy. Others may know of more.</caption>
+{columns}<tbody>
+{rows}</tbody>
+</table>
+</section>
+"""
+
+
+def _ahead(stated: Sequence[Object]) -> str:
+    if not stated:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row" class="id">link {each["link"]}</th>'
+        f"{cell('Stated', esc(each['what'].replace('_', ' ')))}"
+        f"{cell('Claimed', time_of(each['at'], zone=False), name='when')}"
+        f"{cell('Recorded', time_of(each['recorded_at'], zone=False), name='when')}"
+        f"{cell('Counts', 'since its time came' if each['counts'] else 'not yet')}</tr>\n"
+        for each in stated
+    )
+    columns = column_heads(
+        ("id", "No."),
+        ("", "Stated"),
+        ("when", "Claimed (UTC)"),
+        ("when", "Recorded by the vault (UTC)"),
+        ("", "Counts"),
+    )
+    return f"""\
+<section class="whole">
+<h2>Stated ahead of its time</h2>
+<table class="rows">
+<caption>Claimed for later than it was recorded: it counts for nothing until that time.</caption>
 {columns}<tbody>
 {rows}</tbody>
 </table>

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from verify.approval import known_by
 from verify.attestation import RULES, Attestation, Value, parse_attestation
 from verify.chain import Manifest
 from verify.custody import parse_viewed
@@ -238,7 +239,7 @@ def _hold_told(hold: HoldEvent) -> tuple[str, str, tuple[str, ...]]:
         ordered = f", ordered by {hold.ordered_by}" if hold.ordered_by else ""
         return "hold set", f'for {hold.matter}{ordered} "{hold.reason}"', ()
     if hold.event == "released" and hold.approval:
-        approval = f"{hold.approval.person} ({hold.approval.authenticated})"
+        approval = f"{hold.approval.person} ({hold.approval.words})"
         shown = f", shown by {exhibit_ranges(hold.exhibits)}" if hold.exhibits else ""
         detail = f'for {hold.matter}, approved by {approval}{shown} "{hold.reason}"'
         return "hold released", detail, hold.exhibits
@@ -255,7 +256,7 @@ def attestation_text(attestation: Attestation) -> str:
     ]
     if attestation.approval:
         approval = attestation.approval
-        told.append(f"approved by {approval.person} ({approval.authenticated})")
+        told.append(f"approved by {approval.person} ({approval.words})")
     if attestation.exhibits:
         told.append(f"shown by {exhibit_ranges(attestation.exhibits)}")
     said = f' "{attestation.statement}"' if attestation.statement else ""
@@ -275,7 +276,7 @@ def waived_text(
     `until` is the instant as it is sealed.
     """
     named = ", ".join(conditions) + (f" for {', '.join(scope)}" if scope else "")
-    return f"{named} waived until {until}, approved by {approved_by} ({authenticated})"
+    return f"{named} waived until {until}, approved by {approved_by} ({known_by(authenticated)})"
 
 
 def waiver_text(waiver: Waiver) -> str:
@@ -292,8 +293,9 @@ def waiver_text(waiver: Waiver) -> str:
         f"counts from {format_instant(waiver.valid_from)}",
         f"owner {waiver.owner}",
         f"asked for by {waiver.requester}",
-        f"shown by {exhibit_ranges(waiver.exhibits)}",
     ]
+    if waiver.exhibits:
+        told.append(f"shown by {exhibit_ranges(waiver.exhibits)}")
     if waiver.compensating:
         told.append(f"in its place {exhibit_ranges(waiver.compensating)}")
     return f'{waiver.id}: {"; ".join(told)} "{waiver.reason}"'
@@ -349,9 +351,9 @@ def _incident_told(body: Object) -> tuple[str, str, tuple[str, ...]]:
 
 
 def value_text(value: object) -> str:
-    """A field's value for people: lists joined; null is what nobody stated."""
+    """A field's value for people: lists joined; null is what nobody stated, an empty list was."""
     if value is None:
         return "not stated"
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(each) for each in value) or "none"
+        return ", ".join(str(each) for each in value) or "none, as stated"
     return str(value)

@@ -140,6 +140,16 @@ class Door:
             raise ConflictError(f"{chain} changed meanwhile; run the command again")
         return [self._receipt(row, repeated=True) for row in rows]
 
+    def receipt_of(self, chain: str, deposit: str) -> Receipt | None:
+        """The receipt of a deposit that is on a chain already, None if it is not.
+
+        For who repeats what depends on the chain as it stood then. Raises as `deposit`.
+        """
+        for row in self._index.rows(chain):
+            if row.deposit == deposit:
+                return self.receipts(chain, [row.sequence])[0]
+        return None
+
     def settle(self) -> None:
         """Have everything kept that is committed, by whomever. Raises as `deposit`."""
         self._log.settle()

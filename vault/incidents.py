@@ -346,12 +346,13 @@ class Incidents:
         *,
         subject: Sequence[Subject] = (),
         expect: int | None = None,
+        deposit: str | None = None,
     ) -> Receipt:
-        """Seal one statement onto an incident's chain.
+        """Seal one statement onto an incident's chain, under a new deposit id unless one is given.
 
         `expect` is the sequence that the head must have, else `StaleHeadError`.
         """
-        deposit = f"{kind.value}-{new_ulid(self._clock())}"
+        deposit = deposit or f"{kind.value}-{new_ulid(self._clock())}"
         return self.deposit(incident_id, [Draft(kind, body, deposit, tuple(subject))], expect)[0]
 
     def deposit(
@@ -365,6 +366,10 @@ class Incidents:
             return drafts
 
         return self._door.deposit(incident_id, [draft.deposit for draft in drafts], build)
+
+    def receipt_of(self, chain: str, deposit: str | None) -> Receipt | None:
+        """The receipt of a deposit that was made before; None if it was not, or none is named."""
+        return self._door.receipt_of(chain, deposit) if deposit else None
 
     def exhibits_named(self, chain: Chain, names: Sequence[str]) -> list[Exhibit]:
         """The exhibits with these names. Raises `NotFoundError`."""

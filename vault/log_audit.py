@@ -21,6 +21,7 @@ from verify.chain import LinkChecker, Manifest, read_manifest
 from verify.checkpoint import Checkpoint, open_checkpoint
 from verify.envelope import leaf_of
 from verify.errors import EvidenceError, ProofError, UnsupportedError, VerificationError
+from verify.grant import GrantRoll
 from verify.incident import check_vault_link
 from verify.merkle import EMPTY_ROOT, Frontier, leaf_hash, root_of
 from verify.report import Finding, Outcome, Report
@@ -166,18 +167,20 @@ class _LogAudit:
         checker = LinkChecker(chain=chain, log=self.trust.origin)
         prefix = layout.chain_prefix(chain)
         waiting, last_index = 0, -1
-        for key in self.store.keys(prefix):
+        grants = GrantRoll()
+        for number, key in enumerate(self.store.keys(prefix)):
             self.links += 1
             try:
                 data = choose(self.store, key, partial(self._is_logged, key, places))
                 manifest = read_manifest(data, self.trust.keys, where=key)
             except EvidenceError as error:
                 self.fail(Step.SIGNATURES, key, str(error))
+                grants.skip(number)
                 continue
             self.guard(Step.SIGNATURES, key, manifest.check)
             self.guard(Step.CHAIN, key, partial(checker.take, manifest))
             if chain == VAULT_CHAIN:
-                self._on_vault(key, manifest)
+                self._on_vault(key, manifest, grants)
             sequence = manifest.statement.link.sequence
             if key != layout.manifest(chain, sequence):
                 self.fail(Step.CHAIN, key, f"holds link {sequence}")
@@ -199,10 +202,10 @@ class _LogAudit:
                 self.fail(Step.LOG, key, "its entry is too long for a bundle")
         return waiting
 
-    def _on_vault(self, key: str, manifest: Manifest) -> None:
-        """The vault's own chain has no fold: each of its links is read by itself."""
+    def _on_vault(self, key: str, manifest: Manifest, grants: GrantRoll) -> None:
+        """Each link of the vault's own chain is read by itself, but for what grants give."""
         try:
-            check_vault_link(manifest)
+            check_vault_link(manifest, grants)
         except UnsupportedError as error:
             self.findings.append(Finding(Step.CHAIN, key, Outcome.NOT_CHECKED, str(error)))
         except EvidenceError as error:

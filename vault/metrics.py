@@ -15,16 +15,19 @@ from datetime import datetime, timedelta
 from statistics import fmean, median
 
 from vault.custody import exhibit_ranges
+from vault.guardrails import guards_of
 from vault.incidents import Chain, Incidents
 from vault.timeline import instant_of
+from verify.ahead import counted
 from verify.attestation import AttestationType
+from verify.case import Case
 from verify.checklist import State, Timeliness, assess
 from verify.crosscheck import truth_of
 from verify.description import Description
 from verify.errors import EvidenceError
 from verify.facts import Facts
 from verify.incident import Incident, fold
-from verify.instant import format_instant
+from verify.instant import format_instant, parse_instant
 from verify.profile import Profile
 from verify.response import Phase
 from verify.statement import Kind
@@ -96,8 +99,6 @@ class Figure:
     """`seconds`, `count` or `share`."""
     samples: list[Sample] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
-    not_known: str | None = None
-    """Why no chain can feed it; None where some could."""
     parts: list[Object] = field(default_factory=list)
     """The same, broken down by detector."""
 
@@ -170,7 +171,6 @@ class Figure:
             "mean": _rounded(self.mean),
             "median": _rounded(self.median),
             "n": len(self.samples),
-            "not_known": self.not_known,
             "open": [_left_json(each) for each in self.open],
             "p90": _rounded(self.p90),
             "pooled": {"of": pooled[1], "part": pooled[0]} if pooled else None,
@@ -231,7 +231,7 @@ def measured_of(
         assert isinstance(then, Incident)
         early = assess(profile, then, descriptions, as_of=moment)
     return Measured(
-        incident=incident,
+        incident=counted(incident, as_of),
         descriptions=descriptions,
         report=assess(profile, incident, descriptions, as_of=as_of),
         early=early,
@@ -254,10 +254,6 @@ def figures_of(measured: Sequence[Measured]) -> list[Figure]:
         figures.append(figure)
         if id_ == "false_discovery":
             figure.parts = _by_detector(measured)
-    figures += [
-        Figure(id_, title, definition, "share", not_known=why)
-        for id_, title, definition, why in _NOT_KNOWN
-    ]
     return figures
 
 
@@ -277,16 +273,74 @@ def _acknowledged(case: Measured) -> Found:
         yield Left(case, reason, open=not incident.sealed)
         return
     at, first = min(acts, key=lambda act: act[0])
-    alert = min(_alerts(case), default=None)
-    start, basis = alert or (incident.detected_at, "stated detection: no alert has a time")
-    if at < start:
-        yield Left(case, f"acknowledged (link {first.sequence}) before its first alert ({basis})")
+    acknowledged = f"link {first.sequence} {format_instant(at)}"
+    alerts = list(_alerts(case))
+    named = first.fields.get("alert")
+    # Whoever names an alert answers that one; else it is the newest that there was.
+    own = [each for each in alerts if named in (None, each[1])]
+    inside = [each for each in own if _in_window(case, each[0])]
+    answered = max((each for each in inside if each[0] <= at), default=None)
+    aside = _aside(case, alerts, answered, at)
+    if answered is None and inside:
+        start, name = min(inside)
+        reason = f"acknowledged ({acknowledged}) before its first alert ({name} "
+        yield Left(case, f"{reason}{format_instant(start)}){aside}")
         return
-    detail = f"{basis} {format_instant(start)} to link {first.sequence} {format_instant(at)}"
+    if answered is None:
+        which = f"the alert that it names ({named})" if named else "an alert"
+        basis = f"stated detection, for want of {which} with a time in the window"
+        start = incident.detected_at
+    else:
+        start, basis = answered
+    if at < start:
+        yield Left(case, f"acknowledged ({acknowledged}) before the {basis}{aside}")
+        return
+    detail = f"{basis}, {format_instant(start)}, to {acknowledged}{aside}"
     yield _seconds(case, start, at, detail)
 
 
+def _aside(
+    case: Measured,
+    alerts: Sequence[tuple[datetime, str]],
+    taken: tuple[datetime, str] | None,
+    acknowledged: datetime,
+) -> str:
+    """Which alerts an acknowledgement does not answer, and why: the first of each reason named."""
+    start, end = _window(case)
+    left: dict[str, list[tuple[datetime, str]]] = {}
+    for each in sorted(alerts):
+        if each == taken:
+            continue
+        if each[0] < start:
+            why = f"before the window from {format_instant(start)}"
+        elif each[0] > end:
+            why = f"after the window to {format_instant(end)}"
+        elif each[0] > acknowledged:
+            why = "after the acknowledgement"
+        else:
+            why = "not the alert that it answers"
+        left.setdefault(why, []).append(each)
+    told = [
+        f"{len(several):,} {why} (first {several[0][1]} {format_instant(several[0][0])})"
+        for why, several in left.items()
+    ]
+    return f"; left out: {', '.join(told)}" if told else ""
+
+
+def _window(case: Measured) -> tuple[datetime, datetime]:
+    """The incident's window as its report has it."""
+    window = case.report["window"]
+    start, end = (parse_instant(window[name], where=name) for name in ("from", "to"))
+    return start, end
+
+
+def _in_window(case: Measured, moment: datetime) -> bool:
+    start, end = _window(case)
+    return start <= moment <= end
+
+
 def _alerts(case: Measured, kinds: Sequence[str] = _ALERTS) -> Iterator[tuple[datetime, str]]:
+    """When each alert fired, and its exhibit; one that two exhibits have comes twice."""
     for name, facts in _facts(case, kinds):
         for finding in facts.findings:
             moment = instant_of(finding.at)
@@ -408,9 +462,11 @@ def _recurred(case: Measured) -> Found:
 
 
 def _caught(case: Measured) -> Found:
-    first = min(_alerts(case, (Kind.GUARDRAIL_ALERT,)), default=None)
+    alerts = list(_alerts(case, (Kind.GUARDRAIL_ALERT,)))
+    first = min((each for each in alerts if _in_window(case, each[0])), default=None)
     if first is None:
-        yield Left(case, "no guardrail alert with a time is on record")
+        other = f"; {len(alerts):,} outside it" if alerts else ""
+        yield Left(case, f"no guardrail alert with a time in the window is on record{other}")
         return
     at, name = first
     caught = at <= case.incident.detected_at + CAUGHT
@@ -420,7 +476,10 @@ def _caught(case: Measured) -> Found:
 def _heard(case: Measured) -> Found:
     registered = set(case.incident.scope.get("detectors") or ())
     if not registered:
-        yield Left(case, "no detector is registered")
+        stated = "detectors" in case.incident.scope
+        yield Left(
+            case, "there is no detector, as stated" if stated else "no detector is registered"
+        )
         return
     heard = {
         str(each.fields["detector"])
@@ -433,6 +492,24 @@ def _heard(case: Measured) -> Found:
     silent = sorted(registered - heard)
     detail = f"silent: {', '.join(silent)}" if silent else "all of them"
     yield _share(case, len(registered & heard), len(registered), detail)
+
+
+def _guarded(case: Measured) -> Found:
+    incident = case.incident
+    if incident.scope.get("detectors") is None:
+        yield Left(case, "no detector is registered, nor that there is none")
+        return
+    if not incident.systems:
+        yield Left(case, "no system is affected")
+        return
+    guards = guards_of(Case(incident, case.descriptions, case.as_of))
+    covered = {each.system for each in guards if each.counts}
+    told = [
+        f"{system}: "
+        + ("; ".join(str(each) for each in guards if each.system == system) or "no detector")
+        for system in incident.systems
+    ]
+    yield _share(case, len(covered), len(incident.systems), ". ".join(told))
 
 
 def _complete_early(case: Measured) -> Found:
@@ -505,8 +582,9 @@ _FIGURES: Sequence[tuple[str, str, str, str, Callable[[Measured], Found]]] = (
     (
         "mtta",
         "MTTA: alert to acknowledgement",
-        "From the first alert with a time (else the stated detection, which is told) to the first "
-        "attested acknowledgement by a person, both as claimed.",
+        "From the alert that is answered to the first attested acknowledgement by a person, both "
+        "as claimed. It answers the alert that it names; else the newest one in the incident's "
+        "window that is no later. Without one the stated detection is taken, and that is told.",
         "seconds",
         _acknowledged,
     ),
@@ -545,7 +623,7 @@ _FIGURES: Sequence[tuple[str, str, str, str, Callable[[Measured], Found]]] = (
         "caught_by_guardrail",
         "First caught by a guardrail",
         "Incidents with a guardrail alert no later than 5 minutes after the stated detection, of "
-        "those with a guardrail alert that has a time.",
+        "those with a guardrail alert that has a time in the incident's window.",
         "share",
         _caught,
     ),
@@ -555,6 +633,16 @@ _FIGURES: Sequence[tuple[str, str, str, str, Callable[[Measured], Found]]] = (
         "Detectors that reported, or of which a nil return is attested, of those registered.",
         "share",
         _heard,
+    ),
+    (
+        "guardrail_coverage",
+        "Guardrail coverage",
+        "Affected systems with a registered detector that was enabled in the incident's window and "
+        "tested in the 30 days up to its end, of all affected systems. Enabled: it reported, or "
+        "nil returns cover the window, or a configuration names it. Tested: it found something, or "
+        "the last validation that names it passed. Which risks a detector covers no chain says.",
+        "share",
+        _guarded,
     ),
     (
         "complete_24h",
@@ -591,16 +679,6 @@ _FIGURES: Sequence[tuple[str, str, str, str, Callable[[Measured], Found]]] = (
         "Silences in the window, longer than the profile allows, over all affected systems.",
         "seconds",
         _uncovered,
-    ),
-)
-
-_NOT_KNOWN = (
-    (
-        "guardrail_coverage",
-        "Guardrail coverage",
-        "Pairs of agent and risk with an enabled detector tested in the last 30 days, of all in "
-        "scope.",
-        "no chain states which detectors are enabled and tested for which agent and risk",
     ),
 )
 

@@ -11,6 +11,7 @@ from vault.completeness import Assessments
 from vault.contents import Contents
 from vault.deposit import Door
 from vault.export import Exporter
+from vault.grants import Grants, KnownGrants
 from vault.incidents import Incidents, KnownChains
 from vault.log import Log
 from vault.ports import Clock, Index, LockMode, ObjectStore, Signer
@@ -42,6 +43,8 @@ class Foundation:
     """How firmly evidence is locked from its first moment on."""
     known: KnownChains
     """Chains that were read before, verified."""
+    granted: KnownGrants
+    """Grants that were read before, verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Vault:
     preserver: Preserver
     sweeper: Sweeper
     collectors: Collectors
+    grants: Grants
     readings: Readings
 
     @property
@@ -162,5 +166,13 @@ def assemble(foundation: Foundation, actor: Actor) -> Vault:
             key=key,
         ),
         collectors=Collectors(index=index, door=door, clock=clock, key=key),
+        grants=Grants(
+            index=index,
+            door=door,
+            incidents=incidents,
+            clock=clock,
+            key=key,
+            known=foundation.granted,
+        ),
         readings=Readings(incidents=incidents, index=index, door=door, clock=clock),
     )

@@ -58,6 +58,8 @@ class ReleaseLine:
     reason: str
     approved_by: str
     shown_by: tuple[str, ...]
+    attested: bool = True
+    """False where the vault authenticated who approved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ def _hold_line(hold: Hold) -> HoldLine:
             reason=said.reason,
             approved_by=said.approval.person,
             shown_by=said.exhibits,
+            attested=said.approval.attested,
         )
     return HoldLine(
         matter=hold.matter,
@@ -396,12 +399,15 @@ Reason: {prose(hold.reason)}</div>{_release(hold.release)}</td></tr>
 def _release(release: ReleaseLine | None) -> str:
     if release is None:
         return ""
+    shown = f"shown by {prose(exhibit_ranges(release.shown_by))}" if release.shown_by else ""
+    if release.attested:
+        known = f"attested, by the word of who released it, {shown}; nobody authenticated it"
+    else:
+        known = "authenticated by the vault" + (f", and {shown}" if shown else "")
     return (
         f'<div class="told"><strong>Released</strong> {time_of(release.at)} (link '
         f"{release.sequence}) by {esc(release.actor)}. Reason: {prose(release.reason)}"
-        f"<br>Approved by <bdi>{esc(release.approved_by)}</bdi>: attested, by the word of who "
-        f"released it, shown by {prose(exhibit_ranges(release.shown_by))}; "
-        "nobody authenticated it.</div>"
+        f"<br>Approved by <bdi>{esc(release.approved_by)}</bdi>: {known}.</div>"
     )
 
 
@@ -589,14 +595,17 @@ def _custody_notes(head: PageHead) -> str:
                 "They are what the chain demands of the vault\u2019s store. Whether the store has "
                 "locked the evidence so, the store alone can say, and the vault asks it: "
                 f"{code('evault verify --depth checksums')}. Who ordered a hold, and who "
-                "approved its release, is the word of who recorded it.",
+                "approved its release, is the word of who recorded it, unless the release says "
+                "that the vault authenticated them.",
             ),
             (
                 "What people said",
                 "Attestations, waivers, roles and updates show that somebody said so, in this "
                 "order; whether it is so is for the exhibits that they cite. An approval that is "
                 "marked attested is the word of who recorded it, and the exhibit named beside it: "
-                "nobody authenticated the second person.",
+                "nobody authenticated the second person. Where token or oidc stands instead, the "
+                "second person signed in to the vault, as who asked did: that is the vault\u2019s "
+                "own word.",
             ),
             (
                 "Withheld",

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from verify.merkle import TreeHead
 from verify.statement import Seen, Stored
+from verify.strictjson import Object
 
 Clock = Callable[[], datetime]
 """Gives the present moment, with a zone."""
@@ -276,10 +277,13 @@ class Index(Protocol):
     def chains(self, prefix: str) -> list[str]:
         """The ids of all chains that start with a prefix, sorted."""
 
-    def sightings(self, chain: str, *, before: int | None = None) -> dict[str, tuple[str, int]]:
+    def sightings(
+        self, chain: str, *, before: int | None = None, among: Sequence[str] | None = None
+    ) -> dict[str, tuple[str, int]]:
         """All fingerprints of a chain, each with exhibit and sequence of its newest sighting.
 
-        With `before`, as the chain was before that link.
+        With `before`, as the chain was before that link; with `among`, of these fingerprints only,
+        which are few, however many the chain has.
         """
 
     def unstored(self, chains: Sequence[str] | None = None) -> list[Row]:
@@ -364,3 +368,108 @@ class Index(Protocol):
 
     def wait(self, what: str, *, patience: float) -> None:
         """Wait until nobody is alone with `what`, or for `patience` seconds."""
+
+
+class IdentityKind(StrEnum):
+    """What stands behind a token."""
+
+    PERSON = "person"
+    COLLECTOR = "collector"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An API token as it is kept: never its secret."""
+
+    id: str
+    secret_sha256: str
+    """Of the part that only its holder knows (hex)."""
+    identity: str
+    """Whom it authenticates: `ada@example.org`, `collector:edge-1`."""
+    kind: IdentityKind
+    chains: tuple[str, ...]
+    """The chains that it is limited to; empty for no limit but that of the holder's grants."""
+    name: str
+    """What it is for, in words."""
+    created: datetime
+    expires: datetime
+    revoked: datetime | None = None
+    last_used: datetime | None = None
+    """To the minute."""
+
+
+class RequestState(StrEnum):
+    """What became of a request that takes two people."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    """A second person said yes; it is being done, or still to be done."""
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one person asked for, and a second one approves before it is done."""
+
+    id: str
+    """Also the deposit id of what is sealed when it is done: that happens once."""
+    kind: str
+    chain: str
+    parameters: Object
+    requester: str
+    requester_authenticated: str
+    """How the vault knew the requester: `token` or `oidc`."""
+    reason: str
+    created: datetime
+    expires: datetime
+    state: RequestState = RequestState.PENDING
+    approver: str | None = None
+    """Who approved or refused it."""
+    approver_authenticated: str | None = None
+    claimed: datetime | None = None
+    """Since when somebody is doing it; None while nobody is."""
+    result: Object | None = None
+    """What came of it: of a failure or a refusal, the reason."""
+
+
+class AccessStore(Protocol):
+    """Tokens and requests: what the record does not hold, and a rebuild does not bring back.
+
+    A write is durable once its call returns. Nothing is ever removed. Raises `UnavailableError`.
+    """
+
+    def add_token(self, token: Token) -> None:
+        """Keep a new token. Raises `ConflictError` where its id is taken."""
+
+    def token(self, token_id: str) -> Token | None:
+        """One token."""
+
+    def tokens(self, identity: str | None = None) -> list[Token]:
+        """All tokens, or one identity's, the oldest first."""
+
+    def revoke_token(self, token_id: str, at: datetime) -> bool:
+        """Note that a token is valid no more; False if there is none, or it was revoked before."""
+
+    def shorten_token(self, token_id: str, expires: datetime) -> bool:
+        """Have a token expire sooner; never later. False if there is none that this shortens."""
+
+    def use_token(self, token_id: str, minute: datetime) -> None:
+        """Note when a token was used last; an earlier minute changes nothing."""
+
+    def add_request(self, request: Request) -> None:
+        """Keep a new request. Raises `ConflictError` where its id is taken."""
+
+    def request(self, request_id: str) -> Request | None:
+        """One request."""
+
+    def requests(self, chain: str | None = None) -> list[Request]:
+        """All requests, or those about one chain, the oldest first."""
+
+    def change_request(self, known: Request, changed: Request) -> bool:
+        """Compare-and-swap: state, approver, claim and result, where the request is as `known`.
+
+        False where state or claim are others by now: then nothing was changed.
+        """

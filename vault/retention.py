@@ -301,9 +301,16 @@ class Retention:
         approved_by: str,
         exhibits: Sequence[str],
         progress: Progress = _silent,
+        *,
+        authenticated: str = ATTESTED,
+        deposit: str | None = None,
     ) -> tuple[Receipt, Laid]:
-        """Release a matter's hold; the receipt, and the objects on which a hold remains."""
-        approval = Approval(approved_by, ATTESTED)
+        """Release a matter's hold; the receipt, and the objects on which a hold remains.
+
+        `authenticated` is how the vault knows that the second person approved; what is not attested
+        needs no exhibit. Under one `deposit` id it is released once.
+        """
+        approval = Approval(approved_by, authenticated)
         body: Object = {
             "approved_by": approval.to_json(),
             "event": "released",
@@ -325,7 +332,9 @@ class Retention:
         except MalformedError as error:
             raise RefusedError(str(error)) from error
         with self._alone(incident_id):
-            receipt = self._claim(incident_id, body, prepare)  # release …
+            receipt = self._incidents.receipt_of(incident_id, deposit) or self._claim(
+                incident_id, body, prepare, deposit
+            )  # release …
             laid = self._pay(incident_id, progress)  # … then unprotect
             chain = self._incidents.read(incident_id)
             held = sum(protection.held for _, protection in self.wanted(chain))
@@ -394,7 +403,11 @@ class Retention:
                 yield from each
 
     def _claim(
-        self, incident_id: str, body: Object, prepare: Callable[[Chain], tuple[Subject, ...]]
+        self,
+        incident_id: str,
+        body: Object,
+        prepare: Callable[[Chain], tuple[Subject, ...]],
+        deposit: str | None = None,
     ) -> Receipt:
         """Seal a hold statement onto the very state that `prepare` found it to make sense on.
 
@@ -409,7 +422,12 @@ class Retention:
             subject = prepare(chain)
             try:
                 return self._incidents.state(
-                    incident_id, Type.HOLD, body, subject=subject, expect=chain.state.sequence
+                    incident_id,
+                    Type.HOLD,
+                    body,
+                    subject=subject,
+                    expect=chain.state.sequence,
+                    deposit=deposit,
                 )
             except StaleHeadError:
                 continue

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vault.report_words import reported_waiver_text
+from verify.ahead import counted
 from verify.incident import AFTER_SEAL, Incident
-from verify.instant import format_instant
+from verify.instant import format_instant, parse_instant
 from verify.response import Role, offer
 from verify.standing import Standing
 from verify.statement import Type
@@ -20,6 +21,8 @@ _STANDING = ("overrun", "left", "done")
 
 def status_of(incident: Incident, report: Object) -> Object:
     """The status of a folded chain prefix, `report` being the completeness report over it."""
+    # What was stated for a time to come has not come to pass, here as in the report.
+    incident = counted(incident, parse_instant(report["as_of"], where="as_of"))
     entered = incident.phases[-1] if incident.phases else None
     return {
         "as_of": report["as_of"],
@@ -123,6 +126,7 @@ def _clocks(clocks: Sequence[Object]) -> list[Object]:
     told = [
         {
             "deadline": clock["deadline"],
+            "early_seconds": clock["early_seconds"],
             "id": clock["id"],
             "item": clock["item"],
             "left_seconds": clock["left_seconds"],

@@ -31,6 +31,7 @@ class Wanted:
     reason: str
     owner: str
     approved_by: str
+    """The second person."""
     exhibits: Sequence[str]
     valid_to: datetime
     valid_from: datetime | None = None
@@ -38,6 +39,10 @@ class Wanted:
     requester: str | None = None
     scope: Sequence[str] = ()
     compensating: Sequence[str] = ()
+    authenticated: str = ATTESTED
+    """How the vault knows that they approved; what is not attested needs no exhibit."""
+    deposit: str | None = None
+    """Under which deposit id, so that it is granted once; a new one, if None."""
 
 
 class Waivers:
@@ -55,8 +60,11 @@ class Waivers:
         approver who asks, an approval that nothing shows, or an end that is no end;
         `NotFoundError` for exhibits that do not exist.
         """
+        repeated = self._incidents.receipt_of(incident_id, wanted.deposit)
+        if repeated:
+            return self._sealed(incident_id, repeated), repeated
         now = self._clock()
-        approval = Approval(wanted.approved_by, ATTESTED)
+        approval = Approval(wanted.approved_by, wanted.authenticated)
         requester = wanted.requester or self._actor.claimed or self._actor.id
         check_attested(self._actor, approval, wanted.exhibits, requester=requester)
         valid_from, valid_to = _whole(wanted.valid_from or now), _whole(wanted.valid_to)
@@ -94,12 +102,17 @@ class Waivers:
                     body,
                     subject=subjects_of(shown),
                     expect=chain.incident.sequence,
+                    deposit=wanted.deposit,
                 )
             except StaleHeadError:
                 continue
-            sealed = self._incidents.read(incident_id, up_to=receipt.sequence).incident
-            return sealed.waivers[waiver.id], receipt
+            return self._sealed(incident_id, receipt), receipt
         raise StaleHeadError(f"others keep adding to {incident_id}; run the command again")
+
+    def _sealed(self, incident_id: str, receipt: Receipt) -> Waiver:
+        """The waiver that a link granted."""
+        incident = self._incidents.read(incident_id, up_to=receipt.sequence).incident
+        return next(each for each in incident.waivers.values() if each.sequence == receipt.sequence)
 
     def revoke(self, incident_id: str, waiver_id: str, reason: str) -> tuple[Waiver, Receipt]:
         """Seal that a waiver counts no more. Raises `NotFoundError`, `RefusedError`."""

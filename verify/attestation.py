@@ -13,7 +13,13 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
-from verify.approval import Approval, check_second_person, parse_approval, words_of
+from verify.approval import (
+    Approval,
+    check_second_person,
+    check_shown,
+    parse_approval,
+    words_of,
+)
 from verify.errors import MalformedError
 from verify.instant import format_instant, parse_instant
 from verify.statement import Actor, Kind, Statement, exhibit_number
@@ -51,6 +57,7 @@ class AttestationType(StrEnum):
     POSTMORTEM_PUBLISHED = "postmortem_published"
     NIL_RETURN = "nil_return"
     NOT_APPLICABLE = "not_applicable"
+    APPLIES = "applies"
     FINDING = "finding"
 
 
@@ -290,6 +297,13 @@ RULES: Mapping[AttestationType, TypeRule] = {
         ),
         second_person=True,
     ),
+    AttestationType.APPLIES: TypeRule(
+        "an item of the checklist applies after all; what was said against it is taken back",
+        (
+            _must("item", Shape.ITEM, "the item, like C5"),
+            _must("reason", Shape.TEXT, "why"),
+        ),
+    ),
     AttestationType.FINDING: TypeRule(
         "of records that contradict each other, which is believed",
         (
@@ -354,7 +368,7 @@ def attestation_body(
 def parse_attestation(statement: Statement, *, where: str) -> Attestation:
     """Read an `attestation` strictly.
 
-    Raises `MalformedError`, or `UnsupportedError` for an approval that is more than attested.
+    Raises `MalformedError`, or `UnsupportedError` for an approval of a sort unknown here.
     """
     type_, fields, exhibits, said, approval = _parse(statement.body, where=f"{where}.body")
     if approval:
@@ -430,8 +444,8 @@ def _parse(
     for name in cited(type_, fields):
         if name not in exhibits:
             raise MalformedError(f"{where}: a field names {name}, which exhibits does not list")
-    if approval and not exhibits:
-        raise MalformedError(f"{where}: an attested approval names the exhibit that shows it")
+    if approval:
+        check_shown(approval, exhibits, where=where)
     if RULES[type_].second_person and not approval:
         raise MalformedError(f"{where}: {type_} takes a second person's approval")
     return type_, fields, exhibits, said, approval

@@ -854,30 +854,31 @@ class _Audit:
                 "no witness and no time authority: whoever held the vault's keys could have "
                 "written this history anew before handing it over"
             )
-        released = (
-            [hold for hold in self.incident.holds if hold.released_by] if self.incident else []
-        )
+        released, signed_in = self._releases()
         if released:
-            links = ", ".join(str(hold.released_sequence) for hold in released[:5])
-            more = ", and more" if len(released) > 5 else ""
             yield (
-                f"who approved the release of a hold (link {links}{more}) is the word of who asked "
+                f"who approved the release of a hold ({_links(released)}) is the word of who asked "
                 "for it: attested, not authenticated"
             )
         if self.cited:
             streams = ", ".join(dict.fromkeys(each.chain for each in self.cited))
             yield f"of {streams} only the links cited are here; nothing is said of the rest"
-        approved: list[int] = []
         if isinstance(self.incident, Incident):
-            attested = [each.sequence for each in self.incident.attestations if each.approval]
-            waived = [each.sequence for each in self.incident.waivers.values()]
-            approved = sorted([*attested, *waived])
-        if approved:
-            links = ", ".join(map(str, approved[:5]))
-            more = ", and more" if len(approved) > 5 else ""
+            approvals = [
+                *((each.sequence, each.approval) for each in self.incident.attestations),
+                *((each.sequence, each.approval) for each in self.incident.waivers.values()),
+            ]
+            attested = sorted(link for link, given in approvals if given and given.attested)
+            signed_in += [link for link, given in approvals if given and not given.attested]
+            if attested:
+                yield (
+                    f"who approved a waiver or an attestation ({_links(attested)}) is the word of "
+                    "who recorded it: attested, not authenticated"
+                )
+        if signed_in:
             yield (
-                f"who approved a waiver or an attestation (link {links}{more}) is the word of who "
-                "recorded it: attested, not authenticated"
+                f"who approved in {_links(sorted(signed_in))} was authenticated by the vault: its "
+                "own word, as that of who asked"
             )
         yield from self._absent_entries()
         if self.stepped_back:
@@ -886,6 +887,16 @@ class _Audit:
             yield f"the vault's clock had stepped back at link {shown}{more}"
         if self.export and self.export.trust_sha256 != self.trust.sha256:
             yield "the trust file given is not the one that the bundle carries a copy of"
+
+    def _releases(self) -> tuple[list[int], list[int]]:
+        """The links that released holds: by an attested approval, and by an authenticated one."""
+        attested: list[int] = []
+        signed_in: list[int] = []
+        for hold in self.incident.holds if self.incident else ():
+            said, link = hold.released_by, hold.released_sequence
+            if said and said.approval and link is not None:
+                (attested if said.approval.attested else signed_in).append(link)
+        return attested, signed_in
 
     def _absent_entries(self) -> Iterator[str]:
         """Entries of a spool between those delivered here: nobody here knows where they are."""
@@ -1036,6 +1047,12 @@ def _check_signatures(batch: Sequence[_Signed]) -> list[tuple[int, str]]:
         except EvidenceError as error:
             failures.append((sequence, str(error)))
     return failures
+
+
+def _links(sequences: Sequence[int]) -> str:
+    """`link 3, 7`: the first five."""
+    more = ", and more" if len(sequences) > 5 else ""
+    return f"link {', '.join(map(str, sequences[:5]))}{more}"
 
 
 def _failed(step: Step, subject: str, detail: str) -> Finding:

@@ -7,7 +7,7 @@ which item asks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -18,7 +18,7 @@ from verify.attestation import Attestation, AttestationType
 from verify.coverage import Interval, covered, united
 from verify.description import Description
 from verify.errors import MalformedError
-from verify.facts import Facts
+from verify.facts import Facts, check_times
 from verify.incident import Exhibit, Incident
 from verify.response import Containment, Phase, Role, Update, current
 from verify.statement import Kind
@@ -97,16 +97,8 @@ def conflict(detail: str, sides: Sequence[Side], *more: str) -> Result:
 
 
 def instant(text: str) -> datetime:
-    """A time out of facts. Raises `MalformedError` if it is none, or has no zone."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise MalformedError(
-            f"facts: {text!r} is no time with a zone; classify or withdraw its item"
-        )
-    return found
+    """A time out of facts that `Case.facts` gave: that it is one was checked there."""
+    return datetime.fromisoformat(text)
 
 
 def told(names: Iterable[str]) -> str:
@@ -219,6 +211,8 @@ class Case:
     """Items of evidence that were found contradicted; known once they are judged."""
     tolerance: float = 0
     """Seconds by which a record may differ from the claimed time of containment."""
+    _timed: set[str] = field(default_factory=set)
+    """Exhibits whose times were found to be times."""
     _by_kind: dict[str, list[str]] = field(default_factory=dict)
     _by_kinds: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
 
@@ -245,8 +239,15 @@ class Case:
         return self.incident.exhibits[name]
 
     def facts(self, name: str) -> Facts:
-        """What was read out of an exhibit."""
-        return self.descriptions[name].facts
+        """What was read out of an exhibit. Raises `MalformedError` for times that are none."""
+        found = self.descriptions[name].facts
+        if name not in self._timed:
+            try:
+                check_times(found, where=f"{name}: facts")
+            except MalformedError as error:
+                raise MalformedError(f"{error}; classify or withdraw {name}") from error
+            self._timed.add(name)
+        return found
 
     def live(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of some exhibits that were not withdrawn."""
@@ -316,7 +317,7 @@ class Case:
         times = [description.captured_at]
         if description.modified_at is not None:
             times.append(description.modified_at)
-        facts = description.facts
+        facts = self.facts(name)
         if facts.clock == "zoned" and facts.last is not None:
             times.append(instant(facts.last))
         return min(times), description.captured_at
@@ -470,7 +471,7 @@ class Case:
     @cached_property
     def actions(self) -> list[Action]:
         """Changes of what runs, from detection on: a deployment forward is no rollback."""
-        found = [_attested_action(each) for each in self.attested(AttestationType.ROLLBACK)]
+        found = _told_once(map(_attested_action, self.attested(AttestationType.ROLLBACK)))
         for name in self.of(("rollback", "config_snapshot", "validation")):
             for each in self.facts(name).rollbacks:
                 end = instant(each.at) if each.at else None
@@ -497,10 +498,18 @@ class Case:
                 )
         return _without_twins(found)
 
-    @property
+    @cached_property
     def rollbacks(self) -> list[Action]:
         """The changes that go back."""
         return [each for each in self.actions if each.back]
+
+    @cached_property
+    def rollbacks_by_name(self) -> dict[str, list[Action]]:
+        """The changes that go back, by the name that several may share."""
+        result: dict[str, list[Action]] = {}
+        for each in self.rollbacks:
+            result.setdefault(each.name, []).append(each)
+        return result
 
 
 def _attested_action(each: Attestation) -> Action:
@@ -519,6 +528,35 @@ def _attested_action(each: Attestation) -> Action:
         record=link(each.sequence),
         exhibits=each.exhibits,
     )
+
+
+def _told_once(actions: Iterable[Action]) -> list[Action]:
+    """Statements of one action at one time tell of it again: the last counts, the others add.
+
+    Nothing can be rolled back under one name twice at once. At another time it is another rollback.
+    """
+    found: list[Action] = []
+    for each in actions:
+        earlier = next((one for one in found if _same_time(one, each)), None)
+        if earlier is None:
+            found.append(each)
+            continue
+        found[found.index(earlier)] = replace(
+            each,
+            from_=each.from_ or earlier.from_,
+            to=each.to or earlier.to,
+            exhibits=tuple(dict.fromkeys([*earlier.exhibits, *each.exhibits])),
+        )
+    return found
+
+
+def _same_time(one: Action, other: Action) -> bool:
+    if (one.name, one.target) != (other.name, other.target):
+        return False
+    if not (one.start and one.end and other.start and other.end):
+        return False
+    overlap = max(one.start, other.start) < min(one.end, other.end)
+    return overlap or (one.start, one.end) == (other.start, other.end)
 
 
 def _without_twins(actions: Sequence[Action]) -> list[Action]:

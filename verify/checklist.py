@@ -13,8 +13,8 @@ The same inputs give the same bytes. No I/O. Facts are taken as the vault's sign
 5. partial          some condition passes, or it is unknown whether the item applies
 6. missing          nothing does
 
-Unknown counts as not passed. A later as-of over the same chain changes only timeliness and
-expiries.
+Unknown counts as not passed. A later as-of over the same chain changes only timeliness, expiries,
+and what was stated ahead of its time.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from verify import conditions, crosscheck, duties, strictjson
+from verify import conditions, consent, crosscheck, duties, strictjson
+from verify.ahead import Ahead, counted, stated_ahead
 from verify.attestation import STATEMENT, Attestation, AttestationType
-from verify.case import Answer, Case, Result, number
+from verify.case import Answer, Case, Result, number, texts_of
 from verify.clocks import Timed, Timeliness, read_clocks, timeliness, worst
 from verify.description import Description
 from verify.errors import UnsupportedError
@@ -39,10 +40,10 @@ from verify.statement import Assessment
 from verify.strictjson import Object
 from verify.waiver import Waiver
 
-ENGINE = 2
+ENGINE = 3
 """Raised whenever the same inputs give other bytes."""
 
-REPORT = 2
+REPORT = 3
 """The version of the report's shape."""
 
 CITED = 200
@@ -50,7 +51,7 @@ CITED = 200
 STEPS = 50
 """So many systems, runs or principals get a step of their own from one condition."""
 
-_TESTS = {**conditions.TESTS, **duties.TESTS}
+_TESTS = {**conditions.TESTS, **consent.TESTS, **duties.TESTS}
 
 
 class State(StrEnum):
@@ -137,7 +138,7 @@ def assess(
     `integrity` is what statements in the prefix say of exhibits whose bytes are no longer as they
     were received. No statement that is known here does.
     """
-    case = Case(incident, descriptions, as_of)
+    case = Case(counted(incident, as_of), descriptions, as_of)
     case.tolerance = next(
         (each.tolerance for each in profile.clocks if each.event == "contained"), 0
     )
@@ -154,6 +155,7 @@ def assess(
     shown = [each for each in clocks if each.clock.item not in judge.not_applicable]
     start, end = case.window
     return {
+        "ahead": [_ahead(each, as_of) for each in stated_ahead(incident)],
         "as_of": format_instant(as_of),
         "clocks": [_clock(case, each) for each in shown],
         "contradictions": judge.contradictions,
@@ -348,7 +350,7 @@ class _Judge:
         """A conflict, unless a finding closes it. It is told either way."""
         if result.answer != Answer.CONFLICT:
             return result
-        finding = _finding(self._case, check, result)
+        finding, bare = _finding(self._case, check, result)
         self.contradictions.append(
             {
                 "asks": check.asks,
@@ -368,7 +370,7 @@ class _Judge:
             }
         )
         if finding is None:
-            return result
+            return replace(result, detail="; ".join([result.detail, *bare]))
         detail = f"{result.detail}; link {finding.sequence} believes {finding.fields['believed']}"
         return Result(Answer.PASS, detail, result.exhibits, (*result.links, finding.sequence))
 
@@ -424,15 +426,25 @@ class _Judge:
 
 
 def _excuse(case: Case, item: Item) -> Attestation | None:
-    """The attestation that an item does not apply, if the steward is its second person."""
+    """The attestation that an item does not apply, if the steward is its second person.
+
+    None if it was said later that the item applies; one person may say so, as more is owed then.
+    """
     if item.applies != Applies.UNLESS_ATTESTED:
         return None
+    back = _taken_back(case, item)
     for each in case.attested(AttestationType.NOT_APPLICABLE):
-        if each.fields["item"] != item.id or each.approval is None:
+        if each.fields["item"] != item.id or each.approval is None or each.sequence < back:
             continue
         if case.held_role(each.approval.person, Role.GOVERNANCE_STEWARD, each.recorded_at):
             return each
     return None
+
+
+def _taken_back(case: Case, item: Item) -> int:
+    """The link that last said that an item applies after all; -1 if none did."""
+    said = case.attested(AttestationType.APPLIES)
+    return max((each.sequence for each in said if each.fields["item"] == item.id), default=-1)
 
 
 def _unheeded(case: Case, item: Item, excuse: Attestation | None) -> str:
@@ -442,8 +454,11 @@ def _unheeded(case: Case, item: Item, excuse: Attestation | None) -> str:
         for each in case.attested(AttestationType.NOT_APPLICABLE)
         if each.fields["item"] == item.id
     ]
+    back = _taken_back(case, item)
     if excuse or not said:
         return ""
+    if said[-1] < back:
+        return f"link {said[-1]} says that it does not apply: link {back} takes that back"
     if item.applies == Applies.UNLESS_ATTESTED:
         why = "whoever approved that was not governance steward then"
     elif item.applies == Applies.ON_TRIGGER:
@@ -453,20 +468,33 @@ def _unheeded(case: Case, item: Item, excuse: Attestation | None) -> str:
     return f"link {said[-1]} says that it does not apply: {why}"
 
 
-def _finding(case: Case, check: Condition, result: Result) -> Attestation | None:
-    """The last finding that closes a conflict: made after all that is in conflict was on record."""
+def _finding(
+    case: Case, check: Condition, result: Result
+) -> tuple[Attestation | None, Sequence[str]]:
+    """The last finding that closes a conflict; without one, why the last that would is not enough.
+
+    It was made after all that is in conflict was on record, and an exhibit shows it: the one that
+    it believes or, where it believes statements, one that is itself no part of the conflict.
+    """
     records = {side.record for side in result.sides}
+    stated = any(record.startswith("link ") for record in records)
     newest = max(
         [*result.links, *(case.exhibit(name).sequence for name in result.exhibits)], default=0
     )
+    bare = ""
     for each in reversed(case.attested(AttestationType.FINDING)):
         believed = each.fields["believed"]
-        one_of_them = believed in records or (
-            believed == STATEMENT and any(record.startswith("link ") for record in records)
-        )
-        if each.fields["conflict"] == check.id and one_of_them and each.sequence > newest:
-            return each
-    return None
+        if each.fields["conflict"] != check.id or each.sequence <= newest:
+            continue
+        if believed in records:
+            return each, ()
+        if believed != STATEMENT or not stated:
+            continue
+        doubted = {*records, *texts_of(each.fields, "disbelieved")}
+        if any(name not in doubted for name in case.live(each.exhibits)):
+            return each, ()
+        bare = bare or f"link {each.sequence} believes statement, and no exhibit shows why"
+    return None, [bare] if bare else []
 
 
 def _reason(
@@ -542,6 +570,7 @@ def _clock(case: Case, timed: Timed) -> Object:
         "at": format_instant(event.claimed) if event else None,
         "corroborated_by": list(timed.corroborated[:CITED]),
         "deadline": format_instant(timed.deadline),
+        "early_seconds": timed.early,
         "event": timed.clock.event,
         "id": timed.clock.id,
         "item": timed.clock.item or None,
@@ -580,8 +609,18 @@ def _deviations(case: Case, clocks: Sequence[Timed]) -> list[tuple[str, str]]:
     return list(dict(found).items())
 
 
+def _ahead(each: Ahead, as_of: datetime) -> Object:
+    return {
+        "at": format_instant(each.at),
+        "counts": each.at <= as_of,
+        "link": each.sequence,
+        "recorded_at": format_instant(each.recorded_at),
+        "what": each.what,
+    }
+
+
 def _told_deviations(case: Case) -> list[Object]:
-    approvals = conditions.approvals_of_deviations(case)
+    approvals = consent.approvals_of_deviations(case)
     return [
         {"approved_by": [each.sequence for each in approvals[id_]], "id": id_, "what": what}
         for id_, what in case.deviations

@@ -3,11 +3,12 @@
 An event is not a moment but an interval: it was claimed for one time, and was on record by another.
 `on_time` is proven where the record itself was made in time, or an independent one agrees with the
 claim; within the limit by the claim alone is `unproven`; `late` is what was itself claimed for too
-late. FORMAT.md §15.6.
+late. What is claimed for before its clock ran took no time at all, and is told. FORMAT.md §15.6.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -66,7 +67,9 @@ class Timed:
     """Exhibits whose own time agrees with the claim."""
     timeliness: Timeliness
     seconds: int | None
-    """How long it took by the claim; of updates, the longest gap."""
+    """How long it took by the claim; of updates, the longest gap; None before the clock ran."""
+    early: int | None = None
+    """By how many seconds it is claimed for before the clock ran; None if it is not."""
     overruns: tuple[Interval, ...] = ()
     """Of updates: the gaps that were too long."""
 
@@ -123,8 +126,15 @@ def _one(case: Case, clock: Clock, contain: Clock | None) -> Timed | None:
         deadline=deadline,
         corroborated=bool(agreeing),
     )
-    seconds = int((event.claimed - after).total_seconds())
-    return Timed(clock, after, deadline, event, agreeing, answer, seconds)
+    seconds = (event.claimed - after).total_seconds()
+    if seconds >= 0:
+        return Timed(clock, after, deadline, event, agreeing, answer, int(seconds))
+    if clock.after != "uncontained_at":
+        # One of the two times is wrong, and nothing says which. Only a page may well come before
+        # it is owed: that moment is reckoned, not observed.
+        answer = Timeliness.UNPROVEN
+    early = math.ceil(-seconds)
+    return Timed(clock, after, deadline, event, agreeing, answer, None, early)
 
 
 def _anchor(case: Case, after: str, contain: Clock | None) -> datetime | None:
@@ -259,5 +269,5 @@ def _updates(case: Case, clock: Clock) -> Timed | None:
         (),
         worst(answers) or Timeliness.PENDING,
         None if longest is None else int(longest.total_seconds()),
-        tuple(each for each in gaps if each[1] - each[0] > limit),
+        overruns=tuple(each for each in gaps if each[1] - each[0] > limit),
     )

@@ -8,11 +8,10 @@ one of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from verify.approval import same_person
-from verify.attestation import Attestation, AttestationType
+from verify.attestation import AttestationType
 from verify.case import (
     Action,
     Case,
@@ -24,7 +23,6 @@ from verify.case import (
     failed,
     instant,
     link,
-    moment_of,
     passed,
     records,
     same_version,
@@ -468,9 +466,7 @@ def action_described(case: Case, _parameters: Parameters, _missing: str) -> Resu
     """Of every rollback it is known who, when, from what, to what, and how it ended."""
     return _of_actions(
         case.rollbacks,
-        lambda action: (
-            f"{action.name}: no {', '.join(action.described)}" if action.described else ""
-        ),
+        lambda action: f"no {', '.join(action.described)}" if action.described else "",
     )
 
 
@@ -490,13 +486,15 @@ def action_validated(case: Case, _parameters: Parameters, _missing: str) -> Resu
     links: list[int] = []
 
     def problem(action: Action) -> str:
+        if action.result == "failed":
+            return "" if _made_good(case, action) else "the rollback failed"
         found, why = _validations(case, action)
         for record in found:
             if record.startswith("link "):
                 links.append(int(record[5:]))
             else:
                 cited.append(record)
-        return "" if found else f"{action.name}: {why}"
+        return "" if found else why
 
     result = _of_actions(case.rollbacks, problem)
     if result.answer != "pass":
@@ -504,10 +502,20 @@ def action_validated(case: Case, _parameters: Parameters, _missing: str) -> Resu
     return passed(dict.fromkeys([*result.exhibits, *cited]), dict.fromkeys([*result.links, *links]))
 
 
+def _made_good(case: Case, failed: Action) -> bool:
+    """Whether what a rollback failed to put back was put back later."""
+    return any(
+        each.target == failed.target
+        and each.result == "succeeded"
+        and failed.end is not None
+        and each.end is not None
+        and each.end > failed.end
+        for each in case.rollbacks
+    )
+
+
 def _validations(case: Case, action: Action) -> tuple[list[str], str]:
     """The records of passed validations of an action; else why there is none."""
-    if action.result == "failed":
-        return [], "the rollback failed"
     found, why = [], "not validated"
     for each in case.attested(AttestationType.VALIDATION):
         subject = text_of(each.fields, "subject")
@@ -519,6 +527,8 @@ def _validations(case: Case, action: Action) -> tuple[list[str], str]:
             continue
         if action.end is None or each.at is None or each.at < action.end:
             why = "validated before it ended"
+        elif not _is_newest(case, action, each.at, subject):
+            why = f"validated only after {action.name} was rolled back again"
         elif each.fields["result"] != "passed":
             why = "validation failed"
         else:
@@ -527,12 +537,30 @@ def _validations(case: Case, action: Action) -> tuple[list[str], str]:
         for check in case.facts(name).validations:
             if not (check.subject and action.to and same_version(check.subject, action.to)):
                 continue
-            late = action.end and check.at and instant(check.at) >= action.end
-            if late and check.result == "passed":
+            at = instant(check.at) if check.at else None
+            late = action.end and at and at >= action.end
+            if late and not _is_newest(case, action, at, check.subject):
+                why = f"validated only after {action.name} was rolled back again"
+            elif late and check.result == "passed":
                 found.append(name)
             elif check.result == "failed":
                 why = "validation failed"
     return found, why
+
+
+def _is_newest(case: Case, action: Action, at: datetime | None, subject: str | None) -> bool:
+    """Whether a validation speaks of this rollback: by then no later one had its name.
+
+    Where the validation names a version, only those that went to it are meant.
+    """
+    ends = [
+        each.end
+        for each in case.rollbacks_by_name[action.name]
+        if each.end is not None
+        and (at is None or each.end <= at)
+        and (subject is None or each.to is None or same_version(subject, each.to))
+    ]
+    return not ends or max(ends) == action.end
 
 
 def _preceded(case: Case, parameters: Parameters, actions: list[Action]) -> Result:
@@ -540,10 +568,10 @@ def _preceded(case: Case, parameters: Parameters, actions: list[Action]) -> Resu
 
     def problem(action: Action) -> str:
         if action.start is None:
-            return f"{action.name}: start unknown"
+            return "start unknown"
         if any(taken <= action.start for taken, _ in snapshots):
             return ""
-        return f"{action.name}: no snapshot before it"
+        return "no snapshot before it"
 
     result = _of_actions(actions, problem)
     if result.answer != "pass":
@@ -555,13 +583,16 @@ def _preceded(case: Case, parameters: Parameters, actions: list[Action]) -> Resu
 def _of_actions(actions: list[Action], problem: Callable[[Action], str]) -> Result:
     if not actions:
         return unknown()
-    problems = {action.name: problem(action) for action in actions}
-    lacking = [name for name, text in problems.items() if text]
+    problems = [(action, text) for action in actions if (text := problem(action))]
     exhibits, links = _records(actions)
-    if lacking:
-        return failed(
-            several([problems[name] for name in lacking]), exhibits, links, lacking=lacking
-        )
+    if problems:
+        names = [action.name for action in actions]
+        told_of = [
+            f"{action.name}{f' ({action.record})' if names.count(action.name) > 1 else ''}: {text}"
+            for action, text in problems
+        ]
+        lacking = dict.fromkeys(action.name for action, _ in problems)
+        return failed(several(told_of), exhibits, links, lacking=lacking)
     return passed(exhibits, links)
 
 
@@ -571,77 +602,6 @@ def _records(actions: Iterable[Action]) -> tuple[list[str], list[int]]:
     return list(exhibits), links
 
 
-# -- approvals -------------------------------------------------------------------------------------
-
-
-def deviations_approved(case: Case, _parameters: Parameters, _missing: str) -> Result:
-    """Every deviation from policy that is on record was approved.
-
-    While a clock has not been answered, that there is no deviation cannot be said.
-    """
-    approvals = approvals_of_deviations(case)
-    bare = [id_ for id_, _ in case.deviations if not approvals[id_]]
-    links = [each.sequence for given in approvals.values() for each in given]
-    exhibits = dict.fromkeys(
-        name for given in approvals.values() for each in given for name in each.exhibits
-    )
-    if bare:
-        return failed(f"not approved: {told(bare)}", exhibits, links, lacking=bare)
-    if case.open_clocks:
-        open_ = case.open_clocks
-        return unknown(f"{count_text(len(open_), 'clock')} not answered yet: {told(open_)}")
-    found = len(case.deviations)
-    return passed(
-        exhibits, links, detail=f"{count_text(found, 'deviation')} at link {case.incident.sequence}"
-    )
-
-
-def approvals_by_second_person(case: Case, _parameters: Parameters, _missing: str) -> Result:
-    """Nobody approved what they asked for."""
-    own, exhibits, links = [], [], []
-    for each in case.attested(AttestationType.APPROVAL):
-        links.append(each.sequence)
-        if same_person(str(each.fields["approver"]), str(each.fields["requester"])):
-            own.append(f"{each.fields['approver']} approved their own {each.fields['of']}")
-    for name in case.of((Kind.APPROVAL,)):
-        exhibits.append(name)
-        for given in case.facts(name).approvals:
-            if given.state != "approved" or not given.approver or not given.requester:
-                continue
-            if same_person(given.approver, given.requester):
-                own.append(f"{name}: {given.approver} approved their own {given.subject}")
-    if own:
-        return failed(several(own), exhibits, links)
-    return passed(exhibits, links) if exhibits or links or _none_needed(case) else unknown()
-
-
-def approvals_in_time(case: Case, _parameters: Parameters, _missing: str) -> Result:
-    """What was approved took effect only then."""
-    late, links = [], []
-    began = {action.name: action.start for action in case.actions}
-    for each in case.attested(AttestationType.APPROVAL):
-        links.append(each.sequence)
-        effective = moment_of(each.fields, "effective_from") or began.get(str(each.fields["of"]))
-        if effective is not None and each.at is not None and each.at > effective:
-            late.append(f"{each.fields['of']} took effect before it was approved")
-    if late:
-        return failed(several(late), (), links)
-    return passed((), links) if links or _none_needed(case) else unknown()
-
-
-def approvals_of_deviations(case: Case) -> dict[str, list[Attestation]]:
-    """For each deviation, the approvals that name it."""
-    result: dict[str, list[Attestation]] = {id_: [] for id_, _ in case.deviations}
-    for each in case.attested(AttestationType.APPROVAL):
-        if each.fields["of"] in result:
-            result[str(each.fields["of"])].append(each)
-    return result
-
-
-def _none_needed(case: Case) -> bool:
-    return not case.deviations and not case.open_clocks
-
-
 TESTS: Mapping[str, Test] = {
     each.__name__: each
     for each in (
@@ -649,14 +609,11 @@ TESTS: Mapping[str, Test] = {
         action_preceded,
         action_recorded,
         action_validated,
-        approvals_by_second_person,
-        approvals_in_time,
         calls_finished,
         change_preceded,
         content_whole,
         detection_confirmed,
         detectors_heard,
-        deviations_approved,
         findings_disposed,
         findings_timed,
         kind_present,

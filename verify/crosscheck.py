@@ -495,19 +495,23 @@ def _first_within(
 
 
 def validation_after_action(case: Case, _parameters: Parameters, _missing: str) -> Result:
-    """What is said to validate an action did not begin before the action ended."""
-    by_name = {action.name: action for action in case.rollbacks}
+    """What is said to validate an action did not begin before the action ended.
+
+    Of several rollbacks of one name it may validate the first.
+    """
     compared = []
     for each in case.attested(AttestationType.VALIDATION):
-        action = by_name.get(str(each.fields.get("action")))
-        if action is None or action.end is None or each.at is None:
+        named = case.rollbacks_by_name.get(str(each.fields.get("action")), [])
+        ends = {action.end: action for action in reversed(named) if action.end}
+        if not ends or each.at is None:
             continue
         compared.append(each.sequence)
-        if each.at < action.end:
+        ended = ends[min(ends)]
+        if each.at < min(ends):
             return conflict(
-                f"validation predates {action.name}",
+                f"validation predates {ended.name}",
                 [
-                    Side(action.record, f"{action.name} ended {clock_time(action.end)}"),
+                    Side(ended.record, f"{ended.name} ended {clock_time(min(ends))}"),
                     Side(link(each.sequence), f"validated {clock_time(each.at)}"),
                 ],
             )
@@ -574,14 +578,15 @@ def approver_had_role(case: Case, _parameters: Parameters, _missing: str) -> Res
 
 def approval_of_same_change(case: Case, _parameters: Parameters, _missing: str) -> Result:
     """What was approved is what was done: the same version."""
-    by_name = {action.name: action for action in case.actions}
     compared = []
     for each in case.attested(AttestationType.APPROVAL):
-        action, subject = by_name.get(str(each.fields["of"])), text_of(each.fields, "subject")
-        if action is None or subject is None or action.to is None:
+        subject = text_of(each.fields, "subject")
+        done = [action for action in case.actions if action.name == each.fields["of"] and action.to]
+        if not done or subject is None:
             continue
         compared.append(each.sequence)
-        if not same_version(subject, action.to):
+        action = done[-1]
+        if not any(same_version(subject, one.to) for one in done):
             return conflict(
                 f"{action.name}: another version was approved than was rolled out",
                 [

@@ -261,8 +261,8 @@ def _changed_after(case: Case, name: str, moment: datetime) -> bool:
     description = case.descriptions[name]
     if description.modified_at is not None:
         return description.modified_at > moment
-    last = description.facts.last
-    return last is not None and description.facts.clock == "zoned" and instant(last) > moment
+    facts = case.facts(name)
+    return facts.last is not None and facts.clock == "zoned" and instant(facts.last) > moment
 
 
 def _live_postmortems(case: Case) -> list[Attestation]:

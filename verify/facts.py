@@ -6,12 +6,15 @@ list is capped, sorted where order means nothing, and `capped` names the lists t
 Absent means "this format does not say", never "none".
 
 All times in facts are RFC 3339 with a zone. A time without a zone is no instant: it is told by
-`clock`, `raw_first` and `raw_last` only.
+`clock`, `raw_first` and `raw_last` only. `check_times` demands it of what is sealed, and of what a
+checklist looks at. Reading facts does not: a description with a bad time that is sealed already
+must still be shown, exported and withdrawn.
 """
 
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from verify.errors import MalformedError
@@ -335,6 +338,40 @@ ENTRIES: dict[str, type[Any]] = {
     "verdicts": Verdict,
 }
 """The lists of facts whose entries are objects, and what these are."""
+
+_TIMES: dict[str, tuple[str, ...]] = {
+    "activities": ("first", "last"),
+    "approvals": ("at",),
+    "coverage": ("start", "end"),
+    "findings": ("at",),
+    "gaps": ("start", "end"),
+    "rollbacks": ("started_at", "at"),
+    "tickets": ("opened_at", "acknowledged_at", "resolved_at"),
+    "validations": ("at",),
+}
+"""The fields of entries that are times, by list."""
+
+
+def check_times(facts: Facts, *, where: str) -> None:
+    """Raise `MalformedError`, which names the place, unless all times in facts have a zone."""
+    for name in ("first", "last"):
+        _check_time(getattr(facts, name), f"{where}.{name}")
+    for listed, names in _TIMES.items():
+        for place, entry in enumerate(getattr(facts, listed)):
+            for name in names:
+                _check_time(getattr(entry, name), f"{where}.{listed}[{place}].{name}")
+
+
+def _check_time(text: str | None, where: str) -> None:
+    if text is None:
+        return
+    try:
+        zoned = datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        zoned = False
+    if not zoned:
+        raise MalformedError(f"{where}: {text!r} is no time with a zone")
+
 
 T = TypeVar("T")
 

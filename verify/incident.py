@@ -3,7 +3,7 @@
 The fold also judges what may follow what: the first statement declares, exhibits are numbered
 without gaps, and after a seal only custody, holds, assessments, exports, disposals and a reopening
 may come. A stream is a fold too, of captures, custody and holds alone. The vault's own chain has no
-state: its links are read one by one.
+state but its grants: its links are read one by one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from verify.collection import parse_key_event
 from verify.custody import parse_view_failed, parse_viewed
 from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Setting, Severity
 from verify.errors import ChainError, MalformedError, UnsupportedError
+from verify.grant import GrantRoll, parse_grant
 from verify.instant import parse_instant
 from verify.response import (
     Assignment,
@@ -326,10 +327,11 @@ def fold(manifests: Iterable[Manifest], *, chain: str) -> ChainState:
     return state
 
 
-def check_vault_link(manifest: Manifest) -> None:
+def check_vault_link(manifest: Manifest, grants: GrantRoll | None = None) -> None:
     """A link of the vault's own chain has a type that belongs there, and reads.
 
-    Raises `ChainError`, `MalformedError`, or `UnsupportedError` for what is not known here.
+    `grants` is what the links before gave, where they were read; it is folded on. Raises
+    `ChainError`, `MalformedError`, or `UnsupportedError` for what is not known here.
     """
     statement, where = manifest.statement, manifest.name
     if statement.link.chain != VAULT_CHAIN:
@@ -342,8 +344,15 @@ def check_vault_link(manifest: Manifest) -> None:
         parse_sweep(statement.body, where=f"{where}.body")
     elif statement.type == Type.KEY:
         parse_key_event(statement.body, where=f"{where}.body")
+    elif grants is None:
+        parse_grant(statement.body, where=f"{where}.body")
     else:
-        raise UnsupportedError(f"{where}: {statement.type} statements are not known here")
+        grants.take(
+            statement.body,
+            recorded_at=statement.recorded_at,
+            sequence=statement.link.sequence,
+            where=f"{where}.body",
+        )
     if statement.subject != (chain_subject(VAULT_CHAIN),):
         raise ChainError(f"{where}: its subjects are not what its body speaks of")
 

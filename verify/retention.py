@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from verify.approval import MAX_PERSON, Approval, parse_approval, words_of
+from verify.approval import MAX_PERSON, Approval, check_shown, parse_approval, words_of
 from verify.errors import ChainError, MalformedError, UnsupportedError
 from verify.instant import format_instant, parse_instant
 from verify.statement import Kind, check_kind
@@ -156,7 +156,7 @@ class HoldEvent:
 def parse_hold(body: object, *, where: str) -> HoldEvent:
     """Read the body of a `hold` strictly.
 
-    Raises `MalformedError`, or `UnsupportedError` for an approval that is more than attested.
+    Raises `MalformedError`, or `UnsupportedError` for an approval of a sort unknown here.
     """
     reader = Fields(body, where)
     event, reason = reader.text("event"), words_of(reader, "reason")
@@ -170,8 +170,7 @@ def parse_hold(body: object, *, where: str) -> HoldEvent:
         matter = words_of(reader, "matter", limit=MAX_MATTER)
         approval = parse_approval(reader.object("approved_by"))
         exhibits = tuple(reader.texts("exhibits"))
-        if not exhibits:
-            raise MalformedError(f"{where}: an attested approval names the exhibit that shows it")
+        check_shown(approval, exhibits, where=where)
     elif event == "extended":
         until = parse_instant(reader.raw("until"), where=f"{where}.until")
     else:

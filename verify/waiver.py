@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
-from verify.approval import MAX_PERSON, Approval, check_second_person, parse_approval, words_of
+from verify.approval import (
+    MAX_PERSON,
+    Approval,
+    check_second_person,
+    check_shown,
+    parse_approval,
+    words_of,
+)
 from verify.attestation import check_condition, exhibits_of, texts_of
 from verify.errors import MalformedError
 from verify.instant import format_instant, parse_instant
@@ -32,7 +39,7 @@ class Waiver:
     requester: str
     approval: Approval
     exhibits: tuple[str, ...]
-    """What shows the approval; at least one."""
+    """What shows the approval; at least one, unless the vault authenticated who approved."""
     scope: tuple[str, ...]
     """Systems and principals that it is for; empty: the whole incident."""
     valid_from: datetime
@@ -90,7 +97,7 @@ def waiver_name(number: int) -> str:
 def parse_waiver(statement: Statement, *, where: str) -> Waiver | Revocation:
     """Read a `waiver` strictly.
 
-    Raises `MalformedError`, or `UnsupportedError` for an approval that is more than attested.
+    Raises `MalformedError`, or `UnsupportedError` for an approval of a sort unknown here.
     """
     reader = Fields(statement.body, f"{where}.body")
     event = reader.text("event")
@@ -152,6 +159,5 @@ def _granted(reader: Fields, where: str, recorded_at: datetime, sequence: int) -
             f"{where}: the waiver ends {format_instant(waiver.valid_to)}, "
             f"not after it starts {format_instant(waiver.valid_from)}"
         )
-    if not waiver.exhibits:
-        raise MalformedError(f"{where}: an attested approval names the exhibit that shows it")
+    check_shown(waiver.approval, waiver.exhibits, where=where)
     return waiver

@@ -68,6 +68,7 @@ EXAMPLES: Mapping[AttestationType, str] = {
     "from=2026-03-02T08:00Z to=2026-03-02T10:00Z 'query=channel is mail'",
     AttestationType.NOT_APPLICABLE: "item=C5 'reason=nothing was changed' "
     "--approved-by Grace --exhibit EV-0009",
+    AttestationType.APPLIES: "item=C5 'reason=the prompt was rolled back after all'",
     AttestationType.FINDING: "conflict=C2.models believed=EV-0004 disbelieved=EV-0002 "
     "'reason=the log is signed by the provider'",
 }

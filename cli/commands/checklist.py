@@ -135,6 +135,10 @@ def _lines(report: Object, explain: bool, changes: Changes | None) -> list[str]:
     for each in report["deviations"]:
         links = ", ".join(f"link {link}" for link in each["approved_by"]) or "nobody"
         lines += prose(f"Deviation {each['id']}: ", f"{each['what']}; approved by {links}")
+    for each in report["ahead"]:
+        told = f"link {each['link']}, {each['what'].replace('_', ' ')}, for {each['at']}; "
+        told += "counts since then" if each["counts"] else "counts for nothing until then"
+        lines += prose("Stated ahead: ", told)
     for waiver in report["waivers"]:
         told = f"{reported_waiver_text(waiver)}; {upheld_text(waiver)}"
         lines += prose(f"{waiver['id']}, {waiver['standing'].replace('_', ' ')}: ", told)
@@ -167,6 +171,13 @@ def _timed(clocks: Sequence[Object]) -> list[str]:
         named = [each["title"] for each in clocks if each["timeliness"] == word]
         if named:
             lines += prose(f"{word.capitalize()}: ", ", ".join(named))
+    early = [
+        f"{each['title']} by {span_text(timedelta(seconds=each['early_seconds']))}"
+        for each in clocks
+        if each["early_seconds"] is not None
+    ]
+    if early:
+        lines += prose("Claimed before its clock ran: ", ", ".join(early))
     return lines
 
 

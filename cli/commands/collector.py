@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from cli.compose import list_here_or_there
+from cli.compose import Vault, has_access, list_here_or_there, open_access
 from cli.options import AsJson, Reason
 from cli.render import columns, paragraph
 from cli.session import Answer, UsageError, give, settings_of, vault_of
 from ingest.collector_key import read_public_key
 from vault.collectors import Collector
 from vault.documents import collector_json, collectors_json
+from vault.tokens import COLLECTOR, Tokens
 from verify.errors import MalformedError
 from verify.strictjson import Object
 
@@ -106,10 +107,12 @@ def remove(context: typer.Context, name: Name, reason: Reason, as_json: AsJson =
     """
     with vault_of(context) as vault:
         collector, receipt = vault.collectors.remove(name, reason)
+        tokens = _revoke_tokens(vault, name)
         place = f"chain vault link {receipt.sequence}, log entry {receipt.index}"
         lines = [
             f"{name}  may deliver no more ({place})",
             "What it delivered before stays; nothing tells what a stolen key signed from the rest.",
+            *(f"token {each}  valid no more" for each in tokens),
         ]
         removed = Collector(
             collector.name, collector.key, collector.added_at, collector.sequence, reason
@@ -117,5 +120,18 @@ def remove(context: typer.Context, name: Name, reason: Reason, as_json: AsJson =
         data: Object = {
             "collector": collector_json(removed, vault.trust),
             "receipt": receipt.to_json(),
+            "tokens": list(tokens),
         }
         give(Answer(lines, data), as_json=as_json)
+
+
+def _revoke_tokens(vault: Vault, name: str) -> list[str]:
+    """Whoever took its key took its tokens too; the ids of those that were valid."""
+    if not has_access(vault.home, vault.config):
+        return []
+    store = open_access(vault.home, vault.config)
+    try:
+        gone = Tokens(store=store, clock=vault.clock).revoke_all(f"{COLLECTOR}{name}")
+        return [each.id for each in gone]
+    finally:
+        store.close()

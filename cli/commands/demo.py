@@ -138,6 +138,11 @@ def _declare_and_seal(stage: _Stage) -> str:
     )  # fmt: skip
     incident = output.split()[0]
     stage.evault("ingest", incident, "agent", "cloudtrail")
+    # The exercise ends when the mended agent was tried, and with it the window of interest.
+    stage.evault(
+        "incident", "phase", incident, "contained", "--at", "2023-07-10T12:51Z",
+        "--exhibit", "EV-0003",
+    )  # fmt: skip
     return incident
 
 

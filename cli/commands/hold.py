@@ -183,10 +183,11 @@ def _hold_lines(state: ChainState, objects: int) -> list[str]:
             told += f", ordered by {hold.set_by.ordered_by}"
         told += f': "{hold.set_by.reason}"'
         if hold.released_by and hold.released_by.approval:
-            approval = hold.released_by.approval
+            approval, exhibits = hold.released_by.approval, hold.released_by.exhibits
+            shown = f", {exhibit_ranges(exhibits)}" if exhibits else ""
             told += (
                 f"; released by link {hold.released_sequence}, approved by {approval.person} "
-                f"({approval.authenticated}, {exhibit_ranges(hold.released_by.exhibits)}): "
+                f"({approval.words}{shown}): "
                 f'"{hold.released_by.reason}"'
             )
         lines += paragraph(label, told)

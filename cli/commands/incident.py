@@ -35,6 +35,7 @@ from cli.session import (
 from vault.custody import exhibit_ranges, value_text
 from vault.documents import incident_json
 from vault.incidents import Chain
+from verify.ahead import stated_ahead
 from verify.clocks import Timeliness, timeliness
 from verify.declaration import Change, Exposure, Severity, Tier, Trigger, YesNo
 from verify.incident import Incident
@@ -219,6 +220,9 @@ def scope(
         Optional[list[str]],  # noqa: UP045
         typer.Option("--detector", metavar="NAME", help="Add a guardrail or DLP detector."),
     ] = None,
+    no_detectors: Annotated[
+        bool, typer.Option("--no-detectors", help="State that there is no detector at all.")
+    ] = False,
     source: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option("--source", metavar="NAME", help="Add a source of evidence."),
@@ -262,7 +266,10 @@ def scope(
     start, end = read_time(from_), read_time(to)
     if start and end and start >= end:
         raise UsageError("--from must be before --to")
-    values = {
+    if detector and no_detectors:
+        raise UsageError("--no-detectors says that there is none; leave out --detector")
+    values: dict[str, Any] = {
+        "detectors": [] if no_detectors else None,
         "from": None if start is None else format_instant(start),
         "to": None if end is None else format_instant(end),
         "channel": channel,
@@ -319,7 +326,13 @@ def phase(
         told = f"{reached} at {format_instant(moment)}"
         if exhibits:
             told += f", shown by {exhibit_ranges(exhibits)}"
-        acknowledge(name, told, receipt, as_json)
+        incident = vault.incidents.read(name, up_to=receipt.sequence).incident
+        more = [
+            "Look at: it lies after this vault's clock, and counts for nothing until then."
+            for each in stated_ahead(incident)
+            if each.sequence == receipt.sequence
+        ]
+        acknowledge(name, told, receipt, as_json, more)
 
 
 @_app.command()

@@ -120,8 +120,6 @@ def _text(figures: Sequence[Figure], explain: bool) -> list[str]:
 
 
 def _row(figure: Figure) -> tuple[str, str, str, str, str, str, str]:
-    if figure.not_known:
-        return figure.title, "0", "not known", "", "", "", "all"
     title = figure.title
     if figure.pooled:  # a share never stands without what it is of
         title += ", {:,} of {:,}".format(*figure.pooled)
@@ -149,8 +147,6 @@ def _value(unit: str, value: float | None) -> str:
 
 def _explained(figure: Figure) -> list[str]:
     lines = paragraph("", f"{figure.title}: {figure.definition}")
-    if figure.not_known:
-        return [*lines, *paragraph("  not known  ", figure.not_known)]
     if figure.pooled:
         part, of = figure.pooled
         lines.append(f"  together   {part:,} of {of:,}")
@@ -205,15 +201,10 @@ def _table(figures: Sequence[Figure]) -> bytes:
                 str(shown["n"]),
                 *("" if each is None else str(each) for each in numbers),
                 *("" if pooled[name] is None else str(pooled[name]) for name in ("part", "of")),
-                *(
-                    [""] * 2
-                    if figure.not_known
-                    else [str(len(figure.open)), str(len(figure.unknown))]
-                ),
+                str(len(figure.open)),
+                str(len(figure.unknown)),
                 "; ".join(fed),
-                f"{figure.definition} Not known: {figure.not_known}"
-                if figure.not_known
-                else figure.definition,
+                figure.definition,
             ]
         )
     return comma_separated(_HEADS, rows)

@@ -110,12 +110,13 @@ def _clocks(clocks: Sequence[Object]) -> list[str]:
 
 
 def _amount(clock: Object) -> str:
-    """Time left, overrun, or taken."""
+    """Time left, overrun, or taken; or by how much it is claimed before its clock ran."""
+    if clock["early_seconds"] is not None:
+        return f"{span_text(timedelta(seconds=clock['early_seconds']))} early"
     seconds = clock["seconds"] if clock["standing"] == "done" else clock["left_seconds"]
     if seconds is None:
         return ""
-    before = "-" if clock["standing"] == "done" and seconds < 0 else ""
-    return f"{before}{span_text(timedelta(seconds=seconds))}"
+    return span_text(timedelta(seconds=seconds))
 
 
 def _owed(told: Object) -> list[str]:

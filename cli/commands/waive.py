@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, timedelta
 from typing import Annotated, Optional
 
 import typer
@@ -18,6 +16,7 @@ from cli.session import (
     incident_or_only,
     is_incident,
     place_text,
+    read_end,
     read_time,
     split_incident,
     vault_of,
@@ -32,9 +31,6 @@ from vault.completeness import (
 from vault.custody import exhibit_ranges, waiver_text
 from vault.documents import waived_json, waiver_state, waivers_json
 from vault.waivers import Wanted, notes_on
-
-_AHEAD = re.compile(r"\+(\d{1,4})([hdw])\Z")
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 _app = typer.Typer(help="Waive named conditions of the checklist for a time.", no_args_is_help=True)
 
@@ -112,7 +108,7 @@ def grant(
     given, conditions = split_incident(words)
     if not conditions:
         raise UsageError("name the conditions, like C2.models; see: evault checklist --explain")
-    end, start = _read_end(until), read_time(from_)
+    end, start = read_end(until, option="--until"), read_time(from_)
     with vault_of(context) as vault:
         name = incident_or_only(vault, given, as_json=as_json)
         chain = vault.incidents.read(name)
@@ -217,15 +213,3 @@ def list_(
             "see: evault waive grant --help"
         )
     give(Answer(lines, waivers_json(found, moment)), as_json=as_json)
-
-
-def _read_end(text: str) -> datetime:
-    ahead = _AHEAD.match(text)
-    if ahead:
-        return now() + timedelta(**{_UNITS[ahead.group(2)]: int(ahead.group(1))})
-    try:
-        moment = read_time(text)
-    except UsageError as error:
-        raise UsageError(f"--until: {str(error).partition(';')[0]}; or +12h, +14d, +2w") from error
-    assert moment is not None
-    return moment

@@ -22,7 +22,7 @@ from ingest.parsers.gunzip import Unpacked, is_gzip, unpack_head
 from ingest.parsers.parser import HEAD_SIZE, Confidence, Parser, Reading
 from ingest.parsers.records import ByteSource
 from verify.errors import EvidenceError, MalformedError
-from verify.facts import CAP, Facts
+from verify.facts import CAP, Facts, check_times
 from verify.statement import check_kind
 
 FAILED = "the parser failed"
@@ -109,6 +109,7 @@ def _sound(reading: Reading) -> Reading:
     facts = within_limit(reading.facts)
     if Facts.from_json(facts.to_json(), where="facts") != facts:
         raise MalformedError("its facts are not read back as they were")
+    check_times(facts, where="facts")
     kinds = tuple(check_kind(kind) for kind in reading.kinds)
     return Reading(facts, kinds, clip(reading.format_label), clip(reading.summary))
 

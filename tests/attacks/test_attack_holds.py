@@ -70,6 +70,20 @@ def test_a_true_story_with_holds_passes_and_says_what_an_approval_is(
     assert all("attested" not in note for note in case.audit(case.second).notes)
 
 
+def test_an_approval_by_who_signed_in_passes_and_is_called_the_vaults_own_word(
+    case: Case, altered: Path
+) -> None:
+    history = held(case)
+    history.predicate(RELEASED)["actor"]["authenticated"] = "token"
+    history.body(RELEASED)["approved_by"]["authenticated"] = "oidc"
+    report = case.audit(history.seal().write(altered))
+    assert failures(report) == []
+    (note,) = [each for each in report.notes if "who approved" in each]
+    assert note == (
+        "who approved in link 5 was authenticated by the vault: its own word, as that of who asked"
+    )
+
+
 # -- an outsider, who has no keys ----------------------------------------------------------------
 
 
@@ -150,6 +164,11 @@ def approved_by_who_asks(history: History) -> None:
     history.body(RELEASED)["approved_by"]["person"] = " ADA @ another-host"
 
 
+def approved_by_one_who_was_never_authenticated(history: History) -> None:
+    """A vault without accounts says that somebody signed in."""
+    history.body(RELEASED)["approved_by"]["authenticated"] = "token"
+
+
 def approved_by_a_claimed_name(history: History) -> None:
     history.predicate(RELEASED)["actor"]["claimed_name"] = "Grace  HOPPER"
 
@@ -179,6 +198,7 @@ SWEEP = {
 LIES = [
     (to(RELEASED, without("approved_by")), RELEASED, "field 'approved_by' is missing"),
     (to(RELEASED, {**RELEASE, "approved_by": None}), RELEASED, "expected a JSON object"),
+    (approved_by_one_who_was_never_authenticated, RELEASED, "did not authenticate"),
     (to(RELEASED, {**RELEASE, "exhibits": []}), RELEASED, "names the exhibit that shows it"),
     (to(RELEASED, without("exhibits")), RELEASED, "field 'exhibits' is missing"),
     (to(RELEASED, {**RELEASE, "exhibits": ["EV-0005"]}), RELEASED, "there is no exhibit EV-0005"),
@@ -341,6 +361,15 @@ def test_a_sweep_forged_by_another_key_is_reported(case: Case, home: Path) -> No
     assert report.exit_code == 1
 
 
+REVOKED: Payload = {
+    "chains": ["*"],
+    "event": "revoked",
+    "person": "ada",
+    "reason": "left",
+    "role": "legal",
+}
+
+
 def sealed_on_the_vaults_chain(home: Path, kind: Type, body: Payload) -> Report:
     """The audit of a store whose vault sealed this, in order and into its log."""
     vault = open_vault(read_settings({}, home))
@@ -359,6 +388,8 @@ def sealed_on_the_vaults_chain(home: Path, kind: Type, body: Payload) -> Report:
         (Type.SWEEP, {**SWEEP, "depth": "structure"}, "depth checksums or bytes"),
         (Type.POLICY, {"policy": "retention", "rules": []}, "at least one rule"),
         (Type.HOLD, HOLD, "a hold has no place on the chain vault"),
+        (Type.GRANT, {"to": "somebody"}, "field 'event' is missing"),
+        (Type.GRANT, REVOKED, "does not hold the role legal"),
     ],
 )
 def test_what_the_vault_itself_seals_wrongly_on_its_own_chain_is_reported(
@@ -371,6 +402,7 @@ def test_what_the_vault_itself_seals_wrongly_on_its_own_chain_is_reported(
 
 
 def test_what_a_later_vault_seals_on_its_own_chain_is_not_accused(home: Path) -> None:
-    report = sealed_on_the_vaults_chain(home, Type.GRANT, {"to": "somebody"})
+    later = {"event": "granted", "person": "ada", "role": "redactor", "chains": ["*"]}
+    report = sealed_on_the_vaults_chain(home, Type.GRANT, later)
     assert report.failures() == []
     assert (report.outcome_of(Step.CHAIN), report.exit_code) == (Outcome.NOT_CHECKED, 2)

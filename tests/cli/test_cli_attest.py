@@ -272,7 +272,7 @@ def test_what_is_odd_is_sealed_as_it_was_said_and_told(evault: Evault, shown: st
     assert notes(evault, "freeze", "at=-5m", "systems=aws") == []
     assert notes(evault, "freeze", "at=2999-01-01T00:00Z", "systems=aws,erp", "principals=svc") == [
         "2999-01-01T00:00:00Z lies after this vault's clock; what has not happened yet shows "
-        "nothing.",
+        "nothing until then.",
         f"erp is none of the systems of {shown}.",
         f"svc is none of the scope's principals of {shown}.",
     ]
@@ -297,7 +297,8 @@ def test_what_is_odd_is_sealed_as_it_was_said_and_told(evault: Evault, shown: st
     evault("evidence", "withdraw", "EV-0001", "--reason", "wrong case")
     assert notes(evault, *published, "reviewer=Bob") == ["EV-0001 was withdrawn; it shows nothing."]
     assert notes(evault, "finding", "conflict=C2.models", "believed=statement", "reason=r") == [
-        "C2.models is not contradicted as it stands; the finding closes nothing now."
+        "C2.models is not contradicted as it stands; the finding closes nothing now.",
+        "no exhibit shows why statements are believed; it settles nothing so.",
     ]
     evault.sound()
 

@@ -27,6 +27,9 @@ ANSWERS = {
     "evidence show": "evidence-show",
     "evidence withdraw": "evidence-correct",
     "export": "export",
+    "grant add": "grant-add",
+    "grant list": "grant-list",
+    "grant revoke": "grant-revoke",
     "hold list": "hold-list",
     "hold release": "hold-release",
     "hold set": "hold-set",
@@ -66,6 +69,10 @@ ANSWERS = {
     "stream show": "stream-show",
     "sweep": "sweep",
     "timeline": "timeline",
+    "token add": "token-add",
+    "token list": "token-list",
+    "token revoke": "token-revoke",
+    "token rotate": "token-rotate",
     "trust": "trust",
     "verify": "verify",
     "waive grant": "waive",
@@ -76,11 +83,13 @@ PARTS = {
     "audit-report",
     "collector",
     "exhibit",
+    "grant",
     "incident",
     "problem",
     "receipt",
     "spooled",
     "terms",
+    "token",
 }
 
 
@@ -139,6 +148,8 @@ def test_only_the_demo_and_the_server_answer_no_json() -> None:
         ("log",),
         ("spool",),
         ("collector",),
+        ("grant",),
+        ("token",),
     ],
 )
 def test_without_a_command_the_help_is_shown_as_it_is(words: tuple[str, ...]) -> None:

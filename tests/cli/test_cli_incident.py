@@ -318,3 +318,23 @@ def test_incidents_are_numbered_within_the_year(evault: Evault) -> None:
         declare(evault, "--detected-at", "now")
     listed = numbers(run("incident", "list", "--json").json["items"])
     assert listed == [f"INC-{year}-{number:04d}" for number in (1, 2, 3)]
+
+
+def test_that_there_is_no_detector_can_be_stated_and_is_no_gap_then(
+    evault: Evault, case: str
+) -> None:
+    def c4() -> str:
+        items = evault.answer("checklist", "checklist")["items"]
+        return str(next(each["state"] for each in items if each["id"] == "C4"))
+
+    assert c4() == "partial"
+    assert "leave out --detector" in evault.refused(
+        "incident", "scope", "--no-detectors", "--detector", "dlp-1"
+    )
+    said = evault("incident", "scope", "--no-detectors")
+    assert "not stated -> none, as stated" in said.out
+    assert run("incident", "show", "--json").json["scope"]["detectors"] == []
+    assert c4() == "not_applicable"
+    evault("incident", "scope", "--detector", "dlp-1")
+    assert run("incident", "show", "--json").json["scope"]["detectors"] == ["dlp-1"]
+    assert c4() == "missing"

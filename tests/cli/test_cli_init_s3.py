@@ -324,8 +324,11 @@ def test_an_index_in_postgresql_belongs_to_another_and_cannot_be_altered(
     empty("hold", "set", "--matter", "M", "--reason", "r")
     empty.sound()
     assert empty.answer("sweep", "sweep")["verdict"] == "passed"
+    token = empty.answer("token-add", "token", "add", "ada@example.org")["token"]
+    assert empty.answer("token-list", "token", "list")["items"] == [token]
+    assert not (empty.home / "access.sqlite").exists()
     engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
-    schema = next(n for n in sa.inspect(engine).get_schema_names() if n.startswith("evault_"))
+    schema = next(n for n in sa.inspect(engine).get_schema_names() if n.startswith("evault_0"))
     for table in ("log_entry", "publication"):
         with engine.connect() as connection:
             found = connection.execute(sa.text(f"SELECT count(*) FROM {schema}.{table}")).scalar()

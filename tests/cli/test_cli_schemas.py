@@ -17,6 +17,7 @@ import cli
 from vault.ports import LockMode
 from verify.attestation import AttestationType
 from verify.declaration import Exposure, Severity, Tier, Trigger, YesNo
+from verify.grant import GrantedRole
 from verify.response import Containment, Phase, Role
 from verify.statement import Kind
 from verify.trust import Step
@@ -59,7 +60,7 @@ def test_a_schema_is_closed(name: str) -> None:
         ("kind", Kind), ("step", Step), ("severity", Severity), ("tier", Tier), ("role", Role),
         ("trigger", Trigger), ("phase", Phase), ("exposure", Exposure), ("yes_no", YesNo),
         ("lock_mode", LockMode), ("containment", Containment),
-        ("attestation_type", AttestationType),
+        ("attestation_type", AttestationType), ("granted_role", GrantedRole),
     ],
 )  # fmt: skip
 def test_the_words_of_a_schema_are_those_of_the_format(name: str, words: Any) -> None:

@@ -36,6 +36,27 @@ def test_a_clock_that_runs_tells_what_is_left_and_one_that_ran_out_by_how_much(
     assert re.search(r"overrun  .*  Contained +due 2023-07-10 13:11:00Z", evault("status", old).out)
 
 
+def test_what_is_claimed_before_its_clock_ran_is_told_in_words(evault: Evault, case: str) -> None:
+    evault("incident", "phase", case, "contained", "--at", "2023-07-10T12:40Z")  # declared 12:41
+    said = evault("status").out
+    assert re.search(r"done +1 min early +Contained +limit 30 min, unproven$", said, re.MULTILINE)
+    assert "Claimed before its clock ran: Contained by 1 min" in evault("checklist").out
+    shown = evault.answer("status", "status")["items"][0]["clocks"]
+    (contain,) = [each for each in shown if each["id"] == "contain"]
+    assert (contain["seconds"], contain["early_seconds"]) == (None, 60)
+
+
+def test_a_phase_that_is_still_to_come_is_not_reached(evault: Evault, case: str) -> None:
+    said = evault("incident", "phase", case, "contained", "--at", "2999-01-01T00:00Z")
+    assert "it lies after this vault's clock, and counts for nothing until then" in said.out
+    assert evault("status").lines[1].startswith("declared, since 2023-07-10 12:41:00Z")
+    assert (
+        "Stated ahead: link 1, phase contained, for 2999-01-01T00:00:00Z" in evault("checklist").out
+    )
+    figures = {each["id"]: each for each in evault.answer("metrics", "metrics")["items"]}
+    assert (figures["mttc"]["n"], len(figures["mttc"]["open"])) == (0, 1)
+
+
 def test_what_is_overdue_comes_first_and_names_who_owes_it(evault: Evault, case: str) -> None:
     evault("incident", "assign", "comms_lead", "Grace Hopper")
     lines = evault("status").lines

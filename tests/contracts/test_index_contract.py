@@ -496,6 +496,15 @@ def test_what_is_logged_or_was_dropped_by_another_is_not_dropped(connect: Connec
     assert places(index, A) == [0]
 
 
+def test_a_few_sightings_are_asked_for_by_their_fingerprints(index: Index) -> None:
+    seen = [[Sighting("f", "EV-0001"), Sighting("g", "EV-0002")], [Sighting("f", "EV-0003")]]
+    index.adopt(A, [manifest(A, n, f"d{n}", sightings=each) for n, each in enumerate(seen)])
+    index.adopt(B, [manifest(B, 0, "other", sightings=[Sighting("h", "EV-0001")])])
+    assert index.sightings(A, among=["f", "h"]) == {"f": ("EV-0003", 1)}
+    assert index.sightings(A, among=["f"], before=1) == {"f": ("EV-0001", 0)}
+    assert index.sightings(A, among=[]) == {}
+
+
 def test_adopting_again_changes_nothing(connect: Connect) -> None:
     found = [manifest(A, n, sightings=[Sighting(f"f{n}", f"EV-{n:04d}")]) for n in range(4)]
     connect().adopt(A, found[:2])

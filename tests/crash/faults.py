@@ -222,9 +222,11 @@ class MomentIndex:
         self._moment.look()
         return self._inner.chains(prefix)
 
-    def sightings(self, chain: str, *, before: int | None = None) -> dict[str, tuple[str, int]]:
+    def sightings(
+        self, chain: str, *, before: int | None = None, among: Sequence[str] | None = None
+    ) -> dict[str, tuple[str, int]]:
         self._moment.look()
-        return self._inner.sightings(chain, before=before)
+        return self._inner.sightings(chain, before=before, among=among)
 
     def unstored(self, chains: Sequence[str] | None = None) -> list[Row]:
         self._moment.look()

@@ -27,16 +27,19 @@ EXPECTED = {
     # EV-0003: a detector of prompt injections withheld three results, at no stated time.
     "C4": ("partial", None, {"C4.dispositions"}),
     "C5": ("missing", None, set()),
-    # Six clocks wait for their event: that there is no deviation cannot be said.
+    # Four clocks wait for their event: that there is no deviation cannot be said.
     "C6": ("missing", None, set()),
-    # Nobody froze, assigned, contained, told or published anything, and every limit has run out.
+    # Nobody froze, assigned, told or published anything, and every limit has run out.
     "K1": ("missing", "breached", set()),
-    "K2": ("partial", "breached", {"K2.volatile"}),
+    # Contained 10 minutes after the declaration, by a claim of years later; the run of the mended
+    # agent shows it. Nothing was thrown, rolled back or isolated.
+    "K2": ("partial", "unproven", {"K2.contained", "K2.volatile"}),
     "K3": ("missing", "breached", set()),
     "K4": ("missing", "breached", set()),
     "P3": ("missing", None, set()),
     "P4": ("missing", None, set()),
-    "X1": ("missing", "breached", set()),
+    # In time by claim alone: whether SRE and Security had to be paged is not known.
+    "X1": ("partial", None, set()),
     # Whether data was exposed, nobody said: never "not applicable".
     "X2": ("partial", None, set()),
     # The tier is unknown: it governs as Tier 4, and nobody stated it.
@@ -72,6 +75,7 @@ def test_its_clocks_tell_a_claim_from_a_proof(report: Object) -> None:
     told = {each["id"]: (each["timeliness"], each["seconds"]) for each in report["clocks"]}
     # Claimed for 11 minutes after detection, sealed years later: nothing proves it.
     assert told.pop("declare") == ("unproven", 11 * 60)
+    assert told.pop("contain") == ("unproven", 10 * 60)
     assert {timely for timely, _ in told.values()} == {"breached"}
 
 
@@ -85,6 +89,10 @@ def test_its_gaps_are_told_as_intervals(report: Object) -> None:
         "to": "2023-07-10T11:42:18Z",
     }
     assert second["seconds"] == 301, "the demo calls it the longest silence: 5 min 1 s"
+
+
+def test_its_window_ends_when_it_was_contained_and_not_today(report: Object) -> None:
+    assert report["window"] == {"from": "2023-07-09T12:30:00Z", "to": "2023-07-10T12:51:00Z"}
 
 
 def test_what_the_log_names_and_nobody_registered_is_told(report: Object) -> None:

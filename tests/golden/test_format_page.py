@@ -32,12 +32,14 @@ import verify.bundle
 import verify.checklist
 import verify.collection
 import verify.conditions
+import verify.consent
 import verify.crosscheck
 import verify.declaration
 import verify.description
 import verify.duties
 import verify.envelope
 import verify.facts
+import verify.grant
 import verify.incident
 import verify.instant
 import verify.merkle
@@ -326,6 +328,18 @@ DOCUMENTS: dict[str, tuple[Object, Check]] = {
             "spki": json.loads(TRUST.data)["manifest_keys"][0]["spki"],
         },
         lambda body: verify.collection.parse_key_event(body, where="it"),
+    ),
+    "grant": (
+        {
+            "chains": ["INC-2026-0001"],
+            "event": "granted",
+            "person": "ada@example.org",
+            "reason": "on call",
+            "role": "forensics_lead",
+            "valid_from": "2026-03-02T09:00:00Z",
+            "valid_to": "2026-04-02T09:00:00Z",
+        },
+        lambda body: read_on_vault(Type.GRANT, body),
     ),
     "collection": (full_collection(), as_document(verify.collection.parse_collection)),
     "description": (full_description(), as_document(verify.description.parse_description)),
@@ -800,7 +814,12 @@ def test_kinds_types_roles_phases_steps_and_tests_are_those_of_the_page() -> Non
     for kind in ON_VAULT_CHAIN:
         said = refusal(lambda body, kind=kind: read_on_vault(kind, body), {})
         assert ("not known here" in said) == (kind.value not in specified)
-    assert code(line_with("| `role` |"))[2:] == [role.value for role in verify.response.Role]
+    assert code(line_with("| `role` | `text` |"))[2:] == [
+        role.value for role in verify.response.Role
+    ]
+    assert code(line_with("| `role` | `text(64)` |"))[2:] == [
+        role.value for role in verify.grant.GrantedRole
+    ]
     assert code(line_with("| `containment` |"))[2:] == [
         each.value for each in verify.response.Containment
     ]
@@ -843,6 +862,11 @@ def test_the_examples_of_bodies_are_read(kind: Type) -> None:
     assert len(incident.attestations) + len(incident.waivers) == 1
 
 
+def test_the_example_of_a_grant_is_read() -> None:
+    text = FORMAT.split("<!-- example: grant -->\n```json\n")[1].split("```")[0]
+    assert verify.grant.parse_grant(json.loads(text), where="it").person == "ada@example.org"
+
+
 def _choices(field: verify.attestation.FieldRule) -> tuple[str, ...]:
     closed = field.shape in ("choice", "choices") and field.name != "kinds"
     return field.choices if closed else ()
@@ -868,8 +892,8 @@ def test_the_vocabulary_of_profiles_is_that_of_the_page(
 
 
 def test_every_word_of_the_vocabulary_has_its_function() -> None:
-    known = verify.conditions.TESTS.keys() | verify.duties.TESTS.keys()
-    assert known == verify.profile.CONDITIONS.keys()
+    known = [*verify.conditions.TESTS, *verify.consent.TESTS, *verify.duties.TESTS]
+    assert sorted(known) == sorted(verify.profile.CONDITIONS)
     assert verify.crosscheck.TESTS.keys() == verify.profile.CHECKS.keys()
     assert verify.duties.TRIGGERS.keys() == verify.profile.TRIGGERS.keys()
 

@@ -90,6 +90,7 @@ def raising() -> Any:
         lambda: {"records": 2**60},
         lambda: {"first": "\ud800"},
         lambda: {"records": -1},
+        lambda: {"first": "2026-03-02T09:00:00"},
     ],
 )
 def test_a_parser_that_fails_costs_its_facts_and_nothing_else(answer: Callable[[], Any]) -> None:

@@ -60,6 +60,17 @@ def with_bars(*bars: Object) -> str:
     return page({**answered().report(), "coverage": list(bars)})
 
 
+def test_what_was_stated_ahead_is_told_and_whether_it_counts_by_now() -> None:
+    made = answered().report()
+    assert "Stated ahead" not in page(made)
+    entry = {"at": "2026-03-03T09:00:00Z", "link": 9, "recorded_at": "2026-03-02T09:08:00Z",
+             "what": "kill_switch"}  # fmt: skip
+    for counts, told in ((False, "not yet"), (True, "since its time came")):
+        text = section(page({**made, "ahead": [{**entry, "counts": counts}]}), "Stated ahead")
+        assert "kill switch" in text
+        assert told in text
+
+
 def test_every_part_of_a_full_report_has_its_place() -> None:
     report = full_report()
     text = page(report)

@@ -99,11 +99,30 @@ def test_what_a_closed_incident_never_said_is_not_known_instead_of_open() -> Non
 
 def test_what_the_chains_cannot_say_is_never_a_number() -> None:
     for each in figures_of([measured(bare())]):
-        if each.id in ("false_discovery", "caught_by_guardrail", "detectors_heard", "capture_lag"):
+        if each.id in (
+            "false_discovery",
+            "caught_by_guardrail",
+            "detectors_heard",
+            "capture_lag",
+            "guardrail_coverage",
+        ):
             assert (len(each.unknown), each.mean) == (1, None)
-    coverage = figure("guardrail_coverage", measured(answered()))
-    assert coverage.not_known
-    assert coverage.mean is None
+
+
+def test_guardrail_coverage_is_of_affected_systems_and_none_stated_is_a_nought() -> None:
+    [sample] = figure("guardrail_coverage", measured(answered())).samples
+    assert (sample.part, sample.of) == (1, 1)
+    assert sample.detail == "crm: dlp-1 enabled (EV-0002), tested (EV-0002)"
+    tell = answered()
+    tell.change("declared", systems=["crm", "mail"])
+    tell.rescope(detectors=[])
+    [left] = figure("detectors_heard", measured(tell)).unknown
+    assert left.reason == "there is no detector, as stated"
+    found = figure("guardrail_coverage", measured(tell))
+    assert (found.pooled, found.samples[0].detail) == (
+        (0, 2),
+        "crm: no detector. mail: no detector",
+    )
 
 
 def test_no_title_says_mttr_bare() -> None:
@@ -115,11 +134,55 @@ def test_no_title_says_mttr_bare() -> None:
 # -- the formulas ----------------------------------------------------------------------------------
 
 
-def test_acknowledging_is_timed_from_the_first_alert_and_not_from_the_declaration() -> None:
+def alert_at(tell: Telling, *minutes: float, name: str = "later", recorded: float = 8.5) -> None:
+    tell.exhibit(name, recorded, "guardrail_alert", facts=facts(
+        findings=tuple(Finding("g", f"x{m}", 1, time(m), None) for m in minutes)))  # fmt: skip
+
+
+def test_acknowledging_is_timed_from_the_newest_alert_that_it_can_answer() -> None:
     tell = acknowledged(at=8)
-    tell.exhibit("later", 9, "guardrail_alert", facts=facts(
-        findings=(Finding("g", "x", 1, time(6), None),)))  # fmt: skip
-    assert figure("mtta", measured(tell)).mean == 8 * 60, "alert at 0, not 6; not declared at 5"
+    alert_at(tell, 6, 8.5)
+    [sample] = figure("mtta", measured(tell)).samples
+    assert sample.value == 2 * 60, "alert at 6: not at 0, not at 8.5; not declared at 5"
+    assert sample.detail == (
+        "EV-0003, 2026-03-02T09:06:00Z, to link 10 2026-03-02T09:08:00Z; left out: 1 not the alert "
+        "that it answers (first EV-0002 2026-03-02T09:00:00Z), 1 after the acknowledgement "
+        "(first EV-0003 2026-03-02T09:08:30Z)"
+    )
+
+
+def test_an_acknowledgement_that_names_its_alert_answers_that_one() -> None:
+    tell = acknowledged(at=8)
+    alert_at(tell, 6, name="newer", recorded=7.5)
+    tell.change("ack", alert="@alert")
+    assert figure("mtta", measured(tell)).mean == 8 * 60
+    tell.change("ack", alert="@ticket")
+    [sample] = figure("mtta", measured(tell)).samples
+    assert sample.detail.startswith(
+        "stated detection, for want of the alert that it names (EV-0001) with a time"
+    )
+
+
+def test_an_alert_of_years_ago_is_left_out_and_told() -> None:
+    tell = acknowledged()
+    alert_at(tell, -1008 * DAY)
+    [sample] = figure("mtta", measured(tell)).samples
+    assert sample.value == 3 * 60
+    assert sample.detail.endswith(
+        "; left out: 1 before the window from 2026-03-01T09:00:00Z (first EV-0003 "
+        "2023-05-29T09:00:00Z)"
+    )
+    tell.drop("alert")
+    [sample] = figure("mtta", measured(tell)).samples
+    assert sample.value == 3 * 60
+    assert sample.detail.startswith(
+        "stated detection, for want of an alert with a time in the window, "
+    )
+    assert "left out: 1 before the window" in sample.detail
+    [left] = figure("caught_by_guardrail", measured(tell)).unknown
+    assert left.reason == (
+        "no guardrail alert with a time in the window is on record; 1 outside it"
+    )
 
 
 def test_without_an_alerts_time_it_is_timed_from_the_stated_detection_and_says_so() -> None:
@@ -127,13 +190,18 @@ def test_without_an_alerts_time_it_is_timed_from_the_stated_detection_and_says_s
     tell.drop("alert")
     [sample] = figure("mtta", measured(tell)).samples
     assert sample.value == 3 * 60
-    assert sample.detail.startswith("stated detection: no alert has a time")
+    assert sample.detail.startswith("stated detection, for want of an alert with a time")
 
 
 def test_an_acknowledgement_before_its_alert_is_no_negative_time() -> None:
     found = figure("mtta", measured(acknowledged(at=-1)))
     assert found.samples == []
-    assert "before its first alert" in found.unknown[0].reason
+    assert "before its first alert (EV-0002 2026-03-02T09:00:00Z)" in found.unknown[0].reason
+    tell = acknowledged(at=-1)
+    tell.drop("alert")
+    found = figure("mtta", measured(tell))
+    assert found.samples == []
+    assert "before the stated detection" in found.unknown[0].reason
 
 
 def test_containment_before_the_declaration_is_no_negative_time() -> None:

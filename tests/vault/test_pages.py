@@ -404,13 +404,18 @@ def test_every_clock_outcome_is_explained(timeliness: Timeliness) -> None:
         (59, "59 s"),
         (3600, "1 h"),
         (3_605_430, "1,001 h 30 min 30 s"),
-        (-60, "1 min be"),
     ],
 )
 def test_durations_are_exact(seconds: int, told: str) -> None:
     made = report()
     made["clocks"][0]["seconds"] = seconds
     assert told in Outline(completeness_page(HEAD, made, None)).text
+
+
+def test_what_is_claimed_before_its_clock_ran_is_told_so_and_not_as_a_duration() -> None:
+    made = report()
+    made["clocks"][0] |= {"early_seconds": 60, "seconds": None}
+    assert "1 min before it ran" in Outline(completeness_page(HEAD, made, None)).text
 
 
 @pytest.mark.parametrize(
@@ -469,6 +474,9 @@ def test_waivers_are_told_with_who_why_and_until_when() -> None:
     for told in ("W-0001", "Live", "none to be had", "CTO", lifted, "No item counts as waived"):
         assert told in text
     assert text.count(lifted) == 1, "no condition says that it is covered"
+    signed_in = {**made, "waivers": [waiver(authenticated="oidc")]}
+    told = Outline(completeness_page(HEAD, signed_in, None)).text
+    assert "approved by Grace (authenticated by the vault: oidc)" in told
     waived = condition("C1.two", "fail", [], detail="no x") | {"waivers": ["W-0001"]}
     made["evidence"] = [item(state="waived", underlying="missing", conditions=[waived])]
     made["waivers"] = [waiver(covers=["C1.two"])]
@@ -616,6 +624,16 @@ def test_an_approval_is_called_attested_and_by_whom() -> None:
         "shown by EV-0001..0002; nobody authenticated it." in told
     )
     assert told.count("authenticated") == 1
+
+
+def test_an_approval_that_the_vault_authenticated_is_called_that_and_no_more() -> None:
+    for shown_by, more in (((), ""), (("EV-0001",), ", and shown by EV-0001")):
+        signed_in = replace(RELEASE, attested=False, shown_by=shown_by)
+        keeping = Keeping((replace(HOLDS[1], release=signed_in),), None, None, compliance=False)
+        page = custody_page(replace(HELD, keeping=keeping), ROWS, [LINE])
+        told = between(Outline(page).text, "Inquiry 77", "The store")
+        assert f"Approved by Grace Hopper: authenticated by the vault{more}." in told
+        assert "nobody authenticated it" not in told
 
 
 def test_the_custody_page_tells_what_the_chain_asks_of_the_store_and_no_more() -> None:

@@ -227,10 +227,25 @@ def test_an_approval_is_attested_by_an_exhibit(story: Story) -> None:
         attested(story, body_of("freeze", approved_by=GRACE, exhibits=[]))
 
 
-def test_nobody_is_said_to_be_authenticated(story: Story) -> None:
-    more = {**GRACE, "authenticated": "oidc"}
-    with pytest.raises(UnsupportedError, match="an approval is known here as attested alone"):
-        attested(story, body_of("freeze", approved_by=more))
+@pytest.mark.parametrize("how", ["token", "oidc"])
+def test_who_signed_in_needs_no_exhibit(story: Story, how: str) -> None:
+    body = body_of("freeze", approved_by={**GRACE, "authenticated": how}, exhibits=[])
+    signed_in = replace(ADA, authenticated="token")
+    assert attested(story, body, actor=signed_in).approval == Approval("Grace Hopper", how)
+
+
+@pytest.mark.parametrize("how", ["uid 1000, local", "attested", ""])
+def test_nobody_is_said_to_be_authenticated_by_who_was_not(story: Story, how: str) -> None:
+    body = body_of("freeze", approved_by={**GRACE, "authenticated": "oidc"})
+    with pytest.raises(MalformedError, match="by a vault that did not authenticate ada@lab"):
+        attested(story, body, actor=replace(ADA, authenticated=how))
+
+
+@pytest.mark.parametrize("how", ["password", "Token", "saml", ""])
+def test_an_approval_known_in_another_way_is_told_not_guessed(story: Story, how: str) -> None:
+    body = body_of("freeze", approved_by={**GRACE, "authenticated": how})
+    with pytest.raises(UnsupportedError, match="known here as attested, oidc, token"):
+        attested(story, body)
 
 
 @pytest.mark.parametrize("person", ["ada", "ADA@elsewhere", " Ada Lovelace", "\u00c1da"])
@@ -265,7 +280,7 @@ def test_an_attestation_has_the_claimed_time_of_the_act(story: Story, kind: str,
     assert attested(story, body_of(kind)).at == datetime.fromisoformat(FULL[kind][name])
 
 
-@pytest.mark.parametrize("kind", ["nil_return", "not_applicable", "finding"])
+@pytest.mark.parametrize("kind", ["nil_return", "not_applicable", "applies", "finding"])
 def test_what_has_no_time_says_none(story: Story, kind: str) -> None:
     assert attested(story, body_of(kind)).at is None
 

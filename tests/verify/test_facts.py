@@ -22,6 +22,7 @@ from verify.facts import (
     Model,
     Rollback,
     ToolUse,
+    check_times,
 )
 from verify.strictjson import MAX_SAFE_INTEGER, dumps, loads
 
@@ -250,3 +251,51 @@ def test_a_list_is_read_up_to_its_cap_and_refused_beyond(name: str, entry: Any) 
 def test_facts_that_are_no_object_are_refused(value: object) -> None:
     with pytest.raises(MalformedError, match="facts: expected a JSON object"):
         Facts.from_json(value, where="facts")
+
+
+GOOD = "2026-03-02T09:12:40.123456+02:00"
+EVERY_TIME = {
+    "first": GOOD,
+    "last": GOOD,
+    "gaps": [{"start": GOOD, "end": GOOD, "seconds": 1}],
+    "coverage": [{"start": GOOD, "end": GOOD}],
+    "activities": [{"principal": "p", "first": GOOD, "last": GOOD, "count": 1}],
+    "findings": [
+        {"detector": "d", "label": "l", "count": 1, "at": None, "disposition": None},
+        {"detector": "d", "label": "l", "count": 1, "at": GOOD, "disposition": None},
+    ],
+    "approvals": [{"subject": "s", "state": "approved", "at": GOOD}],
+    "rollbacks": [{"target": "t", "state": "started", "started_at": GOOD, "at": GOOD}],
+    "validations": [{"name": "n", "result": "passed", "at": GOOD}],
+    "tickets": [
+        {"id": "i", "title": "t", "opened_at": GOOD, "acknowledged_at": GOOD, "resolved_at": GOOD}
+    ],
+}
+"""Facts in which every time of FORMAT.md §5 stands."""
+
+
+def places(value: Any, path: str = "facts") -> list[tuple[str, Any, Any]]:
+    """Each time with its place, what holds it, and under which key."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, each in pairs:
+        here = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}"
+        if isinstance(each, dict | list):
+            found += places(each, here)
+        elif each == GOOD:
+            found.append((here, value, key))
+    return found
+
+
+@pytest.mark.parametrize("bad", ["2026-03-02T09:12:40", "noon", "", "2026-13-01T00:00:00Z"])
+def test_a_time_that_is_none_is_named_with_its_place(bad: str) -> None:
+    stated = {"parser": "p", "version": 1, "format": "f", **EVERY_TIME}
+    check_times(Facts.from_json(stated, where="facts"), where="facts")
+    assert len(places(stated)) == 16
+    for place, holder, key in places(stated):
+        holder[key] = bad
+        facts = Facts.from_json(stated, where="facts")
+        with pytest.raises(MalformedError) as caught:
+            check_times(facts, where="facts")
+        assert str(caught.value) == f"{place}: {bad!r} is no time with a zone"
+        holder[key] = GOOD

@@ -282,12 +282,6 @@ def test_a_policy_on_another_chain_binds_nobody(chain: str) -> None:
         on_vault(Type.POLICY, BUILT_IN.to_json(), chain=chain)
 
 
-@pytest.mark.parametrize("kind", [Type.GRANT])
-def test_what_has_no_specification_yet_is_not_judged(kind: Type) -> None:
-    with pytest.raises(UnsupportedError, match=f"{kind} statements are not known here"):
-        on_vault(kind, {"anything": 1})
-
-
 def test_a_key_event_of_another_sort_is_not_judged() -> None:
     with pytest.raises(UnsupportedError, match="'rotated' is not known here"):
         on_vault(Type.KEY, {"event": "rotated"})
@@ -305,6 +299,7 @@ def test_another_policy_than_retention_is_not_judged() -> None:
         (Type.SWEEP, BUILT_IN.to_json()),
         (Type.SWEEP, {**SWEEP, "checked": -1}),
         (Type.POLICY, SWEEP),
+        (Type.GRANT, SWEEP),
         (Type.POLICY, {"policy": "retention", "rules": []}),
         (Type.POLICY, {"policy": "retention", "rules": [{"days": 1, "kind": None,
                                                          "severity": None}]}),

@@ -297,11 +297,20 @@ def test_a_malformed_hold_is_refused(body: object, reason: str) -> None:
         read_hold(body)
 
 
-@pytest.mark.parametrize("claim", ["authenticated", "Attested", "attested ", "", "oidc", "token"])
-def test_no_approval_is_more_than_attested(claim: str) -> None:
+@pytest.mark.parametrize("claim", ["authenticated", "Attested", "attested ", "", "saml", "Token"])
+def test_an_approval_known_in_another_way_is_not_judged(claim: str) -> None:
     """A later version may know more of a second person; this one never says that it does."""
-    with pytest.raises(UnsupportedError, match="attested alone"):
+    with pytest.raises(UnsupportedError, match="known here as attested, oidc, token"):
         read_hold(approved(authenticated=claim))
+
+
+@pytest.mark.parametrize("how", ["token", "oidc"])
+def test_who_signed_in_to_approve_needs_no_exhibit(how: str) -> None:
+    read = read_hold({**approved(authenticated=how), "exhibits": []})
+    assert read.approval == Approval(RELEASED["approved_by"]["person"], how)
+    assert read.exhibits == ()
+    with pytest.raises(MalformedError, match="names the exhibit that shows it"):
+        read_hold({**approved(), "exhibits": []})
 
 
 # -- the second person -----------------------------------------------------------------------------

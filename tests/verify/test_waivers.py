@@ -108,8 +108,24 @@ def test_an_approval_of_nobody_is_none(story: Story) -> None:
         waive(story, granted(approved_by=None))
 
 
-def test_the_second_person_is_attested_by_an_exhibit_and_no_more(story: Story) -> None:
-    with pytest.raises(UnsupportedError, match="known here as attested alone"):
+@pytest.mark.parametrize("how", ["token", "oidc"])
+def test_who_signed_in_to_approve_needs_no_exhibit(story: Story, how: str) -> None:
+    body = granted(exhibits=[], approved_by={"authenticated": how, "person": "Grace"})
+    with pytest.raises(MalformedError, match="by a vault that did not authenticate ada@lab"):
+        waive(story, body)
+    signed_in = replace(ADA, authenticated="oidc", claimed=None)
+    with pytest.raises(MalformedError, match="it takes a second person"):
+        waive(story, granted(exhibits=[], approved_by={"authenticated": how, "person": "ADA@x"}),
+              actor=signed_in)  # fmt: skip
+    with pytest.raises(MalformedError, match="it takes a second person"):
+        waive(story, granted(exhibits=[], approved_by={"authenticated": how, "person": "Linus"}),
+              actor=signed_in)  # fmt: skip
+    (waiver,) = waive(story, body, actor=signed_in).values()
+    assert (waiver.approval, waiver.exhibits) == (Approval("Grace", how), ())
+
+
+def test_the_second_person_is_attested_by_an_exhibit_or_signed_in(story: Story) -> None:
+    with pytest.raises(UnsupportedError, match="known here as attested, oidc, token"):
         waive(story, granted(approved_by={"authenticated": "sso", "person": "Grace"}))
     with pytest.raises(MalformedError, match="names the exhibit that shows it"):
         waive(story, granted(exhibits=[], compensating=["EV-0001"]))

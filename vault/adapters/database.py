@@ -87,9 +87,9 @@ class SqliteDatabase:
             sa.URL.create("sqlite", database=str(path)),
             connect_args={"timeout": 60, "isolation_level": None},
         )
-        sa.event.listen(self._engine, "connect", _configure_sqlite)
+        sa.event.listen(self._engine, "connect", configure_sqlite)
         _watch(self._engine, path)
-        sa.event.listen(self._engine, "begin", _begin_sqlite)
+        sa.event.listen(self._engine, "begin", begin_sqlite)
         try:
             self._prepare(create=create)
         except BaseException:
@@ -204,8 +204,8 @@ class PostgresDatabase:
         self.name = parsed.render_as_string(hide_password=True).replace("+psycopg", "")
         self.user = parsed.username
         try:
-            self._server = _postgres_engine(parsed, isolation_level="READ COMMITTED")
-            self._looks = _postgres_engine(
+            self._server = postgres_engine(parsed, isolation_level="READ COMMITTED")
+            self._looks = postgres_engine(
                 parsed, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
             )
         except ModuleNotFoundError as error:
@@ -333,7 +333,7 @@ class PostgresDatabase:
             yield
         except SQLAlchemyError as error:
             state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-            text = _first_line(error.orig if isinstance(error, DBAPIError) else error)
+            text = first_line(error.orig if isinstance(error, DBAPIError) else error)
             if state.startswith("23"):
                 raise IndexDamagedError(
                     f"the index {self.name} contradicts itself ({text}); nothing is lost: "
@@ -366,7 +366,8 @@ _POSTGRES_REMEDIES = {
 """By SQLSTATE, or its class."""
 
 
-def _postgres_engine(url: sa.URL, **options: Any) -> sa.Engine:
+def postgres_engine(url: sa.URL, **options: Any) -> sa.Engine:
+    """Connections to a PostgreSQL server whose commits last, and that wait for no one for ever."""
     engine = sa.create_engine(
         url,
         pool_size=8,
@@ -459,14 +460,16 @@ def _watch(engine: sa.Engine, path: Path) -> None:
     sa.event.listen(engine, "checkout", compare)
 
 
-def _configure_sqlite(connection: Any, _record: object) -> None:
+def configure_sqlite(connection: Any, _record: object) -> None:
+    """Make commits last; what SQLAlchemy calls for each new connection."""
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
-def _begin_sqlite(connection: sa.Connection) -> None:
+def begin_sqlite(connection: sa.Connection) -> None:
+    """Take the one write lock at once, unless the connection is only to read."""
     reading = connection.get_execution_options().get("reading")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
@@ -514,5 +517,6 @@ def _advisory_lock(connection: sa.Connection, key: int, patience: float) -> bool
             connection.execute(sa.select(sa.func.set_config("lock_timeout", "60s", sa.false())))
 
 
-def _first_line(error: object) -> str:
+def first_line(error: object) -> str:
+    """What a database says, without what follows it."""
     return (str(error).strip().splitlines() or ["no reason given"])[0]

@@ -133,9 +133,13 @@ class SqlIndex:
             ).scalars()
             return sorted(ids)
 
-    def sightings(self, chain: str, *, before: int | None = None) -> dict[str, tuple[str, int]]:
+    def sightings(
+        self, chain: str, *, before: int | None = None, among: Sequence[str] | None = None
+    ) -> dict[str, tuple[str, int]]:
         """All fingerprints of a chain, each with exhibit and sequence of its newest sighting."""
         query = sa.select(_sighting).where(_sighting.c.chain == chain)
+        if among is not None:
+            query = query.where(_sighting.c.fingerprint.in_(among))
         if before is not None:
             query = query.where(_sighting.c.sequence < before)
         with self._database.read() as connection:

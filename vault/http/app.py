@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from vault.http import guard, problems
+from vault.http.gathering import Gatherer
 from vault.http.limits import LimitsMiddleware
+from vault.http.openapi import describe
+from vault.http.otlp_failures import OtlpFailuresMiddleware
 from vault.http.routes import (
     attestations,
     captures,
     chains,
     collectors,
     custody,
+    document,
     evidence,
     health,
     incidents,
@@ -27,6 +32,7 @@ from vault.http.routes import (
     retention,
     streams,
     sweeps,
+    telemetry,
     waivers,
 )
 from vault.http.service import Service
@@ -43,10 +49,12 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
 
     Raises `TypeError` where a route declares no permission.
     """
+    gatherer = Gatherer(service.vault, service.gathering, service.host)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        await run_in_threadpool(gatherer.close)
         await run_in_threadpool(close)
 
     app = FastAPI(
@@ -80,6 +88,10 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         collectors.collector_routes,
     ):
         guard.include(app, routes(service))
+    guard.include(app, telemetry.telemetry_routes(service, gatherer))
+    described = cache(lambda: describe(app, service.schemas))
+    guard.include(app, document.document_routes(service, described))
     guard.routes_of(app)
     app.add_middleware(LimitsMiddleware, limits=service.limits)
+    app.add_middleware(OtlpFailuresMiddleware)
     return app

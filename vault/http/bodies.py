@@ -37,8 +37,25 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def example(**members: Any) -> ConfigDict:
+    """The configuration of a body, with an example that the tests send."""
+    return ConfigDict(
+        extra="forbid", populate_by_name=True, json_schema_extra={"examples": [members]}
+    )
+
+
 class DeclareBody(Body):
     """An incident that is declared."""
+
+    model_config = example(
+        title="Agent posted customer rows to a public channel",
+        severity="sev1",
+        tier="3",
+        trigger="egress",
+        systems=["support-agent"],
+        detected_at="2026-03-01T09:00:00Z",
+        declared_at="2026-03-01T09:10:00Z",
+    )
 
     title: Text = Field(examples=["Agent posted customer rows to a public channel"])
     severity: Severity
@@ -51,6 +68,8 @@ class DeclareBody(Body):
 
 class AmendBody(Body):
     """Fields of the declaration, with their new values; only what is named changes."""
+
+    model_config = example(severity="sev1", reason="It reached customers.")
 
     reason: Text
     title: Text | None = None
@@ -68,7 +87,15 @@ class ScopeBody(Body):
     Lists are whole: send what is there already too, and say with If-Match which state you read.
     """
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = example(
+        **{
+            "from": "2026-03-01T08:00:00Z",
+            "to": "2026-03-01T10:00:00Z",
+            "runs": ["run-17"],
+            "customer_impact": "yes",
+            "reason": "First scope.",
+        }
+    )
 
     reason: Text | None = None
     start: Time | None = Field(None, alias="from")
@@ -88,6 +115,8 @@ class ScopeBody(Body):
 class PhaseBody(Body):
     """A phase that was reached."""
 
+    model_config = example(phase="contained", at="2026-03-01T09:40:00Z", exhibits=["EV-0001"])
+
     phase: Phase
     at: Time | None = None
     exhibits: Names = []
@@ -95,6 +124,8 @@ class PhaseBody(Body):
 
 class RoleBody(Body):
     """A role of the runbook that a person is given, or says yes to."""
+
+    model_config = example(role="comms_lead", person="cleo@example.org", at="2026-03-01T09:15:00Z")
 
     role: Role
     person: Text
@@ -104,6 +135,10 @@ class RoleBody(Body):
 
 class UpdateBody(Body):
     """What everyone was told."""
+
+    model_config = example(
+        containment="partly_contained", next_steps="Rotate the token.", channel="#inc-1"
+    )
 
     at: Time | None = None
     containment: Containment
@@ -116,6 +151,8 @@ class UpdateBody(Body):
 class CloseBody(Body):
     """That an incident is closed and sealed."""
 
+    model_config = example(reason="Everything was handed over.")
+
     reason: Text | None = None
     compliance: bool = False
 
@@ -123,11 +160,20 @@ class CloseBody(Body):
 class ReasonBody(Body):
     """Why."""
 
+    model_config = example(reason="New evidence came in.")
+
     reason: Text
 
 
 class AttestationBody(Body):
     """What somebody did, saw or decided, in the fields of its type (verify/FORMAT.md §4.10)."""
+
+    model_config = example(
+        type="freeze",
+        fields={"at": "2026-03-01T09:20:00Z", "systems": ["support-agent"]},
+        exhibits=["EV-0001"],
+        statement="Both agents were stopped.",
+    )
 
     type: AttestationType
     fields: dict[FieldName, Text | Texts] = Field(
@@ -140,11 +186,15 @@ class AttestationBody(Body):
 class WithdrawalBody(Body):
     """That an exhibit was sealed by mistake."""
 
+    model_config = example(reason="It is of another incident.")
+
     reason: Words
 
 
 class ClassificationBody(Body):
     """What an exhibit is evidence of."""
+
+    model_config = example(kinds=["ticket", "approval"], reason="It holds the approval too.")
 
     kinds: list[Kind] = Field(min_length=1, max_length=32)
     reason: Words | None = None
@@ -152,6 +202,10 @@ class ClassificationBody(Body):
 
 class HoldBody(Body):
     """A matter's hold on all evidence of a chain."""
+
+    model_config = example(
+        matter="M-2026-14", reason="A claim is expected.", ordered_by="Lea Legal"
+    )
 
     matter: Text
     reason: Words
@@ -161,6 +215,8 @@ class HoldBody(Body):
 class ExtensionBody(Body):
     """Until when all evidence of a chain is kept at least."""
 
+    model_config = example(until="2040-01-01T00:00:00Z", reason="The regulator asked for it.")
+
     until: Time
     reason: Words
 
@@ -168,7 +224,13 @@ class ExtensionBody(Body):
 class PreservationBody(Body):
     """A window of a stream, ends included."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = example(
+        **{
+            "stream": "stream:web",
+            "from": "2026-03-01T08:00:00Z",
+            "to": "2026-03-01T10:00:00Z",
+        }
+    )
 
     stream: Annotated[str, StringConstraints(pattern=r"^stream:[a-z0-9][a-z0-9-]{0,62}$")]
     start: Time = Field(alias="from")
@@ -178,6 +240,8 @@ class PreservationBody(Body):
 class SweepBody(Body):
     """How deep to look: `checksums` asks the store, `bytes` reads everything again."""
 
+    model_config = example(depth="bytes")
+
     depth: Literal["checksums", "bytes"] | None = Field(
         None, description="What the store answers for, if left out: checksums on S3, else bytes."
     )
@@ -185,6 +249,12 @@ class SweepBody(Body):
 
 class CollectorBody(Body):
     """A collector that is let in, by its public key."""
+
+    model_config = example(
+        name="edge-1",
+        key="MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEFM1uwgy3Co6wL9f6SLMj7Ls+"
+        "jEqnr/b9LYncuPHrETyRd30BTVoFD7tx/BawomZUMUUK8TYtW122GUdRvnNP6w==",
+    )
 
     name: Text = Field(description="What you call it: a-z, 0-9 and -.")
     key: Words = Field(description="PEM, or base64 of its SubjectPublicKeyInfo in DER.")

@@ -26,6 +26,9 @@ STREAMED = re.compile(
 )
 """Paths whose bodies are evidence: of any size, and as long as they keep coming."""
 
+TELEMETRY = re.compile(r"/v1/(traces|logs)\Z")
+"""Paths of OTLP/HTTP: read whole, with a limit of their own; many wait, and do little else."""
+
 
 class LimitsMiddleware:
     """Turns away what is too much, too large or too slow, with a problem that says so."""
@@ -33,7 +36,8 @@ class LimitsMiddleware:
     def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
         self._app = app
         self._limits = limits
-        self._at_work = 0
+        self._at_work = {False: 0, True: 0}
+        """Requests at work: of telemetry, and all others."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -41,22 +45,25 @@ class LimitsMiddleware:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
-        if self._at_work >= self._limits.concurrent and path not in ("/healthz", "/readyz"):
+        kind = TELEMETRY.match(path) is not None
+        most = self._limits.exports if kind else self._limits.concurrent
+        if self._at_work[kind] >= most and path not in ("/healthz", "/readyz"):
             error = TooManyRequestsError(
-                f"{self._at_work} requests are at work here; come back in a moment"
+                f"{self._at_work[kind]} requests are at work here; come back in a moment"
             )
             await response_of(error, path)(scope, receive, send)
             return
-        self._at_work += 1
+        self._at_work[kind] += 1
         try:
             await self._limited(scope, receive, send)
         finally:
-            self._at_work -= 1
+            self._at_work[kind] -= 1
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         streamed = scope["method"] == "POST" and STREAMED.match(path)
-        limit = None if streamed else self._limits.body
+        most = self._limits.export if TELEMETRY.match(path) else self._limits.body
+        limit = None if streamed else most
         patience = self._limits.idle_seconds if streamed else self._limits.body_seconds
         size, begun = 0, False
         failure: EvidenceError | None = None

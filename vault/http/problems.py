@@ -73,6 +73,12 @@ class TooLargeError(EvidenceError):
     code = "too_large"
 
 
+class UnsupportedMediaError(EvidenceError):
+    """A body of a type, or in a coding, that its route does not take; nothing was kept of it."""
+
+    code = "unsupported_media_type"
+
+
 class TooSlowError(EvidenceError):
     """A body that did not come in time; nothing was kept of it."""
 
@@ -109,6 +115,7 @@ _OWN: Mapping[type[EvidenceError], HTTPStatus] = {
     TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     TooSlowError: HTTPStatus.REQUEST_TIMEOUT,
+    UnsupportedMediaError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 
 

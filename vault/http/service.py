@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -11,8 +11,10 @@ from vault.http.intake import Intake
 from vault.http.pace import Pace
 from vault.opened import Vault, assemble
 from verify.envelope import ManifestKey
+from verify.facts import Facts
 from verify.profile import Profile
 from verify.statement import Actor
+from verify.strictjson import Object
 from verify.trust import Trust
 
 
@@ -34,6 +36,20 @@ class TrustFile(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Described:
+    """What a parser says of a content: its facts, and for people its format and a summary."""
+
+    facts: Facts
+    kinds: tuple[str, ...]
+    label: str
+    summary: str
+
+
+Describe = Callable[[bytes, str], Described]
+"""Has a content read by a parser, given its name; whatever the bytes are, it answers."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How much one request, one identity and one process may take."""
 
@@ -49,6 +65,24 @@ class Limits:
     """Of one identity."""
     concurrent: int = 64
     """Requests at work at once in one process; more are told to come back."""
+    export: int = 20 << 20
+    """Bytes of an OTLP export, also once it is unpacked; the specification recommends 20 MiB."""
+    exports: int = 256
+    """OTLP exports at work at once in one process, beside `concurrent`: they mostly wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """When OTLP exports that wait for one chain are sealed, and how many may wait."""
+
+    seconds: float = 0.2
+    """How long the first of them waits for others."""
+    size: int = 8 << 20
+    """Bytes that are sealed without waiting for more."""
+    count: int = 500
+    """Exports that are sealed without waiting for more; a capture has no more of them."""
+    memory: int = 64 << 20
+    """Bytes of bodies in one process, of requests that come in or wait; beyond, 429."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +97,17 @@ class Service:
     """The checklist that incidents are judged by."""
     intake: Intake
     """Reads what is sent as evidence, and seals it."""
-    trust_file: TrustFile
+    describe: Describe
+    """Reads the facts of what is received; the parsers are no part of the vault."""
     host: str
     """The name of this host, as captures state it."""
+    trust_file: TrustFile
     store_words: str
     """How well the store keeps what it holds, in words."""
+    schemas: Mapping[str, Object]
+    """The JSON Schemas of the documents that it answers with, by name."""
     limits: Limits = field(default_factory=Limits)
+    gathering: Gathering = field(default_factory=Gathering)
     pace: Pace = field(init=False)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import pytest
 from telling import (
     AGENT,
+    BAD,
     DEFAULT,
+    GOOD,
     MODEL,
     TABLE,
     Telling,
@@ -132,6 +134,45 @@ def deployed(tell: Telling, **changes: object) -> None:
     tell.change("config-after", configs=(Config("prompt", "mail", digest="c0" * 20),))
 
 
+def again(tell: Telling, **changes: object) -> None:
+    """The same rollback by name, half an hour later, to the same version."""
+    fields = {"action": "RB-1", "started_at": time(30), "ended_at": time(32), "target": "mail",
+              "result": "succeeded", "from_digest": BAD, "to_digest": GOOD, **changes}  # fmt: skip
+    tell.attest("rollback-2", 33, "rollback",
+                **{key: value for key, value in fields.items() if value is not None})  # fmt: skip
+
+
+def validated_again(tell: Telling, at: float = 34) -> None:
+    tell.attest("validation-2", 36, "validation", at=time(at), action="RB-1",
+                checks=["rollback"], result="passed")  # fmt: skip
+
+
+def told_again(tell: Telling) -> None:
+    """The versions of the rollback were forgotten, and told later."""
+    tell.change("rollback", from_digest=None, to_digest=None)
+    again(tell, started_at=time(15), ended_at=time(20))
+
+
+def failed_first(tell: Telling) -> None:
+    """The rollback failed, and succeeded under its own name half an hour later."""
+    tell.change("rollback", result="failed")
+    tell.drop("validation")
+    again(tell)
+    tell.attest("validation", 36, "validation", at=time(34), action="RB-1",
+                checks=["rollback", "targeted_tests", "dry_run"], result="passed")  # fmt: skip
+
+
+def approve(tell: Telling, recorded: float, at: float, **changes: object) -> None:
+    """Another approval of the rollback; of Barbara, who asked, by Edsger."""
+    fields = {"of": "RB-1", "approver": "Edsger", "requester": "Barbara",
+              "role": "governance_steward", "approved_at": time(at), **changes}  # fmt: skip
+    tell.attest(f"approval-{recorded}", recorded, "approval", **fields)
+
+
+def approved_alone(tell: Telling) -> None:
+    approve(tell, 14, 14, approver="barbara@lab", role="engineer")
+
+
 def nil(tell: Telling, **changes: object) -> None:
     fields = {"kinds": ["dlp_finding"], "from_": time(-60 * 24), "to": time(25),
               "query": "detector:dlp-2", "detector": "dlp-2", **changes}  # fmt: skip
@@ -217,6 +258,14 @@ SCENARIOS = [
     Scenario("C5.before", facts_of("config", captured=16, recorded=16)),
     Scenario("C5.validated", facts_of("validation", result="failed"), name="failed"),
     Scenario("C5.validated", facts_of("validation", action="RB-9", subject=None), name="another"),
+    Scenario("C5.described", several(again, validated_again, lambda t: t.change(
+        "rollback", to_digest=None)), name="the first of one name"),
+    Scenario("C5.described", several(lambda t: again(t, to_digest=None), validated_again),
+             name="the second of one name"),
+    Scenario("C5.validated", again, name="only the first of one name"),
+    Scenario("C5.validated", several(again, validated_again, lambda t: t.change(
+        "validation", at=time(35), ended_at=time(35))), name="only the second of one name"),
+    Scenario("C5.validated", facts_of("rollback", result="failed"), name="the rollback failed"),
     conflict("C5.order", facts_of("validation", at=time(18), ended_at=time(23))),
     conflict("C5.live", facts_of("config-after", configs=(
         Config("prompt", "mail", digest="77" * 32),))),
@@ -231,6 +280,15 @@ SCENARIOS = [
     Scenario("C6.second_person", lambda t: t.exhibit("review", 14, "approval", facts=facts(
         approvals=(Approval("PR 7", "approved", approver="ada", requester="Ada"),))),
         name="in a record"),
+    Scenario("C6.second_person", several(approved_alone, lambda t: approve(
+        t, 14.5, 14.2, of="RB-2")), name="another action was approved"),
+    Scenario("C6.second_person", several(approved_alone, lambda t: approve(
+        t, 14.5, 14.2, approver="Barbara", requester="Edsger", role="engineer")),
+        name="the same person again"),
+    Scenario("C6.second_person", several(approved_alone, lambda t: approve(t, 13, 13)),
+             name="the second person came before"),
+    Scenario("C6.in_time", several(approved_alone, lambda t: approve(t, 30, 16)),
+             name="the second person came late"),
     Scenario("C6.in_time", several(late_and_approved,
                                    facts_of("approval", effective_from=time(20)))),
     Scenario("C6.in_time", lambda t: t.attest(
@@ -339,6 +397,9 @@ SATISFIED: list[Change] = [
     impact,
     late_and_approved,
     deployed,
+    several(again, validated_again),
+    told_again,
+    failed_first,
     lambda t: handed_over(t, accepted=True),
     lambda t: t.change("declared", tier="4"),
     several(lambda t: t.change("declared", tier="unknown"),
@@ -352,6 +413,11 @@ SATISFIED: list[Change] = [
     lambda t: t.attest("approval", 14, "approval", of="RB-1", approver="Edsger",
                        requester="Barbara", role="governance_steward", approved_at=time(14),
                        subject="d0" * 32),
+    several(approved_alone, lambda t: approve(t, 14.5, 14.2)),
+    several(lambda t: approve(t, 14, 14), lambda t: approve(t, 30, 16)),
+    lambda t: t.exhibit("review", 14, "approval", facts=facts(approvals=(
+        Approval("PR 7", "approved", approver="ada", requester="Ada", at=time(10)),
+        Approval("PR 7", "approved", approver="grace", requester="Ada", at=time(12))))),
     lambda t: t.exhibit("tests", 24.5, "validation", facts=facts(validations=(
         Validation("unit", "passed", time(22), "d0" * 32),))),
     lambda t: t.exhibit("denied", 29, "access_log", system="crm", facts=facts(

@@ -25,7 +25,8 @@ from telling import (
 
 from verify.checklist import Answer, Grounds, Integrity, State, assess, decide, verdict
 from verify.clocks import Timeliness, timeliness, worst
-from verify.facts import Activity, Covered, Model, Rollback, Ticket
+from verify.errors import MalformedError
+from verify.facts import Activity, Covered, Finding, Model, Rollback, Ticket
 from verify.incident import UsedProfile
 from verify.statement import Type
 from verify.strictjson import Object
@@ -167,6 +168,38 @@ def test_an_independent_record_that_agrees_proves_a_claimed_time() -> None:
     assert item_of(tell.report(), "K2")["state"] == "satisfied"
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "clock", "early"),
+    [
+        # Detected 09:00, declared 09:05. On record at once, and confirmed by an exhibit.
+        ("contained", {"at": time(4), "recorded": 27}, "contain", 60),
+        ("freeze", {"at": time(-2)}, "freeze", 120),
+        ("freeze", {"at": time(-0.001)}, "freeze", 1),
+        ("declared", {"declared_at": time(-3)}, "declare", 180),
+    ],
+)
+def test_what_is_claimed_before_its_clock_ran_is_never_quietly_on_time(
+    name: str, change: dict[str, Any], clock: str, early: int
+) -> None:
+    tell = answered()
+    tell.drop("kill")
+    tell.change(name, **change)
+    found = clock_of(tell.report(), clock)
+    assert found["timeliness"] == "unproven"
+    assert (found["seconds"], found["early_seconds"]) == (None, early)
+
+
+def test_a_page_before_it_is_owed_is_in_time_and_is_told_as_early() -> None:
+    tell = answered()
+    tell.change("contained", at=time(38), recorded=39)
+    tell.change("log", **span(-DAY, 38))
+    for team in ("sre", "security"):
+        tell.attest(f"page-{team}", 21, "page", at=time(20), team=team,
+                    delivered_at=time(20), acknowledged_at=time(21))  # fmt: skip
+    found = clock_of(tell.report(), "page")
+    assert (found["timeliness"], found["seconds"], found["early_seconds"]) == ("on_time", None, 900)
+
+
 def test_late_is_no_state_but_a_deviation() -> None:
     tell = answered()
     tell.change("contained", at=time(38), recorded=39)
@@ -224,6 +257,71 @@ def test_updates_are_owed_while_it_was_sev1_and_no_longer() -> None:
     tell.drop("update")
     tell.amend("downgrade", 60, severity="sev2")
     assert clock_of(tell.report(), "updates")["seconds"] == 55 * 60
+
+
+# -- what was stated ahead of its time ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "condition"),
+    [
+        ("freeze", {"at": time(DAY)}, "K1.frozen"),
+        ("kill", {"at": time(DAY)}, "K2.switch"),
+        ("contained", {"at": time(DAY)}, "K2.contained"),
+        ("update", {"at": time(DAY)}, "K3.given"),
+        ("notice-stewards", {"delivered_at": time(DAY)}, "X4.stewards"),
+        ("forensics_lead", {"at": time(DAY)}, "K1.roles"),
+    ],
+)
+def test_a_statement_ahead_of_its_record_counts_from_its_time_on(
+    name: str, change: dict[str, Any], condition: str
+) -> None:
+    tell = answered()
+    tell.drop("kill" if name == "freeze" else "freeze", "rollback", "validation")
+    tell.change(name, **change)
+    (told,) = tell.report(as_of=DAY - 1)["ahead"]
+    assert (told["at"], told["counts"]) == (time(DAY), False)
+    assert condition_of(tell.report(as_of=DAY - 1), condition)["answer"] == "fail"
+    assert condition_of(tell.report(as_of=DAY), condition)["answer"] == "pass"
+    (told,) = tell.report(as_of=DAY)["ahead"]
+    assert told["counts"], "it counts, and is told for good"
+
+
+def test_a_containment_to_come_keeps_its_clock_running_and_ends_no_window() -> None:
+    tell = answered()
+    tell.change("contained", at=time(DAY))
+    report = tell.report(as_of=60)
+    assert clock_of(report, "contain")["timeliness"] == "breached"
+    assert report["window"]["to"] == time(640), "the last link"
+    assert clock_of(tell.report(), "contain")["timeliness"] == "late"
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(5, 0), (5.01, 1)])
+def test_clocks_may_differ_by_five_minutes(minutes: float, told: int) -> None:
+    tell = answered()
+    tell.change("freeze", at=time(8 + minutes))
+    assert len(tell.report()["ahead"]) == told
+
+
+def test_an_approval_may_take_effect_later() -> None:
+    tell = answered()
+    tell.attest("approval", 14, "approval", of="RB-1", approver="Edsger", requester="Barbara",
+                role="governance_steward", approved_at=time(14),
+                effective_from=time(DAY))  # fmt: skip
+    assert tell.report()["ahead"] == []
+
+
+def test_who_hands_over_tomorrow_holds_the_role_today() -> None:
+    tell = answered()
+    for name, event in (("offer", "offered"), ("taken", "accepted")):
+        body = {"at": time(100), "event": event, "person": "Alan", "role": "comms_lead"}
+        tell.say(name, 100, Type.INCIDENT, body)
+    tell.change("taken", at=time(DAY))
+    before, after = tell.report(as_of=DAY - 1), tell.report(as_of=DAY)
+    assert item_of(before, "X4")["person"] == "Grace"
+    assert condition_of(before, "K1.roles")["detail"] == "not accepted: comms_lead"
+    assert item_of(after, "X4")["person"] == "Alan"
+    assert condition_of(after, "K1.roles")["answer"] == "pass"
 
 
 # -- the three axes are never mixed ----------------------------------------------------------------
@@ -381,11 +479,44 @@ def test_later_evidence_in_the_same_conflict_opens_it_again() -> None:
     assert item_of(tell.report(), "C2")["state"] == "contradicted"
 
 
-def test_a_finding_may_believe_what_the_chain_says() -> None:
+def believing_the_chain(**changes: Any) -> Object:
+    """The log has the agent act after containment; a finding believes the statements."""
     tell = answered()
     tell.change("log", activities=(Activity(AGENT, time(-9), time(30), 40),))
-    settle(tell, conflict="K2.silent", believed="statement", reason="that clock was an hour off")
-    assert condition_of(tell.report(), "K2.silent")["answer"] == "pass"
+    tell.exhibit("ntp", 690, "other")
+    settle(tell, conflict="K2.silent", believed="statement", reason="that clock was an hour off",
+           **changes)  # fmt: skip
+    return condition_of(tell.report(), "K2.silent")
+
+
+def test_a_finding_may_believe_what_the_chain_says_if_an_exhibit_shows_why() -> None:
+    assert believing_the_chain(exhibits=["@ntp"])["answer"] == "pass"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {},
+        {"exhibits": ["@log"]},
+        {"exhibits": ["@ntp"], "disbelieved": ["@ntp"]},
+    ],
+    ids=["by word alone", "by what contradicts it", "by what it disbelieves"],
+)
+def test_a_person_s_word_alone_settles_nothing_and_the_report_says_so(shown: Any) -> None:
+    found = believing_the_chain(**shown)
+    assert found["answer"] == "conflict"
+    assert found["detail"].endswith("believes statement, and no exhibit shows why")
+
+
+def test_a_withdrawn_exhibit_shows_no_finding() -> None:
+    tell = contradicted()
+    tell.attest("validated-early", 18, "validation", at=time(18), action="RB-1",
+                checks=["rollback"], result="passed")  # fmt: skip
+    tell.exhibit("ntp", 690, "other")
+    settle(tell, conflict="C5.order", believed="statement", exhibits=["@ntp"])
+    assert condition_of(tell.report(), "C5.order")["answer"] == "pass"
+    tell.say("gone", 710, Type.CUSTODY, {"event": "withdrawn", "exhibits": ["@ntp"], "reason": "x"})
+    assert condition_of(tell.report(), "C5.order")["answer"] == "conflict"
 
 
 # -- does not apply --------------------------------------------------------------------------------
@@ -422,6 +553,30 @@ def test_evidence_to_the_contrary_reopens_it_as_contradicted() -> None:
     item = item_of(tell.report(), "C5")
     assert item["state"] == "contradicted"
     assert tell.report()["contradictions"]
+
+
+def test_a_mistaken_word_that_it_does_not_apply_is_taken_back_by_a_later_one() -> None:
+    tell = no_rollback()
+    tell.attest("it-does", 550, "applies", item="C5", reason="the prompt was put back")
+    item = item_of(tell.report(), "C5")
+    assert (item["state"], item["next"] != []) == ("missing", True)
+    assert "says that it does not apply: link" in item["reason"]
+    assert item["reason"].endswith("takes that back")
+    tell.attest("no-after-all", 560, "not_applicable", approved_by="Edsger", item="C5",
+                reason="it was another prompt")  # fmt: skip
+    assert item_of(tell.report(), "C5")["state"] == "not_applicable"
+
+
+def test_taken_back_it_contradicts_nothing_any_more_and_only_for_its_own_item() -> None:
+    tell = answered()
+    tell.attest("none-needed", 500, "not_applicable", approved_by="Edsger", item="C5",
+                reason="nothing was changed")  # fmt: skip
+    tell.attest("another", 550, "applies", item="P3", reason="it was patched")
+    assert item_of(tell.report(), "C5")["state"] == "contradicted"
+    tell.attest("it-does", 560, "applies", item="C5", reason="the prompt was put back")
+    report = tell.report()
+    assert item_of(report, "C5")["state"] == "satisfied"
+    assert report["contradictions"] == []
 
 
 @pytest.mark.parametrize("id_", ["C1", "C2", "C6", "K1", "K2", "X4"])
@@ -589,6 +744,21 @@ def test_a_failed_guardrail_that_found_nothing_still_reported() -> None:
     tell.change("alert", findings=())
     assert condition_of(tell.report(), "C4.detectors")["answer"] == "pass"
     assert condition_of(tell.report(), "C4.times")["answer"] == "pass", "nothing was found"
+
+
+def test_a_time_that_is_none_is_told_with_its_exhibit_and_its_place() -> None:
+    tell = answered()
+    worse = Finding("dlp-1", "iban", 1, "2026-03-02T09:00:00", "blocked")
+    tell.change("alert", findings=(*(tell.step("alert").facts or facts()).findings, worse))
+    with pytest.raises(MalformedError) as caught:
+        tell.report()
+    assert str(caught.value) == (
+        "EV-0002: facts.findings[1].at: '2026-03-02T09:00:00' is no time with a zone; "
+        "classify or withdraw EV-0002"
+    )
+    tell.say("gone", 700, Type.CUSTODY,
+             {"event": "withdrawn", "exhibits": ["@alert"], "reason": "no zone"})  # fmt: skip
+    assert item_of(tell.report(), "C4")["state"] == "missing"
 
 
 def test_states_are_words_of_one_list() -> None:

@@ -8,6 +8,7 @@ from typing import cast
 from vault.completeness import built_in_profile
 from vault.deposit import Door
 from vault.export import Exporter
+from vault.grants import Grants, KnownGrants
 from vault.http.client.captures import RemoteCaptures
 from vault.http.client.connection import Connection
 from vault.http.client.contents import RemoteContents
@@ -75,6 +76,7 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
         version=about.text("version"),
         mode=LockMode.GOVERNANCE,
         known=KnownChains(),
+        granted=KnownGrants(),
     )
     vault = Vault(
         foundation=foundation,
@@ -85,6 +87,7 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
             connection, trust, incidents, profile=built_in_profile().sha256
         ),
         readings=cast("Readings", Elsewhere()),
+        grants=cast("Grants", Elsewhere()),
         captures=RemoteCaptures(connection, trust, incidents, clock),
         attestations=RemoteAttestations(connection, trust, incidents, actor),
         waivers=RemoteWaivers(connection, trust, incidents, actor, clock),

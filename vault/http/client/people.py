@@ -14,6 +14,7 @@ from vault.http.client.receipts import receipt_of
 from vault.incidents import Chain, Incidents
 from vault.ports import Clock
 from vault.waivers import Waivers, Wanted
+from verify.approval import ATTESTED
 from verify.attestation import AttestationType, Value
 from verify.errors import VerificationError
 from verify.instant import format_instant
@@ -43,6 +44,7 @@ class RemoteAttestations(Attestations):
         exhibits: Sequence[str] = (),
         statement: str | None = None,
         approved_by: str | None = None,
+        authenticated: str = ATTESTED,
     ) -> Attested:
         """Have an attestation sealed. Raises as the server does; nobody approves by another."""
         if approved_by is not None:

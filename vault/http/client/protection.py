@@ -19,6 +19,7 @@ from vault.ports import Clock, Index, LockMode, ObjectStore, Version
 from vault.retention import Drift, Laid, Progress, Retention, Sense
 from vault.sweep import Announce, Sweeper, Swept
 from vault.sweep import Progress as Progressing
+from verify.approval import ATTESTED
 from verify.digest import b64
 from verify.envelope import ManifestKey
 from verify.instant import format_instant, parse_instant
@@ -85,6 +86,9 @@ class RemoteRetention(Retention):
         approved_by: str,
         exhibits: Sequence[str],
         progress: Progress = _silent,
+        *,
+        authenticated: str = ATTESTED,
+        deposit: str | None = None,
     ) -> tuple[Receipt, Laid]:
         """Nobody releases a hold here by saying that another approved it. Raises `RefusedError`."""
         raise no_other_person("--approved-by")

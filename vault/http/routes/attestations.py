@@ -12,6 +12,7 @@ from vault.attestations import values_of
 from vault.completeness import ON_CHECKLIST, answers_of, check_on_checklist, report_of
 from vault.documents import attested_json
 from vault.http import guard
+from vault.http.answers import tells
 from vault.http.bodies import AttestationBody
 from vault.http.guard import asking, needs
 from vault.http.service import Asking, Service
@@ -26,6 +27,7 @@ def attestation_routes(service: Service) -> APIRouter:
 
     @router.post("", status_code=201)
     @needs(Permission.ATTEST)
+    @tells("attest#/oneOf/0")
     def attest(
         incident: str, body: AttestationBody, asked: Annotated[Asking, Depends(asking)]
     ) -> Response:

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from vault.access import Permission
 from vault.errors import NotFoundError, UnavailableError
 from vault.http import guard
+from vault.http.answers import DESCRIPTIONS, ENVELOPE, HEADS, MANIFESTS, TEXT, tells
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
 from vault.http.service import Asking, Service
@@ -37,6 +38,7 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("")
     @needs(AUTHENTICATED)
+    @tells(HEADS)
     def heads(
         asked: Annotated[Asking, Depends(asking)], limit: Limit = None, cursor: Cursor = None
     ) -> Response:
@@ -66,6 +68,7 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("/{chain}/manifests")
     @needs(Permission.READ_CHAIN)
+    @tells(MANIFESTS)
     def manifests(
         chain: str,
         asked: Annotated[Asking, Depends(asking)],
@@ -79,6 +82,7 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("/{chain}/manifests/{sequence}", response_class=Response)
     @needs(Permission.READ_CHAIN)
+    @tells(ENVELOPE)
     def manifest(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """One manifest as stored: a DSSE envelope."""
         found = _link(asked.vault, chain, sequence)
@@ -90,6 +94,7 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("/{chain}/manifests/{sequence}/proof", response_class=PlainTextResponse)
     @needs(Permission.READ_CHAIN)
+    @tells(media=TEXT)
     def proof(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """That a manifest is in the log: a C2SP tlog-proof."""
         index = _link(asked.vault, chain, sequence).index
@@ -116,6 +121,7 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("/{chain}/descriptions")
     @needs(Permission.READ_CHAIN)
+    @tells(DESCRIPTIONS)
     def descriptions(
         chain: str,
         asked: Annotated[Asking, Depends(asking)],

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from vault.access import Permission
 from vault.documents import collector_json, collectors_json
 from vault.http import guard
+from vault.http.answers import tells
 from vault.http.bodies import CollectorBody, ReasonBody
 from vault.http.guard import asking, needs
 from vault.http.service import Asking, Service
@@ -23,12 +24,14 @@ def collector_routes(service: Service) -> APIRouter:
 
     @router.get("")
     @needs(Permission.ADMIT)
+    @tells("collector-list")
     def collectors(asked: Annotated[Asking, Depends(asking)]) -> Response:
         """The collectors that were ever let in."""
         return JSONResponse(collectors_json(asked.vault.collectors.all(), asked.vault.trust))
 
     @router.post("", status_code=201)
     @needs(Permission.ADMIT)
+    @tells("collector-add", also={200: "It was in already; nothing was sealed."})
     def add(body: CollectorBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Let a collector in: its key may sign collections, and nothing else.
 
@@ -46,6 +49,7 @@ def collector_routes(service: Service) -> APIRouter:
 
     @router.post("/{name}/removal", status_code=201)
     @needs(Permission.ADMIT)
+    @tells("collector-remove")
     def remove(name: str, body: ReasonBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Take nothing more from a collector; what it delivered stays evidence."""
         collector, receipt = asked.vault.collectors.remove(name, body.reason)

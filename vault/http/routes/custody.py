@@ -14,6 +14,7 @@ from vault.access import Permission
 from vault.custody import custody_rows
 from vault.documents import custody_json
 from vault.http import guard, owed
+from vault.http.answers import tells
 from vault.http.bodies import ClassificationBody, WithdrawalBody
 from vault.http.guard import asking, needs
 from vault.http.service import Asking, Service
@@ -44,6 +45,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
 
     @router.get("/custody")
     @needs(Permission.READ_CHAIN)
+    @tells("custody")
     def custody(
         asked: Annotated[Asking, Depends(asking)],
         chain: str = named,
@@ -67,6 +69,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
 
     @router.post("/evidence/{exhibit}/withdrawal", status_code=201)
     @needs(Permission.CORRECT)
+    @tells("evidence-correct")
     def withdraw(
         exhibit: str,
         body: WithdrawalBody,
@@ -78,6 +81,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
 
     @router.post("/evidence/{exhibit}/classification", status_code=201)
     @needs(Permission.CORRECT)
+    @tells("evidence-correct")
     def classify(
         exhibit: str,
         body: ClassificationBody,

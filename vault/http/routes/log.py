@@ -15,6 +15,7 @@ from fastapi.responses import PlainTextResponse, Response
 from vault import layout
 from vault.errors import NotFoundError
 from vault.http import guard
+from vault.http.answers import BYTES, STORED, TEXT, tells
 from vault.http.guard import PUBLIC, needs
 from vault.http.service import Service
 
@@ -30,12 +31,14 @@ def log_routes(service: Service) -> APIRouter:
 
     @router.get("/checkpoint", response_class=PlainTextResponse)
     @needs(PUBLIC)
+    @tells(media=TEXT)
     def checkpoint() -> Response:
         """The newest published checkpoint: a C2SP signed note."""
         return _note(str(vault.log.newest()).encode(), _BRIEFLY)
 
     @router.get("/checkpoints/{number}", response_class=Response)
     @needs(PUBLIC)
+    @tells(STORED)
     def published(number: int) -> Response:
         """A checkpoint by its number, as stored, with the leaf hashes added since the last."""
         if number < 1:
@@ -48,6 +51,7 @@ def log_routes(service: Service) -> APIRouter:
 
     @router.get("/tile/{path:path}", response_class=Response)
     @needs(PUBLIC)
+    @tells(media=BYTES)
     def tile(path: str) -> Response:
         """A tile or an entry bundle, as stored."""
         if not _TILE.match(path):
@@ -61,6 +65,7 @@ def log_routes(service: Service) -> APIRouter:
 
     @router.get("/proof", response_class=PlainTextResponse)
     @needs(PUBLIC)
+    @tells(media=TEXT)
     def inclusion(index: Annotated[int, Query(ge=0, lt=1 << 63)]) -> Response:
         """The C2SP tlog-proof of a log entry, under the first checkpoint that covers it."""
         proof = vault.log.inclusion(index, vault.log.covering(index))
@@ -68,6 +73,7 @@ def log_routes(service: Service) -> APIRouter:
 
     @router.get("/consistency", response_class=PlainTextResponse)
     @needs(PUBLIC)
+    @tells(media=TEXT)
     def consistency(
         older: Annotated[int, Query(ge=0, lt=1 << 63)],
         newer: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None,

@@ -11,6 +11,7 @@ from vault.access import Permission
 from vault.completeness import changes_since_sealed, report_of, seal_report
 from vault.documents import checklist_json, metrics_json, statuses_json, timeline_json
 from vault.http import guard
+from vault.http.answers import tells
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.service import Asking, Service
 from vault.metrics import figures_of, measure
@@ -34,6 +35,7 @@ def report_routes(service: Service) -> APIRouter:
 
     @router.get("/incidents/{incident}/checklist")
     @needs(Permission.ASSESS)
+    @tells("checklist")
     def checklist(
         incident: str,
         asked: Annotated[Asking, Depends(asking)],
@@ -50,6 +52,7 @@ def report_routes(service: Service) -> APIRouter:
 
     @router.post("/incidents/{incident}/assessments", status_code=201)
     @needs(Permission.ASSESS)
+    @tells("checklist")
     def assess(incident: str, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Judge an incident as it stands now, and seal the report onto its chain."""
         vault = asked.vault
@@ -70,6 +73,7 @@ def report_routes(service: Service) -> APIRouter:
 
     @router.get("/incidents/{incident}/status")
     @needs(Permission.READ_CHAIN)
+    @tells("status")
     def status(incident: str, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Where an incident stands: its phase, its clocks, what is owed by whom."""
         vault = asked.vault
@@ -79,6 +83,7 @@ def report_routes(service: Service) -> APIRouter:
 
     @router.get("/incidents/{incident}/timeline")
     @needs(Permission.READ_CHAIN)
+    @tells("timeline")
     def timeline(incident: str, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """What people stated, what exhibits cover, and what was received, on one axis."""
         incidents = asked.vault.incidents
@@ -88,6 +93,7 @@ def report_routes(service: Service) -> APIRouter:
 
     @router.get("/metrics")
     @needs(AUTHENTICATED)
+    @tells("metrics")
     def metrics(
         asked: Annotated[Asking, Depends(asking)],
         from_: Annotated[Moment, Query(alias="from")] = None,

@@ -20,6 +20,7 @@ from vault.documents import (
     policy_json,
 )
 from vault.http import guard
+from vault.http.answers import tells
 from vault.http.bodies import ExtensionBody, HoldBody
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.service import Asking, Service
@@ -42,6 +43,7 @@ def policy_routes(service: Service) -> APIRouter:
 
     @router.get("")
     @needs(AUTHENTICATED)
+    @tells("retention-show")
     def policy(asked: Annotated[Asking, Depends(asking)]) -> Response:
         """The retention policy in force."""
         return JSONResponse({**NOTHING_KEPT, **policy_json(*asked.vault.retention.policy())})
@@ -55,6 +57,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
 
     @router.get("/holds")
     @needs(Permission.READ_CHAIN)
+    @tells("hold-list")
     def holds(asked: Annotated[Asking, Depends(asking)], chain: str = named) -> Response:
         """Live and released holds, and whether the store's own locks agree with them."""
         read = asked.vault.incidents.read(chain)
@@ -64,6 +67,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
 
     @router.post("/holds", status_code=201)
     @needs(Permission.SET_HOLD)
+    @tells("hold-set")
     def hold(
         body: HoldBody, asked: Annotated[Asking, Depends(asking)], chain: str = named
     ) -> Response:
@@ -75,6 +79,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
 
     @router.get("/retention")
     @needs(Permission.READ_CHAIN)
+    @tells("retention-show")
     def kept(asked: Annotated[Asking, Depends(asking)], chain: str = named) -> Response:
         """Until when evidence is kept, by what, and whether the store's own locks say so too."""
         retention = asked.vault.retention
@@ -85,6 +90,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
 
     @router.post("/retention/extensions", status_code=201)
     @needs(Permission.EXTEND_RETENTION)
+    @tells("retention-extend")
     def extend(
         body: ExtensionBody, asked: Annotated[Asking, Depends(asking)], chain: str = named
     ) -> Response:

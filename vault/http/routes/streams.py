@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from vault.access import Permission
 from vault.documents import covering_json, preserved_json, stream_json
 from vault.http import guard
+from vault.http.answers import a_page_of, ref, tells
 from vault.http.bodies import PreservationBody
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
@@ -26,6 +27,7 @@ def stream_routes(service: Service) -> APIRouter:
 
     @router.get("/streams")
     @needs(AUTHENTICATED)
+    @tells(a_page_of(ref("stream-list#/properties/items/items")))
     def streams(
         asked: Annotated[Asking, Depends(asking)], limit: Limit = None, cursor: Cursor = None
     ) -> Response:
@@ -41,6 +43,7 @@ def stream_routes(service: Service) -> APIRouter:
 
     @router.get("/streams/{chain}")
     @needs(Permission.READ_CHAIN)
+    @tells("stream-show")
     def show(chain: str, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """A stream: since when it collects, what its items cover, where they were brought in."""
         incidents = asked.vault.incidents
@@ -50,6 +53,7 @@ def stream_routes(service: Service) -> APIRouter:
 
     @router.post("/incidents/{incident}/preservations", status_code=201)
     @needs(Permission.PRESERVE)
+    @tells("preserve", also={200: "Nothing in the window was new; nothing was sealed."})
     def preserve(
         incident: str, body: PreservationBody, asked: Annotated[Asking, Depends(asking)]
     ) -> Response:

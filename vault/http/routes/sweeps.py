@@ -11,6 +11,7 @@ from vault.access import Permission
 from vault.documents import sweeps_json, swept_json
 from vault.errors import ConflictError
 from vault.http import guard
+from vault.http.answers import tells
 from vault.http.bodies import SweepBody
 from vault.http.guard import asking, needs
 from vault.http.service import Asking, Service
@@ -22,12 +23,14 @@ def sweep_routes(service: Service) -> APIRouter:
 
     @router.get("")
     @needs(Permission.SWEEP)
+    @tells("sweep#/oneOf/1")
     def sweeps(asked: Annotated[Asking, Depends(asking)]) -> Response:
         """The sweeps that were sealed, the oldest first."""
         return JSONResponse(sweeps_json(asked.vault.sweeper.earlier()))
 
     @router.post("", status_code=201)
     @needs(Permission.SWEEP)
+    @tells("sweep#/oneOf/0")
     def sweep(body: SweepBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Look over all evidence, and seal what was found; what failed is told in the verdict.
 

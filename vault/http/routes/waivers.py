@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from vault.access import Permission
 from vault.documents import waived_json, waivers_json
 from vault.http import guard
+from vault.http.answers import tells
 from vault.http.bodies import ReasonBody
 from vault.http.guard import asking, needs
 from vault.http.service import Asking, Service
@@ -21,6 +22,7 @@ def waiver_routes(service: Service) -> APIRouter:
 
     @router.get("")
     @needs(Permission.READ_CHAIN)
+    @tells("waive-list")
     def waivers(incident: str, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """All waivers of an incident: live, still to come, ended and revoked."""
         found = asked.vault.incidents.read(incident).incident.waivers.values()
@@ -29,6 +31,7 @@ def waiver_routes(service: Service) -> APIRouter:
 
     @router.post("/{waiver}/revocation", status_code=201)
     @needs(Permission.APPROVE_WAIVER)
+    @tells("waive")
     def revoke(
         incident: str, waiver: str, body: ReasonBody, asked: Annotated[Asking, Depends(asking)]
     ) -> Response:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 
 from vault.access import Permission
 from vault.http import guard
+from vault.http.answers import RECEIVED, tells
 from vault.http.captures import receive
 from vault.http.guard import asking, needs
 from vault.http.incoming import AT_ONCE, Incoming
@@ -24,6 +25,7 @@ def capture_routes(service: Service) -> APIRouter:
 
     @router.post("/{chain}/captures", status_code=201)
     @needs(Permission.INGEST)
+    @tells(RECEIVED, also={200: "It was sealed before, or held nothing to claim."})
     async def capture(
         chain: str, request: Request, asked: Annotated[Asking, Depends(asking)]
     ) -> Response:

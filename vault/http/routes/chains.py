@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from vault.access import Permission
 from vault.errors import NotFoundError, UnavailableError
 from vault.http import guard
-from vault.http.answers import DESCRIPTIONS, ENVELOPE, HEADS, MANIFESTS, TEXT, tells
+from vault.http.answers import DESCRIPTIONS, ENVELOPE, HEAD, HEADS, MANIFESTS, STORED, TEXT, tells
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
 from vault.http.service import Asking, Service
@@ -59,6 +59,7 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("/{chain}")
     @needs(Permission.READ_CHAIN)
+    @tells(HEAD)
     def head(chain: str, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Where a chain stands: its last link."""
         found = asked.vault.index.head(check_chain_id(chain))
@@ -105,6 +106,7 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("/{chain}/manifests/{sequence}/receipt")
     @needs(Permission.READ_CHAIN)
+    @tells("receipt")
     def receipt(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """The receipt of a link, as whoever sealed it got one: it is kept, and where."""
         _link(asked.vault, chain, sequence)
@@ -112,6 +114,7 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("/{chain}/manifests/{sequence}/document", response_class=Response)
     @needs(Permission.READ_CHAIN)
+    @tells(STORED)
     def document(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """What a link binds beside itself: an assessment's report, or a collector's signed list."""
         _link(asked.vault, chain, sequence)

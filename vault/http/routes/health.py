@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 
 from vault.http import guard
-from vault.http.answers import ALIVE, READY, STORED, WHOAMI, tells
+from vault.http.answers import ABOUT, ALIVE, READY, STORED, WHOAMI, tells
 from vault.http.guard import AUTHENTICATED, PUBLIC, asking, needs
 from vault.http.problems import response_of
 from vault.http.service import Asking, Service
@@ -56,6 +56,7 @@ def health_routes(service: Service) -> APIRouter:
 
     @router.get("/v1/vault")
     @needs(AUTHENTICATED)
+    @tells(ABOUT)
     def about() -> Object:
         """Which vault this is, and how its store keeps what it holds."""
         traits = service.vault.store.traits

@@ -123,7 +123,7 @@ class Exporter:
 
         A failure after the statement is sealed is recorded on the chain, and raised.
         """
-        _check_target(target.path)
+        check_target(target.path)
         for _ in range(_ATTEMPTS):
             try:
                 receipt = self._seal(incident_id, profile, purpose, recipient, withheld)
@@ -151,7 +151,7 @@ class Exporter:
         self, incident_id: str, sequence: int, target: Target, *, profile: Profile
     ) -> Exported:
         """Write the bundle of an earlier export again, byte for byte. Raises `RefusedError`."""
-        _check_target(target.path)
+        check_target(target.path)
         return self._emit(incident_id, sequence, target, None, profile)
 
     def _seal(
@@ -433,7 +433,8 @@ class _Bag:
                         entry.write(piece)
 
 
-def _check_target(path: Path) -> None:
+def check_target(path: Path) -> None:
+    """Raise `RefusedError` or `UnavailableError` unless a bundle can be written there."""
     if path.is_dir():
         raise RefusedError(f"{path} is a folder; name the file to write, like {path}/case.zip")
     if not path.parent.is_dir():

@@ -235,14 +235,12 @@ class Connection:
 
     @contextmanager
     def stream(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: object
+        self, path: str, *, patience: float | None = None, **query: object
     ) -> Iterator[tuple[Mapping[str, str], Iterator[bytes]]]:
-        """The headers and the bytes of an answer, as they come."""
-        self.writes += 1
-        data = None if body is None else strictjson.dumps(dict(body))
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        """The headers and the bytes of what is read, as they come."""
+        self.writes += 1  # that it is read may be sealed
         try:
-            answer = self._request(method, _with(path, query), data, headers)
+            answer = self._request("GET", _with(path, query), None, {}, patience)
         except (HTTPError, OSError) as error:
             raise self._unreachable(error) from error
         try:

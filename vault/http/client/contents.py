@@ -44,7 +44,7 @@ class RemoteContents(Contents):
         path = f"/v1/chains/{quoted(chain_id)}/evidence/{quoted(name)}/content"
         opened = ExitStack()
         try:
-            _, pieces = opened.enter_context(self._connection.stream("GET", path, purpose=purpose))
+            _, pieces = opened.enter_context(self._connection.stream(path, purpose=purpose))
             receipt = self._reading(chain_id, name, purpose)
         except BaseException:
             opened.close()

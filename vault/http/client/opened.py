@@ -7,11 +7,11 @@ from typing import cast
 
 from vault.completeness import built_in_profile
 from vault.deposit import Door
-from vault.export import Exporter
 from vault.grants import Grants, KnownGrants
 from vault.http.client.captures import RemoteCaptures
 from vault.http.client.connection import Connection
 from vault.http.client.contents import RemoteContents
+from vault.http.client.exports import RemoteExporter
 from vault.http.client.incidents import RemoteIncidents
 from vault.http.client.people import RemoteAssessments, RemoteAttestations, RemoteWaivers
 from vault.http.client.preserve import RemotePreserver
@@ -91,7 +91,7 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
         captures=RemoteCaptures(connection, trust, incidents, clock),
         attestations=RemoteAttestations(connection, trust, incidents, actor),
         waivers=RemoteWaivers(connection, trust, incidents, actor, clock),
-        exporter=cast("Exporter", Elsewhere()),
+        exporter=RemoteExporter(connection, trust, incidents, clock, about.text("version")),
         retention=retention,
         preserver=RemotePreserver(connection, trust, incidents, retention, clock),
         sweeper=RemoteSweeper(connection, trust, index, incidents, retention, clock),

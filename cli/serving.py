@@ -11,22 +11,30 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
-from cli.compose import Vault, list_collector, load_trust, open_vault, parsers
+from cli.compose import (
+    Vault,
+    list_collector,
+    load_trust,
+    open_access,
+    open_vault,
+    parsers,
+)
 from cli.intake import ServerIntake
 from cli.settings import TRUST, read_settings
+from cli.sign_in import bearers_of, live_grants
 from ingest.parsers import HEAD_SIZE, read_facts
-from vault.access import Grant, Identity
+from vault.access import Identity
 from vault.completeness import built_in_profile
 from vault.errors import UnauthenticatedError, UnavailableError
 from vault.http.app import create_app
-from vault.http.service import Describe, Described, Limits, Service
+from vault.http.service import Authenticator, Describe, Described, Limits, Service
+from vault.ports import AccessStore
 from verify.envelope import ManifestKey
 from verify.strictjson import Object
 from verify.trust import Trust
@@ -47,7 +55,7 @@ class Listening:
 
 
 class NobodyKnown:
-    """Knows nobody: what a vault without tokens answers with."""
+    """Knows nobody: what is served without tokens answers with."""
 
     def identify(self, bearer: str, address: str) -> Identity:
         """Refuse. Raises `UnauthenticatedError`."""
@@ -81,21 +89,23 @@ class HomeTrust:
         return self.now()
 
 
-def service_of(vault: Vault) -> Service:
-    """The service of an opened vault."""
+def service_of(
+    vault: Vault, authenticator: Authenticator | None = None, access: AccessStore | None = None
+) -> Service:
+    """The service of an opened vault, for those whom `authenticator` knows; None knows nobody.
+
+    `access` is where its requests wait; the vault's own, opened here, for None.
+    """
     host = socket.gethostname() or "unknown-host"
-
-    def grants() -> Sequence[Grant]:
-        return ()
-
     return Service(
         vault=vault,
-        authenticator=NobodyKnown(),
-        grants=grants,
+        authenticator=authenticator or NobodyKnown(),
+        grants=lambda: live_grants(vault.grants, vault.clock),
         profile=built_in_profile(),
         intake=ServerIntake(host),
         describe=describer(),
         host=host,
+        access=open_access(vault.home, vault.config) if access is None else access,
         trust_file=HomeTrust(vault.home),
         store_words=vault.config.store_words,
         schemas=_schemas(),
@@ -123,7 +133,14 @@ def describer() -> Describe:
 def application() -> FastAPI:
     """The application of one worker, from the environment; uvicorn calls it."""
     vault = open_vault(read_settings(os.environ, None))
-    return create_app(service_of(vault), close=vault.close)
+    access = open_access(vault.home, vault.config)
+    bearers = bearers_of(access, vault.clock, os.environ)
+
+    def close() -> None:
+        access.close()
+        vault.close()
+
+    return create_app(service_of(vault, bearers, access), close=close)
 
 
 def is_free(host: str, port: int) -> bool:

@@ -55,9 +55,11 @@ class Attestations:
         statement: str | None = None,
         approved_by: str | None = None,
         authenticated: str = ATTESTED,
+        deposit: str | None = None,
     ) -> Attested:
         """Seal an attestation; `authenticated` is how the vault knows that a second one approved.
 
+        Under one `deposit` id it is sealed once.
         Raises `MalformedError` for fields that it cannot have, `RefusedError` for a second person
         who is none or whom no exhibit shows, `NotFoundError` for exhibits that do not exist.
         """
@@ -74,7 +76,7 @@ class Attestations:
         chain = self._incidents.read(incident_id)
         shown = self._incidents.exhibits_named(chain, body["exhibits"])
         receipt = self._incidents.state(
-            incident_id, Type.ATTESTATION, body, subject=subjects_of(shown)
+            incident_id, Type.ATTESTATION, body, subject=subjects_of(shown), deposit=deposit
         )
         incident = self._incidents.read(incident_id, up_to=receipt.sequence).incident
         sealed = incident.attestations[-1]

@@ -14,7 +14,7 @@ from vault.custody import CustodyRow
 from vault.deposit import Receipt
 from vault.incidents import Chain
 from vault.metrics import Figure, Unreadable
-from vault.ports import LockMode, Protection
+from vault.ports import LockMode, Protection, Request
 from vault.preserve import Preserved
 from vault.retention import Drift, Laid
 from vault.sweep import EarlierSweep, Swept
@@ -23,6 +23,7 @@ from vault.window import Window
 from verify.attestation import Attestation, attestation_body
 from verify.coverage import Interval
 from verify.description import Description
+from verify.grant import Grant
 from verify.incident import ChainState, Exhibit, Hold, Incident
 from verify.instant import format_instant
 from verify.profile import Profile
@@ -597,6 +598,67 @@ def collectors_json(collectors: Sequence[Collector], trust: Trust) -> Object:
             "removed": sum(each.removed is not None for each in collectors),
         },
         "items": [collector_json(each, trust) for each in collectors],
+    }
+
+
+def request_json(request: Request) -> Object:
+    """What one person asked for, and what became of it."""
+    return {
+        "approver": request.approver,
+        "approver_authenticated": request.approver_authenticated,
+        "chain": request.chain,
+        "created": format_instant(request.created),
+        "expires": format_instant(request.expires),
+        "id": request.id,
+        "kind": request.kind,
+        "parameters": request.parameters,
+        "reason": request.reason,
+        "requester": request.requester,
+        "requester_authenticated": request.requester_authenticated,
+        "result": request.result,
+        "state": request.state.value,
+    }
+
+
+def grant_json(grant: Grant, moment: datetime) -> Object:
+    """A grant as a JSON object, with its state at a moment."""
+    return {
+        "chains": list(grant.chains),
+        "given": list(grant.given),
+        "person": grant.person,
+        "reason": grant.reason,
+        "recorded_at": format_instant(grant.recorded_at),
+        "revoked_at": _instant(grant.revoked_at),
+        "revoked_reason": grant.revoked_reason,
+        "revoked_sequence": grant.revoked_sequence,
+        "role": grant.role.value,
+        "sequence": grant.sequence,
+        "state": grant_state(grant, moment).replace(" ", "_"),
+        "valid_from": format_instant(grant.valid_from),
+        "valid_to": _instant(grant.valid_to),
+    }
+
+
+def grant_state(grant: Grant, moment: datetime) -> str:
+    """`revoked`, `in doubt`, `ended`, `to come` or `live`, at a moment."""
+    if not grant.chains:
+        return "revoked"
+    if grant.doubtful:
+        return "in doubt"
+    if grant.valid_to is not None and moment > grant.valid_to:
+        return "ended"
+    return "live" if moment >= grant.valid_from else "to come"
+
+
+def grants_json(grants: Sequence[Grant], not_understood: Sequence[int], moment: datetime) -> Object:
+    """Grants as they stand at a moment, and the links whose grants are not understood."""
+    return {
+        "counts": {
+            "grants": len(grants),
+            "live": sum(each.live_at(moment) for each in grants),
+        },
+        "items": [grant_json(each, moment) for each in grants],
+        "not_understood": list(not_understood),
     }
 
 

@@ -42,6 +42,8 @@ def serve(
 ) -> None:
     """Serve this vault over HTTP until told to stop (SIGTERM, Ctrl-C).
 
+    People and collectors sign in with tokens (evault token add) or by an identity provider
+    (EVAULT_OIDC_ISSUER, EVAULT_OIDC_AUDIENCE); what people may do, grants say (evault grant add).
     TLS is for the proxy in front of it. Several workers and hosts may serve one vault at once.
     """
     settings = settings_of(context)
@@ -53,6 +55,7 @@ def serve(
         raise UnavailableError(
             f"serving needs {error.name}; run: pip install 'evidence-vault[server]'"
         ) from error
+    importlib.import_module("cli.sign_in").read_provider(os.environ)
     if not serving.is_free(host, port):
         raise UsageError(f"something listens at {host}:{port} already; choose another --port")
     os.environ["EVAULT_HOME"] = str(settings.home)  # for the workers, which are new processes

@@ -113,7 +113,6 @@ def test_what_an_attestation_cannot_say_is_named_and_nothing_is_sealed(case: Cas
         ({"at": "9 o'clock", "enhanced": "on"}, "logging", 400, "malformed", "is not a time"),
         ({"at": at, "systems": [at] * 2, "principals": "p"}, "freeze", 400, "malformed",
          "principals"),
-        ({"item": "C5", "reason": "r"}, "not_applicable", 400, "malformed", "second person"),
         ({"conflict": "C2.mood", "believed": "EV-0001", "reason": "r"}, "finding", 400,
          "unknown_condition", "C2.mood"),
         ({"at": at, "person": "Ada", "alert": "EV-0009"}, "acknowledgement", 404, "not_found",

@@ -123,6 +123,12 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/v1/traces"): ITSELF,
     ("POST", "/v1/logs"): ITSELF,
     ("GET", "/v1/openapi.json"): KNOWN,
+    ("GET", "/v1/grants"): KNOWN,
+    ("GET", "/v1/requests"): KNOWN,
+    ("GET", "/v1/requests/{request_id}"): KNOWN,
+    ("POST", "/v1/requests/{request_id}/approval"): KNOWN,
+    ("POST", "/v1/requests/{request_id}/refusal"): KNOWN,
+    ("POST", "/v1/incidents/{incident}/waivers"): "request_waiver",
     **{
         (method, f"{prefix}/{rest}"): permission
         for prefix in ("/v1/incidents/{incident}", "/v1/chains/{chain}")
@@ -136,6 +142,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
             ("POST", "evidence/{exhibit}/classification", "correct"),
             ("GET", "holds", "read_chain"),
             ("POST", "holds", "set_hold"),
+            ("POST", "holds/releases", "request_release"),
             ("GET", "retention", "read_chain"),
             ("POST", "retention/extensions", "extend_retention"),
         )
@@ -145,7 +152,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
 
 FILLED = {
     "incident": INCIDENT, "sequence": "0", "exhibit": "EV-0001", "waiver": "W-0001", "number": "1",
-    "path:path": "0/000.p/1", "name": "edge",
+    "path:path": "0/000.p/1", "name": "edge", "request_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
 }  # fmt: skip
 
 HERE = (INCIDENT, STREAM)

@@ -29,6 +29,8 @@ class Answers:
     media: str = JSON
     also: Mapping[int, str] = field(default_factory=dict)
     """Other successes with the same body."""
+    other: Mapping[int, tuple[str, Object]] = field(default_factory=dict)
+    """Other successes with another body."""
     empty: Mapping[int, str] = field(default_factory=dict)
     """Answers without a body."""
     refuses: tuple[int, ...] = ()
@@ -154,6 +156,25 @@ DESCRIPTIONS = a_page_of(
             "exhibit": _TEXT,
         }
     )
+)
+REQUEST = _exactly(
+    {
+        "approver": _or_null(_TEXT),
+        "approver_authenticated": _or_null(_one_of(["token", "oidc"])),
+        "chain": ref("terms.chain_id"),
+        "created": ref("terms.instant"),
+        "expires": ref("terms.instant"),
+        "id": _TEXT,
+        "kind": _TEXT,
+        "parameters": {"type": "object"},
+        "reason": _TEXT,
+        "requester": _TEXT,
+        "requester_authenticated": _one_of(["token", "oidc"]),
+        "result": _or_null(
+            {"type": "object", "description": "The document of what was done, or why it was not."}
+        ),
+        "state": _one_of(["pending", "approved", "refused", "expired", "done", "failed"]),
+    }
 )
 TAKEN = _exactly(
     {

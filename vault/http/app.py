@@ -25,10 +25,12 @@ from vault.http.routes import (
     custody,
     document,
     evidence,
+    grants,
     health,
     incidents,
     log,
     reports,
+    requests,
     retention,
     streams,
     sweeps,
@@ -86,6 +88,8 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         streams.stream_routes,
         sweeps.sweep_routes,
         collectors.collector_routes,
+        grants.grant_routes,
+        requests.request_routes,
     ):
         guard.include(app, routes(service))
     guard.include(app, telemetry.telemetry_routes(service, gatherer))

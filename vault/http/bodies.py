@@ -212,6 +212,36 @@ class HoldBody(Body):
     ordered_by: Text | None = Field(None, description="Who ordered it; recorded as your word.")
 
 
+class ReleaseBody(Body):
+    """That a matter's hold is to be released; another person approves it."""
+
+    model_config = example(matter="M-2026-14", reason="The claim was withdrawn.")
+
+    matter: Text
+    reason: Words
+    exhibits: Names = Field([], description="Evidence that shows why.")
+
+
+class WaiverBody(Body):
+    """That conditions need not hold for a time; another person approves it."""
+
+    model_config = example(
+        conditions=["C2.models"],
+        reason="The provider keeps no such log.",
+        owner="Ida Incident",
+        until="2040-01-01T00:00:00Z",
+    )
+
+    conditions: list[Text] = Field(min_length=1, max_length=1_000)
+    reason: Words
+    owner: Text = Field(description="Who bears the risk.")
+    until: Time
+    start: Time | None = Field(None, alias="from", description="Once it is approved, if left out.")
+    scope: Texts = Field([], description="Systems and principals; empty: the whole incident.")
+    exhibits: Names = []
+    compensating: Names = Field([], description="Evidence of what stands in its place.")
+
+
 class ExtensionBody(Body):
     """Until when all evidence of a chain is kept at least."""
 

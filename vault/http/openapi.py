@@ -15,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 
 from vault.access import Permission
 from vault.http.answers import Answers, answers_of
-from vault.http.guard import AUTHENTICATED, PUBLIC, GuardedRoute, routes_of
+from vault.http.guard import PUBLIC, GuardedRoute, routes_of
 from vault.http.problems import PROBLEM
 from verify.strictjson import Object
 
@@ -88,6 +88,10 @@ def _complete(operation: Object, route: GuardedRoute) -> None:
     responses: Object = {
         str(route.status_code or 200): {"description": "Done.", **done},
         **{str(status): {"description": why, **done} for status, why in answers.also.items()},
+        **{
+            str(status): {"description": why, **_content(Answers(schema))}
+            for status, (why, schema) in answers.other.items()
+        },
         **{str(status): {"description": why} for status, why in answers.empty.items()},
     }
     if not answers.problems:  # told by the route itself, in its protocol's own words
@@ -126,7 +130,7 @@ def _problems(operation: Object, route: GuardedRoute) -> Iterator[HTTPStatus]:
         yield HTTPStatus.NOT_FOUND
     if any(each["name"].lower() == "if-match" for each in parameters):
         yield HTTPStatus.PRECONDITION_FAILED
-    if isinstance(route.permission, Permission) or route.permission == AUTHENTICATED:
+    if parameters or route.permission != PUBLIC:
         yield HTTPStatus.UNPROCESSABLE_ENTITY
     if "POST" in (route.methods or ()):
         yield HTTPStatus.CONFLICT

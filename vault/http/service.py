@@ -7,9 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from vault.access import Access, Grant, Identity
+from vault.http import two_persons
 from vault.http.intake import Intake
 from vault.http.pace import Pace
 from vault.opened import Vault, assemble
+from vault.ports import AccessStore
+from vault.requests import Requests
+from vault.tokens import Tokens
 from verify.envelope import ManifestKey
 from verify.facts import Facts
 from verify.profile import Profile
@@ -101,6 +105,8 @@ class Service:
     """Reads the facts of what is received; the parsers are no part of the vault."""
     host: str
     """The name of this host, as captures state it."""
+    access: AccessStore
+    """Where tokens are known, and requests wait for a second person."""
     trust_file: TrustFile
     store_words: str
     """How well the store keeps what it holds, in words."""
@@ -109,9 +115,19 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     gathering: Gathering = field(default_factory=Gathering)
     pace: Pace = field(init=False)
+    tokens: Tokens = field(init=False)
+    requests: Requests = field(init=False)
+    """What one person asked for and a second one approves."""
 
     def __post_init__(self) -> None:
+        clock = self.vault.clock
+        kinds = {
+            name: two_persons.kind(each, self.acting_as, self.grants, self.profile)
+            for name, each in two_persons.DEEDS.items()
+        }
         object.__setattr__(self, "pace", Pace(self.limits.requests_a_minute))
+        object.__setattr__(self, "tokens", Tokens(store=self.access, clock=clock))
+        object.__setattr__(self, "requests", Requests(store=self.access, clock=clock, kinds=kinds))
 
     def acting_as(self, actor: Actor) -> Vault:
         """The vault in which another one acts, with the trust file as it stands now."""

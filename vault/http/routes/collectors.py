@@ -15,6 +15,7 @@ from vault.http.answers import tells
 from vault.http.bodies import CollectorBody, ReasonBody
 from vault.http.guard import asking, needs
 from vault.http.service import Asking, Service
+from vault.tokens import COLLECTOR
 from verify.collection import public_key_of
 
 
@@ -51,12 +52,14 @@ def collector_routes(service: Service) -> APIRouter:
     @needs(Permission.ADMIT)
     @tells("collector-remove")
     def remove(name: str, body: ReasonBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
-        """Take nothing more from a collector; what it delivered stays evidence."""
+        """Take nothing more from a collector, by key or token; what it delivered stays evidence."""
         collector, receipt = asked.vault.collectors.remove(name, body.reason)
+        tokens = service.tokens.revoke_all(f"{COLLECTOR}{name}")
         removed = replace(collector, removed=body.reason)
         told = {
             "collector": collector_json(removed, asked.vault.trust),
             "receipt": receipt.to_json(),
+            "tokens": [each.id for each in tokens],
         }
         return JSONResponse(told, 201)
 

@@ -75,7 +75,7 @@ def log_routes(service: Service) -> APIRouter:
     @needs(PUBLIC)
     @tells(media=TEXT)
     def consistency(
-        older: Annotated[int, Query(ge=0, lt=1 << 63)],
+        older: Annotated[int, Query(ge=1, lt=1 << 63)],
         newer: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None,
     ) -> Response:
         """The proof that the tree at one size extends that at another."""

@@ -20,10 +20,12 @@ from vault.documents import (
     policy_json,
 )
 from vault.http import guard
-from vault.http.answers import tells
-from vault.http.bodies import ExtensionBody, HoldBody
+from vault.http.answers import REQUEST, tells
+from vault.http.bodies import ExtensionBody, HoldBody, ReleaseBody
 from vault.http.guard import AUTHENTICATED, asking, needs
+from vault.http.routes.requests import accepted
 from vault.http.service import Asking, Service
+from vault.http.two_persons import HOLD_RELEASE
 from verify.instant import read_given_instant
 
 
@@ -76,6 +78,16 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
         receipt, laid = vault.retention.set_hold(chain, body.matter, body.reason, body.ordered_by)
         exhibits = len(vault.incidents.read(chain).state.exhibits)
         return JSONResponse(hold_set_json(chain, body.matter, exhibits, laid, receipt), 201)
+
+    @router.post("/holds/releases", status_code=202)
+    @needs(Permission.REQUEST_RELEASE)
+    @tells(REQUEST)
+    def release(
+        body: ReleaseBody, asked: Annotated[Asking, Depends(asking)], chain: str = named
+    ) -> Response:
+        """Ask for the release of a matter's hold; a second person approves the request."""
+        said = {"exhibits": list(dict.fromkeys(body.exhibits)), "matter": body.matter}
+        return accepted(service, asked, HOLD_RELEASE, chain, said, body.reason)
 
     @router.get("/retention")
     @needs(Permission.READ_CHAIN)

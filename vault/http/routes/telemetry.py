@@ -76,14 +76,14 @@ def telemetry_routes(service: Service, gatherer: Gatherer) -> APIRouter:
 
     @router.post("/traces", **_ABOUT)
     @needs(AUTHENTICATED)
-    @tells(problems=False)
+    @tells(problems=False, refuses=(403, 404))
     async def traces(request: Request, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Keep an ExportTraceServiceRequest, for a collector, on the chain of its token."""
         return await desk.take(request, asked, Signal.TRACES)
 
     @router.post("/logs", **_ABOUT)
     @needs(AUTHENTICATED)
-    @tells(problems=False)
+    @tells(problems=False, refuses=(403, 404))
     async def logs(request: Request, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Keep an ExportLogsServiceRequest, for a collector, on the chain of its token."""
         return await desk.take(request, asked, Signal.LOGS)

@@ -45,6 +45,7 @@ class RemoteAttestations(Attestations):
         statement: str | None = None,
         approved_by: str | None = None,
         authenticated: str = ATTESTED,
+        deposit: str | None = None,
     ) -> Attested:
         """Have an attestation sealed. Raises as the server does; nobody approves by another."""
         if approved_by is not None:

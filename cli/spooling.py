@@ -29,6 +29,7 @@ from ingest.source import Found, Source
 from ingest.spool import Spool
 from ingest.spool_capture import SpoolCapture
 from vault.delivery import check_collector
+from vault.deposit import Receipt
 from vault.documents import exhibit_json
 from vault.errors import NotFoundError, NotPermittedError, UnavailableError
 from verify.description import Description
@@ -225,8 +226,11 @@ def _sealed(
     """Kept by the vault: exhibits as for any other capture, the envelope first."""
     assert where.vault is not None
     receipts = destination.receipts[entry.number]
-    chain = where.vault.incidents.read(where.incident, up_to=receipts[-1].sequence)
-    described = where.vault.incidents.descriptions(chain)
+    try:
+        chain = where.vault.incidents.read(where.incident, up_to=receipts[-1].sequence)
+        described = where.vault.incidents.descriptions(chain)
+    except NotPermittedError:  # a collector's token: it adds, and looks at nothing
+        return _sealed_unseen(spool, entry, collected, where.incident, receipts)
     new = [each for each in chain.state.exhibits.values() if each.sequence >= receipts[0].sequence]
     envelope = new[0].item.exhibit
     sealed = [
@@ -263,6 +267,30 @@ def _sealed(
         "receipts": [receipt.to_json() for receipt in receipts],
     }
     data["counts"] = data["counts"] | {"items": len(new)}
+    return Answer(lines, data, 1 if collected.failed else 0)
+
+
+def _sealed_unseen(
+    spool: Spool,
+    entry: Entry,
+    collected: Collected,
+    incident: str,
+    receipts: Sequence[Receipt],
+) -> Answer:
+    """Kept by a vault that shows nothing of it to who added it."""
+    links = [receipt.sequence for receipt in receipts]
+    place = f"chain link {links[0]}" if len(links) == 1 else f"chain links {links[0]}-{links[-1]}"
+    lines = [
+        f"{count_text(len(collected.taken), 'file')}, {size_text(entry.size)}, sealed through the "
+        f"spool: {place}, log entry {receipts[-1].index}",
+        "Which exhibits they are is told to who may read there.",
+        *_misses(collected),
+    ]
+    data = _data(incident, "sealed", collected, _spool_json(spool, entry, collected, None))
+    data |= {
+        "receipt": receipts[-1].to_json(),
+        "receipts": [receipt.to_json() for receipt in receipts],
+    }
     return Answer(lines, data, 1 if collected.failed else 0)
 
 

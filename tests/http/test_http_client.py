@@ -369,3 +369,34 @@ def test_what_is_done_at_home_is_refused_in_one_line(place: Place) -> None:
 def test_home_wins_over_a_server(place: Place, tmp_path: Path) -> None:
     said = run("--home", tmp_path / "home", "log", "audit")
     assert "where the vault's home is" not in said.err
+
+
+def test_a_collectors_token_is_enough_to_deliver_and_shows_nothing(
+    place: Place, case: str, vault: Vault, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("spool", "init", "spool").code == 0
+    assert run("collector", "add", "edge-1", "--key", "spool/collector.pub").code == 0
+    people.collector("edge-1", case)
+    monkeypatch.setenv("EVAULT_TOKEN", "secret-edge-1")
+    Path("b.log").write_text("another line\n")
+    said = run("ingest", case, "b.log", "--spool", "spool")
+    assert said.code == 0, said.err
+    assert "1 file, 13 B, sealed through the spool" in said.out
+    assert run("evidence", "list", case).code == 2
+    assert run("spool", "deliver", "spool").out.startswith("Nothing waits")
+    (delivery,) = vault.incidents.read(case).state.deliveries
+    assert [each.size for each in delivery.items] == [13]
+
+
+def test_a_large_file_streams_through_without_being_held(
+    place: Place, case: str, vault: Vault
+) -> None:
+    size = 40 << 20
+    with Path("large.bin").open("wb") as file:
+        for number in range(size >> 20):
+            file.write(bytes([number]) * (1 << 20))
+    assert run("ingest", "large.bin").code == 0
+    got = run("evidence", "get", "EV-0002", "--purpose", "look", "-o", "back.bin")
+    assert got.code == 0, got.err
+    assert Path("back.bin").read_bytes() == Path("large.bin").read_bytes()
+    assert vault.incidents.read(case).state.exhibits["EV-0002"].item.size == size

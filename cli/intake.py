@@ -5,22 +5,22 @@ The command line takes in what lies on a disk, the service what is sent to it.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cli.compose import parsers
-from cli.delivery import facts_of
 from cli.session import uninterrupted
 from cli.settings import version
 from ingest.collector import Collected, collect
+from ingest.parsers import HEAD_SIZE, Parser, read_facts
 from ingest.source import Found, Source
 from ingest.sources.received import ReceivedSource
 from vault import capture
 from vault.deposit import Receipt
-from vault.http.intake import Sent, TakenIn
+from vault.http.intake import Described, Sent, TakenIn
 from vault.opened import Vault
-from verify.facts import Facts
 
 UPLOADED = "sent over HTTP"
 """How a content was obtained, where its sender does not say."""
@@ -107,6 +107,13 @@ class ServerIntake:
     """
 
     host: str
+    _parsers: Sequence[Parser] = field(default_factory=parsers)
+
+    def describe(self, data: bytes, name: str) -> Described:
+        """Read the facts of a content in memory; whatever the bytes are, it answers."""
+        head = data[:HEAD_SIZE]
+        reading = read_facts(io.BytesIO(data), head=head, name=name, parsers=self._parsers)
+        return Described(reading.facts, reading.kinds, reading.format_label, reading.summary)
 
     def take_in(self, vault: Vault, chain: str, sent: Sent, pieces: Iterator[bytes]) -> TakenIn:
         """Seal one content. Raises what `pieces` raises, and as `Door.deposit`: nothing is left."""
@@ -130,7 +137,3 @@ class ServerIntake:
         receipt = outcome.receipts[0]
         (new,) = (each for each in exhibits.values() if each.sequence == receipt.sequence)
         return TakenIn(new, receipt, "repeated" if receipt.repeated else "sealed")
-
-    def facts(self, data: bytes, name: str) -> Facts:
-        """The facts of a small content with a name."""
-        return facts_of(data, name)

@@ -6,7 +6,6 @@ database. Each worker builds its own application, from settings that it reads on
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
@@ -17,23 +16,15 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from cli.compose import (
-    Vault,
-    list_collector,
-    load_trust,
-    open_access,
-    open_vault,
-    parsers,
-)
+from cli.compose import Vault, list_collector, load_trust, open_access, open_vault
 from cli.intake import ServerIntake
 from cli.settings import TRUST, read_settings
 from cli.sign_in import bearers_of, live_grants
-from ingest.parsers import HEAD_SIZE, read_facts
 from vault.access import Identity
 from vault.completeness import built_in_profile
 from vault.errors import UnauthenticatedError, UnavailableError
 from vault.http.app import create_app
-from vault.http.service import Authenticator, Describe, Described, Limits, Service
+from vault.http.service import Authenticator, Limits, Service
 from vault.ports import AccessStore
 from verify.envelope import ManifestKey
 from verify.strictjson import Object
@@ -96,15 +87,12 @@ def service_of(
 
     `access` is where its requests wait; the vault's own, opened here, for None.
     """
-    host = socket.gethostname() or "unknown-host"
     return Service(
         vault=vault,
         authenticator=authenticator or NobodyKnown(),
         grants=lambda: live_grants(vault.grants, vault.clock),
         profile=built_in_profile(),
-        intake=ServerIntake(host),
-        describe=describer(),
-        host=host,
+        intake=ServerIntake(socket.gethostname() or "unknown-host"),
         access=open_access(vault.home, vault.config) if access is None else access,
         trust_file=HomeTrust(vault.home),
         store_words=vault.config.store_words,
@@ -117,17 +105,6 @@ def _schemas() -> dict[str, Object]:
     """The schemas of the commands' documents, which are those of the API."""
     folder = Path(__file__).parent / "schemas"
     return {path.stem: json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))}
-
-
-def describer() -> Describe:
-    """What reads the facts of a content in memory, by the parsers that are installed."""
-    known = parsers()
-
-    def describe(data: bytes, name: str) -> Described:
-        reading = read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name, parsers=known)
-        return Described(reading.facts, reading.kinds, reading.format_label, reading.summary)
-
-    return describe
 
 
 def application() -> FastAPI:

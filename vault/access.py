@@ -149,8 +149,20 @@ COLLECTOR = frozenset({Permission.INGEST})
 EVERYWHERE = "*"
 """All chains, also those to come."""
 
-_ON_VAULT_CHAIN = frozenset({Permission.READ_CHAIN, Permission.VERIFY})
-"""What any grant gives on the vault's own chain: bundles rest on what stands there."""
+WHOLE_VAULT = frozenset(
+    {
+        Permission.ADMIT,
+        Permission.GRANT,
+        Permission.APPROVE_GRANT,
+        Permission.SWEEP,
+        Permission.DECLARE,
+    }
+)
+"""What concerns no one chain asks, of these, for a grant on all of them: who is steward of one
+incident lets nobody into the others, and who commands one declares no other."""
+
+_ON_VAULT_CHAIN = WHOLE_VAULT | {Permission.READ_CHAIN, Permission.VERIFY}
+"""What a grant gives on the vault's own chain: it takes no evidence, and has no holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,15 +221,20 @@ class Access:
         )
 
     def permissions(self, chain: str | None) -> frozenset[Permission]:
-        """What the identity may do on a chain; on all of them; or, for None, on some chain."""
+        """What the identity may do on a chain, or, for None, on some chain.
+
+        For None and the vault's own chain, `WHOLE_VAULT` takes a grant on all chains.
+        """
         if chain is not None and not self._within_token(chain):
             return frozenset()
         if self.identity.kind == "collector":
             return frozenset() if chain == VAULT_CHAIN else COLLECTOR
         found: frozenset[Permission] = frozenset()
+        whole = chain is not None and chain != VAULT_CHAIN
         for each in self._grants:
             if each.covers(chain, self._at):
-                found |= ROLES[each.role]
+                all_of_it = whole or (EVERYWHERE in each.chains and self.identity.chains is None)
+                found |= ROLES[each.role] if all_of_it else ROLES[each.role] - WHOLE_VAULT
         return found & _ON_VAULT_CHAIN if chain == VAULT_CHAIN else found
 
     def roles(self, chain: str | None) -> list[VaultRole]:
@@ -231,17 +248,16 @@ class Access:
     def check(self, permission: Permission, chain: str | None) -> None:
         """Raise unless it is permitted; `chain` is None for what concerns no one chain.
 
-        What concerns no one chain takes a grant for all of them: it tells of all, or acts on all.
         Raises `NotPermittedError` where the identity has another right on the chain, and
         `NotFoundError` where it has none: absent and forbidden look alike.
         """
-        found = self.permissions(EVERYWHERE if chain is None else chain)
+        found = self.permissions(chain)
         if permission in found:
             return
         if chain is not None and chain != VAULT_CHAIN and not found:
             what = "stream" if is_stream(chain) else "incident"
             raise NotFoundError(f"there is no {what} {chain} that {self.identity.id} may see")
-        held = ", ".join(self.roles(EVERYWHERE if chain is None else chain)) or "none"
+        held = ", ".join(self.roles(chain)) or "none"
         where = "here" if chain else "in all of the vault"
         raise NotPermittedError(
             f"{self.identity.id} may not {permission.value.replace('_', ' ')} {where} "

@@ -241,8 +241,8 @@ class GrantRoll:
     def _doubt(self, body: object, sequence: int) -> None:
         self.unknown.append(sequence)
         person = body.get("person") if isinstance(body, dict) else None
-        if isinstance(body, dict) and body.get("event") == GRANTED:
-            return  # a further grant takes nothing away
+        if isinstance(body, dict) and body.get("event") in (GRANTED, REVOKED):
+            return  # it is about a role of a later version, and about no other
         # Of another event nobody here knows what it does, nor of whom if it names nobody.
         self.grants = [
             replace(each, doubtful=True)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import checklist
 import facts
+import otlp
 import record
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -64,6 +65,7 @@ PARTS = {
     "record": record.measure,
     "facts": facts.measure,
     "checklist": checklist.measure,
+    "otlp": otlp.measure,
 }
 
 

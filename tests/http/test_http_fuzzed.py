@@ -103,7 +103,7 @@ WAYS = pytest.mark.parametrize(
 def test_made_up_requests_are_answered_as_the_document_says(
     case: Case, mode: GenerationMode, there: bool
 ) -> None:
-    assert fuzz(case, mode, there=there, examples=6, seeded=True) > 100
+    assert fuzz(case, mode, there=there, examples=3, seeded=True) > 100
 
 
 @pytest.mark.soak
@@ -111,5 +111,5 @@ def test_made_up_requests_are_answered_as_the_document_says(
 def test_many_made_up_requests_are_answered_as_the_document_says(
     case: Case, mode: GenerationMode, there: bool
 ) -> None:
-    examples = int(os.environ.get("EVAULT_FUZZ", "300"))
-    assert fuzz(case, mode, there=there, examples=examples, seeded=False) > 5_000
+    examples = int(os.environ.get("EVAULT_FUZZ", "60"))
+    assert fuzz(case, mode, there=there, examples=examples, seeded=False) > 50 * examples

@@ -9,13 +9,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+import urllib3
 from cli_support import run
-from exports import STREAM, Item, sealed
+from exports import STREAM, Item, sealed, sent, spans
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -26,6 +29,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from otlp_server import ServerProcess, people
+from servers.postgres import PostgresServer
+from servers.s3 import S3Bucket
 from serving import Site
 
 from cli.compose import Vault, open_vault
@@ -182,14 +187,23 @@ def test_what_stock_exporters_send_is_kept_and_read(
 def server(made: Path, tmp_path: Path) -> Iterator[ServerProcess]:
     """A server of a new home, not started."""
     shutil.copytree(made, tmp_path / "home")
+    with not_started(tmp_path / "home") as server:
+        yield server
+
+
+@contextmanager
+def not_started(home: Path) -> Iterator[ServerProcess]:
+    """A server of a home; what is left running of it is ended."""
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]
-    server = ServerProcess(tmp_path / "home", port)
-    yield server
-    for each in server.running:
-        each.kill()
-        each.wait()
+    server = ServerProcess(home, port)
+    try:
+        yield server
+    finally:
+        for each in server.running:
+            each.kill()
+            each.wait()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -261,4 +275,52 @@ def test_a_server_killed_again_and_again_loses_and_doubles_nothing(
     if not gave_up:
         assert (set(found), set(lines)) == (agent.spans, set(agent.lines))
     said = run("--home", server.home, "verify", STREAM)
+    assert said.code == 0, said.out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_hosts_of_one_vault_seal_once_what_is_sent_to_both(
+    s3_bucket: S3Bucket, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    """On real servers; every other request is sent to both at once, and one host dies meanwhile."""
+    home = tmp_path / "home"
+    store = ("--store", f"s3://{s3_bucket.name}/otlp", "--endpoint-url", s3_bucket.server.endpoint)
+    database = postgres_server.url(postgres_server.database())
+    made = run("--home", home, "init", *store, "--database", database)
+    assert made.code == 0, made.err
+    shutil.copytree(home, tmp_path / "copy")
+    who = sent(people()[1])
+    pool = urllib3.PoolManager(retries=False, maxsize=20)
+    acknowledged: set[bytes] = set()
+
+    def send(url: str, body: bytes) -> None:
+        try:
+            answer = pool.request("POST", f"{url}/v1/traces", body=body, headers=who)
+        except urllib3.exceptions.HTTPError:
+            return  # it was killed: nothing was promised
+        assert answer.status == 200, answer.data
+        acknowledged.add(body)
+
+    with not_started(home) as one, not_started(tmp_path / "copy") as other:
+        one.start()
+        other.start()
+        bodies = [spans(number) for number in range(60)]
+        with ThreadPoolExecutor(12) as sending:
+            for number, body in enumerate(bodies):
+                sending.submit(send, one.url, body)
+                if number % 2:
+                    sending.submit(send, other.url, body)
+                if number == 40:
+                    time.sleep(0.5)
+                    one.kill()
+        one.start()
+        for body in bodies:  # as exporters do that have heard nothing, and as some that have
+            send(one.url, body)
+        one.stop()
+        other.stop()
+        items = sealed_at(one)
+    assert acknowledged == set(bodies)
+    assert sorted(each.data for each in items) == sorted(bodies)
+    said = run("--home", home, "verify", STREAM)
     assert said.code == 0, said.out

@@ -24,7 +24,8 @@ from google.rpc.status_pb2 import Status
 from serving import Heard, People, Site, listening
 
 from cli.compose import Vault
-from cli.serving import describer, service_of
+from cli.intake import ServerIntake
+from cli.serving import service_of
 from vault.access import VaultRole
 from vault.errors import RecordError, UnavailableError
 from vault.http import gathering
@@ -632,7 +633,7 @@ def received(vault: Vault, data: bytes) -> Received:
         data=data,
         sha256=hashlib.sha256(data).hexdigest(),
         source=None,
-        described=describer()(data, "x.pb"),
+        described=ServerIntake("host").describe(data, "x.pb"),
         remarks=(),
         received_at=vault.clock(),
     )

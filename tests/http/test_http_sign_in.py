@@ -167,7 +167,7 @@ def test_evault_serve_knows_the_vaults_own_tokens(vault: Vault, case: str, token
     site = Site(f"http://127.0.0.1:{port}", People(now()))
     said = b""
     try:
-        while b"Uvicorn running on" not in said:  # it listens only then
+        while b"running on" not in said:  # said once it listens
             line = process.stderr.readline()
             assert line, said.decode()
             said += line

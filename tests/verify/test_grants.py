@@ -255,10 +255,11 @@ def test_a_clock_that_falls_brings_nothing_back() -> None:
 
 def test_a_role_of_a_later_version_neither_gives_nor_takes() -> None:
     roll = rolled(GIVEN)
-    with pytest.raises(UnsupportedError):
-        take(roll, 1, GIVEN | {"role": "redactor"})
+    for sequence, body in enumerate((GIVEN, TAKEN), start=1):
+        with pytest.raises(UnsupportedError):
+            take(roll, sequence, body | {"role": "redactor"})
     assert held(roll) == [("ada@example.org", "forensics_lead", ("INC-2026-0001", "stream:web"))]
-    assert roll.unknown == [1]
+    assert roll.unknown == [1, 2]
 
 
 def test_an_event_of_a_later_version_leaves_a_person_nothing() -> None:

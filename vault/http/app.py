@@ -51,7 +51,7 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
 
     Raises `TypeError` where a route declares no permission.
     """
-    gatherer = Gatherer(service.vault, service.gathering, service.host)
+    gatherer = Gatherer(service.vault, service.gathering, service.intake.host)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

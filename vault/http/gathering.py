@@ -31,8 +31,9 @@ from vault.errors import (
     UnavailableError,
 )
 from vault.evidence import fingerprint
+from vault.http.intake import Described
 from vault.http.problems import TooManyRequestsError
-from vault.http.service import Described, Gathering
+from vault.http.service import Gathering
 from vault.opened import Vault
 from vault.retention import VAULT_CHAIN, Guard
 from vault.ulid import new_ulid

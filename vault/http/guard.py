@@ -119,7 +119,8 @@ def include(app: FastAPI, routes: APIRouter) -> None:
     bare = [_path(each) for each in routes.routes if not isinstance(each, GuardedRoute)]
     if bare:
         raise TypeError(f"these routes are not guarded: {', '.join(bare)}")
-    app.include_router(routes)
+    # As they are: an included router is made anew at the first request, in whatever thread that is.
+    app.router.routes.extend(routes.routes)
 
 
 def routes_of(app: FastAPI) -> list[GuardedRoute]:

@@ -45,14 +45,28 @@ class TakenIn:
     """`repeated`: this deposit was sealed before. `already`: this same sighting was."""
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a parser says of a content: its facts, and for people its format and a summary."""
+
+    facts: Facts
+    kinds: tuple[str, ...]
+    label: str
+    summary: str
+
+
 class Intake(Protocol):
     """Reads the facts of what is sent, and seals it."""
+
+    @property
+    def host(self) -> str:
+        """The machine that captures, as captures name it."""
+
+    def describe(self, data: bytes, name: str) -> Described:
+        """Read the facts of a content in memory; whatever the bytes are, it answers."""
 
     def take_in(self, vault: Vault, chain: str, sent: Sent, pieces: Iterator[bytes]) -> TakenIn:
         """Seal one content onto a chain; it is evidence only once its pieces came to their end.
 
         Raises what `pieces` raises, and as `Door.deposit`: then nothing of it is left.
         """
-
-    def facts(self, data: bytes, name: str) -> Facts:
-        """The facts of a small content with a name."""

@@ -15,7 +15,6 @@ from vault.ports import AccessStore
 from vault.requests import Requests
 from vault.tokens import Tokens
 from verify.envelope import ManifestKey
-from verify.facts import Facts
 from verify.profile import Profile
 from verify.statement import Actor
 from verify.strictjson import Object
@@ -37,20 +36,6 @@ class TrustFile(Protocol):
 
     def list_collector(self, key: ManifestKey) -> Trust:
         """What it says once it lists a collector's key. Raises `UnavailableError`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """What a parser says of a content: its facts, and for people its format and a summary."""
-
-    facts: Facts
-    kinds: tuple[str, ...]
-    label: str
-    summary: str
-
-
-Describe = Callable[[bytes, str], Described]
-"""Has a content read by a parser, given its name; whatever the bytes are, it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +86,6 @@ class Service:
     """The checklist that incidents are judged by."""
     intake: Intake
     """Reads what is sent as evidence, and seals it."""
-    describe: Describe
-    """Reads the facts of what is received; the parsers are no part of the vault."""
-    host: str
-    """The name of this host, as captures state it."""
     access: AccessStore
     """Where tokens are known, and requests wait for a second person."""
     trust_file: TrustFile

@@ -16,6 +16,7 @@ from vault.http.captures import receive
 from vault.http.guard import asking, needs
 from vault.http.incoming import AT_ONCE, Incoming
 from vault.http.service import Asking, Service
+from verify.facts import Facts
 
 
 def capture_routes(service: Service) -> APIRouter:
@@ -34,8 +35,11 @@ def capture_routes(service: Service) -> APIRouter:
         201 with its receipts once it is kept; 200 where this deposit was sealed before.
         """
 
+        def facts(data: bytes, name: str) -> Facts:
+            return service.intake.describe(data, name).facts
+
         def take(pieces: Iterator[bytes]) -> Response:
-            received = receive(asked.vault, chain, pieces, service.intake.facts)
+            received = receive(asked.vault, chain, pieces, facts)
             receipts = [receipt.to_json() for receipt in received.receipts]
             new = bool(receipts) and not receipts[0]["repeated"]
             return JSONResponse(

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 
-from vault.access import EVERYWHERE, Permission
+from vault.access import Permission
 from vault.documents import grants_json
 from vault.http import guard
 from vault.http.answers import tells
@@ -25,7 +25,7 @@ def grant_routes(service: Service) -> APIRouter:
     def grants(asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Every grant that was ever given, for who grants; for others their own."""
         book = asked.vault.grants
-        all_ = Permission.GRANT in asked.access.permissions(EVERYWHERE)
+        all_ = Permission.GRANT in asked.access.permissions(None)
         person = asked.identity.id if asked.identity.kind == "person" else ""
         found = book.all() if all_ else book.of(person)
         later = book.not_understood() if all_ else ()

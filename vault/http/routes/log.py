@@ -20,6 +20,8 @@ from vault.http.guard import PUBLIC, needs
 from vault.http.service import Service
 
 _TILE = re.compile(r"(entries|[0-9]|[1-5][0-9])/(x[0-9]{3}/)*[0-9]{3}(\.p/[1-9][0-9]{0,2})?\Z")
+_MOST = (1 << 63) - 1
+"""Beyond it no database counts entries, and their number is one more than the last one's index."""
 _FOREVER = "public, max-age=31536000, immutable"
 _BRIEFLY = "public, max-age=2"
 
@@ -66,7 +68,7 @@ def log_routes(service: Service) -> APIRouter:
     @router.get("/proof", response_class=PlainTextResponse)
     @needs(PUBLIC)
     @tells(media=TEXT)
-    def inclusion(index: Annotated[int, Query(ge=0, lt=1 << 63)]) -> Response:
+    def inclusion(index: Annotated[int, Query(ge=0, lt=_MOST)]) -> Response:
         """The C2SP tlog-proof of a log entry, under the first checkpoint that covers it."""
         proof = vault.log.inclusion(index, vault.log.covering(index))
         return _note(str(proof).encode(), _FOREVER)
@@ -75,8 +77,8 @@ def log_routes(service: Service) -> APIRouter:
     @needs(PUBLIC)
     @tells(media=TEXT)
     def consistency(
-        older: Annotated[int, Query(ge=1, lt=1 << 63)],
-        newer: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None,
+        older: Annotated[int, Query(ge=1, lt=_MOST)],
+        newer: Annotated[int | None, Query(ge=1, lt=_MOST)] = None,
     ) -> Response:
         """The proof that the tree at one size extends that at another."""
         return _note(str(vault.log.consistency(older, newer)).encode(), _BRIEFLY)

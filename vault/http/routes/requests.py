@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path
 from fastapi.responses import JSONResponse, Response
 
 from vault.access import Permission
@@ -19,6 +19,8 @@ from vault.http.service import Asking, Service
 from vault.http.two_persons import DEEDS
 from vault.ports import Request
 from verify.strictjson import Object
+
+RequestId = Annotated[str, Path(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$", description="A ULID.")]
 
 
 def request_routes(service: Service) -> APIRouter:
@@ -41,14 +43,14 @@ def request_routes(service: Service) -> APIRouter:
     @router.get("/{request_id}")
     @needs(AUTHENTICATED)
     @tells(REQUEST)
-    def show(request_id: str, asked: Annotated[Asking, Depends(asking)]) -> Response:
+    def show(request_id: RequestId, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """A request as it stands now."""
         return JSONResponse(request_json(_seen(service, asked, request_id)))
 
     @router.post("/{request_id}/approval")
     @needs(AUTHENTICATED)
     @tells(REQUEST, refuses=(403,))
-    def approve(request_id: str, asked: Annotated[Asking, Depends(asking)]) -> Response:
+    def approve(request_id: RequestId, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Say yes to what another asked for; it is done at once, and names you both.
 
         Repeated for a request that is done, it gives it again.
@@ -61,7 +63,7 @@ def request_routes(service: Service) -> APIRouter:
     @needs(AUTHENTICATED)
     @tells(REQUEST, refuses=(403,))
     def refuse(
-        request_id: str, body: ReasonBody, asked: Annotated[Asking, Depends(asking)]
+        request_id: RequestId, body: ReasonBody, asked: Annotated[Asking, Depends(asking)]
     ) -> Response:
         """Say no to it; who asked takes it back so."""
         found = _seen(service, asked, request_id)

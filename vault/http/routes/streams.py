@@ -67,7 +67,7 @@ def stream_routes(service: Service) -> APIRouter:
             raise MalformedError("from is later than to")
         vault = asked.vault
         collector = {
-            "host": service.host, "name": "evault", "version": vault.foundation.version
+            "host": service.intake.host, "name": "evault", "version": vault.foundation.version
         }  # fmt: skip
         done = vault.preserver.preserve(incident, body.stream, start, end, collector=collector)
         told = preserved_json(vault.incidents.read(incident).incident, body.stream, done)

@@ -156,7 +156,7 @@ class _Desk:
             data=data,
             sha256=sha256_hex(data),
             source=export.service,
-            described=self._service.describe(data, name),
+            described=self._service.intake.describe(data, name),
             remarks=remarks,
             received_at=moment,
         )

@@ -152,7 +152,7 @@ def test_custody_shows_the_day_and_the_actor_where_they_change(evault: Evault, c
         "declared sev1, tier unknown",
         "captured EV-0001",
         "assigned comms_lead to Ada",
-        "viewed EV-0001",
+        'viewed EV-0001 "look"',
         "assessed 0 of 6 satisfied",
         'exported EV-0001 "counsel" to Lovelace LLP',
     ]

@@ -106,6 +106,7 @@ class RemoteRetention(Retention):
         Raises `RefusedError` at any other time: the server lays what a statement demands as it
         seals it, and whoever runs the vault lays it anew.
         """
+        self._incidents.read(incident_id)
         told = self._closing.pop(incident_id, None)
         if told is None:
             raise RefusedError("the store's locks are laid anew where the vault's home is")

@@ -17,9 +17,9 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from cli.compose import TRUST, Vault, list_collector, load_trust, open_access, open_vault
+from cli.compose import Vault, list_collector, load_trust, open_access, open_vault
 from cli.intake import ServerIntake
-from cli.settings import read_settings
+from cli.settings import TRUST, read_settings
 from cli.sign_in import bearers_of, live_grants
 from vault.access import Identity
 from vault.completeness import built_in_profile

@@ -125,7 +125,7 @@ class Exporter:
         A `deposit` that was made before seals nothing: its bundle is written again. A failure after
         the statement is sealed is recorded on the chain, and raised.
         """
-        _check_target(target.path)
+        check_target(target.path)
         receipt = self.seal(
             incident_id,
             profile=profile,
@@ -196,7 +196,7 @@ class Exporter:
         self, incident_id: str, sequence: int, target: Target, *, profile: Profile
     ) -> Exported:
         """Write the bundle of an earlier export again, byte for byte. Raises `RefusedError`."""
-        _check_target(target.path)
+        check_target(target.path)
         return self._emit(incident_id, sequence, target, None, profile)
 
     def _seal(
@@ -294,7 +294,7 @@ class Exporter:
     def _changes(self, before: Chain, export: Export, report: Object) -> Changes | None:
         """What is not as in the report that was sealed before this export's own."""
         earlier = last_sealed(before.manifests[: export.assessment])
-        changes = changes_since(self._store, earlier, report)
+        changes = changes_since(self._incidents, earlier, report)
         return changes and without_former_words(changes)
 
     def _report(self, chain: Chain, export: Export) -> bytes:
@@ -347,7 +347,7 @@ class Exporter:
         """Raise `RefusedError` if the page told changes since a report that is lost by now."""
         earlier = last_sealed(before.manifests[: export.assessment])
         told = strictjson.load_object(report, where="report")
-        changes = changes_since(self._store, earlier, told)
+        changes = changes_since(self._incidents, earlier, told)
         if changes and changes.unreadable:
             raise RefusedError(
                 f"{_COMPLETENESS_PAGE} tells what changed since the report of link "
@@ -479,7 +479,8 @@ class _Bag:
                         entry.write(piece)
 
 
-def _check_target(path: Path) -> None:
+def check_target(path: Path) -> None:
+    """Raise `RefusedError` or `UnavailableError` unless a bundle can be written there."""
     if path.is_dir():
         raise RefusedError(f"{path} is a folder; name the file to write, like {path}/case.zip")
     if not path.parent.is_dir():

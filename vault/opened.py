@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vault.attestations import Attestations
+from vault.capture import Captures
 from vault.collectors import Collectors
+from vault.completeness import Assessments
+from vault.contents import Contents
 from vault.deposit import Door
 from vault.export import Exporter
 from vault.grants import Grants, KnownGrants
@@ -52,6 +55,9 @@ class Vault:
     foundation: Foundation
     door: Door
     incidents: Incidents
+    captures: Captures
+    contents: Contents
+    assessments: Assessments
     attestations: Attestations
     waivers: Waivers
     exporter: Exporter
@@ -129,6 +135,16 @@ def assemble(foundation: Foundation, actor: Actor) -> Vault:
         foundation=foundation,
         door=door,
         incidents=incidents,
+        contents=Contents(incidents=incidents, store=store),
+        assessments=Assessments(incidents=incidents, store=store, clock=clock, retention=retention),
+        captures=Captures(
+            store=store,
+            index=index,
+            door=door,
+            clock=clock,
+            incidents=incidents,
+            retention=retention,
+        ),
         attestations=Attestations(incidents=incidents, actor=actor),
         waivers=Waivers(incidents=incidents, actor=actor, clock=clock),
         exporter=Exporter(

@@ -9,7 +9,7 @@ from typing import Annotated, BinaryIO, Optional, cast
 
 import typer
 
-from cli.compose import TRUST, Vault, load_trust, parsers
+from cli.compose import Vault, load_trust, parsers
 from cli.options import AsJson
 from cli.session import (
     Answer,
@@ -91,11 +91,11 @@ def verify(
         _check_bundle(rest, depth)
     elif facts:
         raise UsageError("--facts is for bundles; make one with: evault export")
-    home = settings_of(context).home
-    own = home / TRUST
+    settings = settings_of(context)
+    own = settings.trust_file
     trust_file = trust or (own if own.is_file() else None)
-    if trust_file == own:
-        load_trust(home)  # where it cannot be believed, this says that a backup has it
+    if trust_file == own and settings.server is None:
+        load_trust(settings.home)  # where it cannot be believed, this says that a backup has it
     try:
         if is_bundle:
             report = audit_bundle(
@@ -107,11 +107,13 @@ def verify(
             )
         else:
             with vault_of(context) as vault:
+                trust_file = trust or own  # a server's may have been pinned only now
                 name = chain_or_only(vault, given, as_json=as_json)
                 report = _audit_incident(vault, name, rest, trust_file, seen or [], head, depth)
-                report = replace(
-                    report, notes=(*report.notes, f"kept in {vault.config.store_words}")
-                )
+                notes = [f"kept in {vault.config.store_words}"]
+                if settings.server is not None:
+                    notes.append("bytes and locks were looked up by the server: that is its word")
+                report = replace(report, notes=(*report.notes, *notes))
     except OSError as error:
         raise UsageError(f"cannot read {error.filename}: {error.strerror or error}") from error
     shown = render(report, trust=trust_file.name if trust_file else None).rstrip("\n").split("\n")

@@ -175,6 +175,8 @@ def test_what_is_read_is_as_the_document_says(case: Case) -> None:
         heard = case.site.get(filled, who)
         if path == "/v1/log/tile/{path}" and heard.status == 404:
             continue  # which partial tile there is depends on the size of the log
+        if path.endswith("/document"):
+            continue  # which link binds one depends on what it states; test_http_client asks
         assert heard.status == 200, (path, heard.data)
         content = operation["responses"]["200"]["content"]
         media = heard.headers["Content-Type"].partition(";")[0]

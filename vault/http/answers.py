@@ -115,16 +115,30 @@ WHOAMI = _exactly(
         "token": _or_null(_TEXT),
     }
 )
-HEADS = a_page_of(
-    _exactly(
-        {
-            "chain": _TEXT,
-            "leaf_hash": ref("terms.sha256"),
-            "sealed": {"type": "boolean"},
-            "sequence": _COUNT,
-        }
-    )
+ABOUT = _exactly(
+    {
+        "origin": _TEXT,
+        "store": _exactly(
+            {
+                "checksums": {"type": "boolean"},
+                "kind": _one_of(["directory", "s3"]),
+                "locks": {"type": "boolean"},
+                "versions": {"type": "boolean"},
+                "words": _TEXT,
+            }
+        ),
+        "version": _TEXT,
+    }
 )
+HEAD = _exactly(
+    {
+        "chain": _TEXT,
+        "leaf_hash": ref("terms.sha256"),
+        "sealed": {"type": "boolean"},
+        "sequence": _COUNT,
+    }
+)
+HEADS = a_page_of(HEAD)
 MANIFESTS = a_page_of(
     _exactly(
         {
@@ -168,6 +182,13 @@ TAKEN = _exactly(
         "items": {"type": "array", "items": ref("exhibit")},
         "receipt": ref("receipt"),
         "state": _TEXT,
+    }
+)
+RECEIVED = _exactly(
+    {
+        "incident": ref("terms.chain_id"),
+        "items": _COUNT,
+        "receipts": {"type": "array", "items": ref("receipt")},
     }
 )
 CLOSED = _exactly(

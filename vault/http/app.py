@@ -20,6 +20,7 @@ from vault.http.openapi import describe
 from vault.http.otlp_failures import OtlpFailuresMiddleware
 from vault.http.routes import (
     attestations,
+    captures,
     chains,
     collectors,
     custody,
@@ -77,6 +78,7 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         log.log_routes,
         chains.chain_routes,
         incidents.incident_routes,
+        captures.capture_routes,
         evidence.incident_evidence_routes,
         evidence.chain_evidence_routes,
         attestations.attestation_routes,

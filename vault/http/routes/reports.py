@@ -47,7 +47,7 @@ def report_routes(service: Service) -> APIRouter:
         chain = vault.incidents.read(incident, up_to=at_sequence)
         moment = vault.clock() if as_of is None else read_given_instant(as_of)
         report = report_of(vault.incidents, chain, service.profile, moment)
-        changes = changes_since_sealed(vault.store, chain, report)
+        changes = changes_since_sealed(vault.incidents, chain, report)
         return JSONResponse(checklist_json(incident, report, changes, None))
 
     @router.post("/incidents/{incident}/assessments", status_code=201)
@@ -58,7 +58,7 @@ def report_routes(service: Service) -> APIRouter:
         vault = asked.vault
         chain, moment = vault.incidents.read(incident), vault.clock()
         report = report_of(vault.incidents, chain, service.profile, moment)
-        changes = changes_since_sealed(vault.store, chain, report)
+        changes = changes_since_sealed(vault.incidents, chain, report)
         receipt = seal_report(
             incidents=vault.incidents,
             store=vault.store,

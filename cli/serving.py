@@ -26,7 +26,7 @@ from vault.completeness import built_in_profile
 from vault.errors import UnauthenticatedError, UnavailableError
 from vault.http.app import create_app
 from vault.http.audit_log import LOGGER
-from vault.http.service import Authenticator, Limits, Service
+from vault.http.served import Authenticator, Limits, Service
 from vault.ports import AccessStore
 from verify.envelope import ManifestKey
 from verify.strictjson import Object

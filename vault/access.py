@@ -101,9 +101,12 @@ ROLES: Mapping[VaultRole, frozenset[Permission]] = {
         # Until evidence can be redacted: with a purpose, which every export states.
         Permission.EXPORT,
     },
-    # A bundle holds all content, which a postmortem author does not read alone.
     VaultRole.POSTMORTEM_AUTHOR: _READERS
-    | {Permission.ATTEST, Permission.REQUEST_WAIVER, Permission.REQUEST_EXPORT},
+    | {
+        Permission.ATTEST,
+        Permission.REQUEST_WAIVER,
+        Permission.EXPORT,  # until evidence can be redacted, as the commander may
+    },
     VaultRole.LEGAL: _READERS
     | {
         Permission.INGEST,

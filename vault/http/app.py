@@ -40,7 +40,7 @@ from vault.http.routes import (
     verify,
     waivers,
 )
-from vault.http.service import Service
+from vault.http.served import Service
 
 _DESCRIPTION = """
 Evidence of AI-agent incidents: kept under hash-chained, signed manifests, and provable without

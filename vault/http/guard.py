@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute
 
 from vault.access import Access, Permission
 from vault.errors import NotPermittedError, UnauthenticatedError
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 
 PUBLIC = "public"
 """What a route declares that everyone may use, also without a token."""

@@ -15,7 +15,7 @@ from vault.http.answers import RECEIVED, tells
 from vault.http.captures import receive
 from vault.http.guard import asking, needs
 from vault.http.incoming import AT_ONCE, Incoming
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from verify.facts import Facts
 
 

@@ -16,7 +16,7 @@ from vault.http import guard
 from vault.http.answers import DESCRIPTIONS, ENVELOPE, HEAD, HEADS, MANIFESTS, STORED, TEXT, tells
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from vault.incidents import absent
 from vault.opened import Vault
 from vault.ports import ChainHead, Row

@@ -28,7 +28,7 @@ from vault.http.incoming import AT_ONCE, Incoming
 from vault.http.intake import Sent
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
 from vault.http.problems import DamagedError
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from vault.opened import Vault
 from vault.readings import Reading
 from verify.errors import EvidenceError, MalformedError, VerificationError

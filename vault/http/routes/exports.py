@@ -28,7 +28,7 @@ from vault.http.downloads import Outgoing, Slice, headers_of, slice_of
 from vault.http.guard import asking, needs
 from vault.http.problems import TooManyRequestsError
 from vault.http.routes.evidence import Key, deposit_of
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from verify.chain import Manifest
 from verify.statement import Type, parse_export
 

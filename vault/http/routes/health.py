@@ -11,7 +11,7 @@ from vault.http import guard
 from vault.http.answers import ABOUT, ALIVE, READY, STORED, WHOAMI, tells
 from vault.http.guard import AUTHENTICATED, PUBLIC, asking, needs
 from vault.http.problems import response_of
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from verify.errors import EvidenceError
 from verify.strictjson import Object
 

@@ -13,7 +13,7 @@ from vault.documents import checklist_json, metrics_json, statuses_json, timelin
 from vault.http import guard
 from vault.http.answers import tells
 from vault.http.guard import AUTHENTICATED, asking, needs
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from vault.metrics import figures_of, measure
 from vault.status import status_of
 from vault.timeline import timeline_of

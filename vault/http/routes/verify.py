@@ -21,7 +21,7 @@ from vault.http.bodies import VerifyBody
 from vault.http.guard import asking, needs
 from vault.http.incoming import Incoming
 from vault.http.problems import TooLargeError
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from verify.__main__ import audit_bundle_by
 from verify.audit import audit
 from verify.bundle import hash_of

@@ -6,25 +6,31 @@ database. Each worker builds its own application, from settings that it reads on
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
-from cli.compose import Vault, open_access, open_vault
+from cli.compose import TRUST, Vault, list_collector, load_trust, open_access, open_vault
 from cli.intake import ServerIntake
 from cli.settings import read_settings
 from cli.sign_in import bearers_of, live_grants
 from vault.access import Identity
 from vault.completeness import built_in_profile
-from vault.errors import UnauthenticatedError
+from vault.errors import UnauthenticatedError, UnavailableError
 from vault.http.app import create_app
 from vault.http.audit_log import LOGGER
 from vault.http.service import Authenticator, Limits, Service
+from vault.ports import AccessStore
+from verify.envelope import ManifestKey
+from verify.strictjson import Object
+from verify.trust import Trust
 
 GRACE_SECONDS = 20
 """How long requests at work may go on once the server was told to stop."""
@@ -49,16 +55,58 @@ class NobodyKnown:
         raise UnauthenticatedError("no token is known here; issue one with: evault token add")
 
 
-def service_of(vault: Vault, authenticator: Authenticator | None = None) -> Service:
-    """The service of an opened vault, for those whom `authenticator` knows; None knows nobody."""
+class HomeTrust:
+    """A home's trust file; read again once it is another. Satisfies `TrustFile`."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._read: tuple[tuple[int, int, int], Trust] | None = None
+
+    def now(self) -> Trust:
+        """What it says. Raises `UnavailableError`."""
+        path = self._home / TRUST
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise UnavailableError(
+                f"cannot read {path}: {error.strerror}; restore it from your backup"
+            ) from error
+        version = (found.st_ino, found.st_size, found.st_mtime_ns)
+        if self._read is None or self._read[0] != version:
+            self._read = version, load_trust(self._home)
+        return self._read[1]
+
+    def list_collector(self, key: ManifestKey) -> Trust:
+        """What it says once it lists a collector's key. Raises `UnavailableError`."""
+        list_collector(self._home, key)
+        return self.now()
+
+
+def service_of(
+    vault: Vault, authenticator: Authenticator | None = None, access: AccessStore | None = None
+) -> Service:
+    """The service of an opened vault, for those whom `authenticator` knows; None knows nobody.
+
+    `access` is where its requests wait; the vault's own, opened here, for None.
+    """
     return Service(
         vault=vault,
         authenticator=authenticator or NobodyKnown(),
         grants=lambda: live_grants(vault.grants, vault.clock),
         profile=built_in_profile(),
         intake=ServerIntake(socket.gethostname() or "unknown-host"),
+        access=open_access(vault.home, vault.config) if access is None else access,
+        trust_file=HomeTrust(vault.home),
+        store_words=vault.config.store_words,
+        schemas=_schemas(),
         limits=Limits(),
     )
+
+
+def _schemas() -> dict[str, Object]:
+    """The schemas of the commands' documents, which are those of the API."""
+    folder = Path(__file__).parent / "schemas"
+    return {path.stem: json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))}
 
 
 def application() -> FastAPI:
@@ -72,7 +120,7 @@ def application() -> FastAPI:
         access.close()
         vault.close()
 
-    return create_app(service_of(vault, bearers), close=close)
+    return create_app(service_of(vault, bearers, access), close=close)
 
 
 def write_audit_log() -> None:

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ingest.durable import Files
+from verify.collection import public_key_of
 from verify.envelope import Envelope, ManifestKey, pae
-from verify.errors import EvidenceError, MalformedError
+from verify.errors import EvidenceError
 
 _ECDSA = ec.ECDSA(hashes.SHA256())
 
@@ -78,20 +79,5 @@ def load_key(path: Path) -> CollectorKey:
 
 
 def read_public_key(path: Path) -> ManifestKey:
-    """The public half, as PEM. Raises `MalformedError`, `OSError`."""
-    data = path.read_bytes()
-    if b"PRIVATE KEY" in data:
-        raise MalformedError(
-            f"{path} is a private key, which must not leave its collector; give collector.pub"
-        )
-    try:
-        public = serialization.load_pem_public_key(data)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise MalformedError(f"{path} is no public key in PEM") from error
-    if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != "secp256r1":
-        raise MalformedError(f"{path} is no ECDSA key on P-256; a collector's key is one")
-    return ManifestKey(
-        public.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    )
+    """The public half, as PEM or base64. Raises `MalformedError`, `OSError`."""
+    return public_key_of(path.read_bytes(), where=str(path))

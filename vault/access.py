@@ -101,8 +101,9 @@ ROLES: Mapping[VaultRole, frozenset[Permission]] = {
         # Until evidence can be redacted: with a purpose, which every export states.
         Permission.EXPORT,
     },
+    # A bundle holds all content, which a postmortem author does not read alone.
     VaultRole.POSTMORTEM_AUTHOR: _READERS
-    | {Permission.ATTEST, Permission.REQUEST_WAIVER, Permission.EXPORT},
+    | {Permission.ATTEST, Permission.REQUEST_WAIVER, Permission.REQUEST_EXPORT},
     VaultRole.LEGAL: _READERS
     | {
         Permission.INGEST,
@@ -138,8 +139,9 @@ ROLES: Mapping[VaultRole, frozenset[Permission]] = {
     VaultRole.AUDITOR: _READERS | {Permission.REQUEST_EXPORT, Permission.SWEEP},
     VaultRole.PLATFORM_ADMIN: frozenset({Permission.ADMIT, Permission.GRANT}),
 }
-"""The one table. Legal and forensics lead export alone; steward and auditor with a second person,
-who is legal or another steward. Nobody approves what they asked for, whatever they hold."""
+"""The one table. Legal, forensics lead and commander export alone; who may not read content alone
+(postmortem author, steward, auditor) with a second person, who is legal or another steward. Nobody
+approves what they asked for, whatever they hold."""
 
 COLLECTOR = frozenset({Permission.INGEST})
 """What a collector may do, on the chains that its token names: append, and read nothing."""
@@ -158,6 +160,9 @@ WHOLE_VAULT = frozenset(
 )
 """What concerns no one chain asks, of these, for a grant on all of them: who is steward of one
 incident lets nobody into the others, and who commands one declares no other."""
+
+_ON_VAULT_CHAIN = WHOLE_VAULT | {Permission.READ_CHAIN, Permission.VERIFY}
+"""What a grant gives on the vault's own chain: it takes no evidence, and has no holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +228,14 @@ class Access:
         if chain is not None and not self._within_token(chain):
             return frozenset()
         if self.identity.kind == "collector":
-            return COLLECTOR
+            return frozenset() if chain == VAULT_CHAIN else COLLECTOR
         found: frozenset[Permission] = frozenset()
         whole = chain is not None and chain != VAULT_CHAIN
         for each in self._grants:
             if each.covers(chain, self._at):
                 all_of_it = whole or (EVERYWHERE in each.chains and self.identity.chains is None)
                 found |= ROLES[each.role] if all_of_it else ROLES[each.role] - WHOLE_VAULT
-        return found
+        return found & _ON_VAULT_CHAIN if chain == VAULT_CHAIN else found
 
     def roles(self, chain: str | None) -> list[VaultRole]:
         """The roles that are held for a chain, or, for None, for any."""
@@ -253,10 +258,11 @@ class Access:
             what = "stream" if is_stream(chain) else "incident"
             raise NotFoundError(f"there is no {what} {chain} that {self.identity.id} may see")
         held = ", ".join(self.roles(chain)) or "none"
+        where = "here" if chain else "in all of the vault"
         raise NotPermittedError(
-            f"{self.identity.id} may not {permission.value.replace('_', ' ')} here "
+            f"{self.identity.id} may not {permission.value.replace('_', ' ')} {where} "
             f"(roles held: {held}); ask for a grant: evault grant add {self.identity.id} ROLE "
-            f"{chain or ''}".rstrip(),
+            f"{chain or '--all'}",
             permission=permission.value,
             chain=None if chain == VAULT_CHAIN else chain,
         )

@@ -18,13 +18,14 @@ from verify.attestation import (
     STATEMENT,
     Attestation,
     AttestationType,
+    Shape,
     Value,
     attestation_body,
 )
 from verify.case import texts_of
 from verify.errors import MalformedError
 from verify.incident import Incident
-from verify.instant import format_instant
+from verify.instant import format_instant, read_given_instant
 from verify.statement import Actor, Type
 
 
@@ -54,9 +55,11 @@ class Attestations:
         statement: str | None = None,
         approved_by: str | None = None,
         authenticated: str = ATTESTED,
+        deposit: str | None = None,
     ) -> Attested:
         """Seal an attestation; `authenticated` is how the vault knows that a second one approved.
 
+        Under one `deposit` id it is sealed once.
         Raises `MalformedError` for fields that it cannot have, `RefusedError` for a second person
         who is none or whom no exhibit shows, `NotFoundError` for exhibits that do not exist.
         """
@@ -73,11 +76,37 @@ class Attestations:
         chain = self._incidents.read(incident_id)
         shown = self._incidents.exhibits_named(chain, body["exhibits"])
         receipt = self._incidents.state(
-            incident_id, Type.ATTESTATION, body, subject=subjects_of(shown)
+            incident_id, Type.ATTESTATION, body, subject=subjects_of(shown), deposit=deposit
         )
         incident = self._incidents.read(incident_id, up_to=receipt.sequence).incident
         sealed = incident.attestations[-1]
         return Attested(sealed, receipt, tuple(notes_on(sealed, incident)))
+
+
+def values_of(type_: AttestationType, given: Mapping[str, object]) -> dict[str, Value]:
+    """Fields as they come in JSON, with times as people write them.
+
+    Raises `MalformedError`, also for fields that the type has not; what else a field may hold is
+    judged where it is sealed.
+    """
+    rules = {rule.name: rule for rule in RULES[type_].fields}
+    values: dict[str, Value] = {}
+    for name, value in given.items():
+        if name not in rules:
+            raise MalformedError(
+                f"fields: {type_} has no field {name!r}; it has {', '.join(rules)}"
+            )
+        texts = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str) for each in texts):
+            raise MalformedError(f"fields.{name}: expected a text, or a list of texts")
+        if isinstance(value, list):
+            values[name] = tuple(dict.fromkeys(value))
+        elif rules[name].shape == Shape.INSTANT:
+            moment = read_given_instant(str(value))
+            values[name] = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+        else:
+            values[name] = str(value)
+    return values
 
 
 def check_attested(

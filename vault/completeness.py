@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,15 +16,30 @@ from vault.errors import UnavailableError
 from vault.evidence import side_document
 from vault.incidents import Chain, Incidents
 from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
+from vault.status import open_at_seal
 from vault.ulid import new_ulid
+from vault.waivers import closed_by_finding
 from verify import strictjson
+from verify.attestation import AttestationType, Value
 from verify.chain import Manifest
 from verify.checklist import check_engine, encode_report
-from verify.errors import EvidenceError
+from verify.errors import EvidenceError, MalformedError
 from verify.instant import format_instant
 from verify.profile import Profile, parse_profile
 from verify.statement import Assessment, Described, Place, Type, parse_assessment
 from verify.strictjson import Object
+
+
+class UnknownItemError(MalformedError):
+    """The checklist has no such item; nothing was sealed."""
+
+    code = "unknown_item"
+
+
+class UnknownConditionError(MalformedError):
+    """The checklist has no such condition, or none that can be waived; nothing was sealed."""
+
+    code = "unknown_condition"
 
 
 def built_in_profile() -> Profile:
@@ -72,6 +88,18 @@ def changes_since(store: ObjectStore, manifest: Manifest | None, report: Object)
     return told(tuple(differences(before, report)))
 
 
+def left_open(incidents: Incidents, chain: Chain, profile: Profile, as_of: datetime) -> Object:
+    """What is open at an incident's seal.
+
+    A checklist that cannot be judged hides nothing else, and stops no seal.
+    """
+    try:
+        report = report_of(incidents, chain, profile, as_of)
+    except EvidenceError as error:
+        return open_at_seal(chain.incident, None, unjudged=str(error))
+    return open_at_seal(chain.incident, report)
+
+
 def answers_of(report: Object, *, checks: bool = True) -> dict[str, str]:
     """Each condition of a report by its id, like `C2.models`, and how it was answered.
 
@@ -83,6 +111,60 @@ def answers_of(report: Object, *, checks: bool = True) -> dict[str, str]:
         for item in report.get(part, ())
         for each in (*item["conditions"], *(item.get("checks", ()) if checks else ()))
     }
+
+
+def check_known_condition(condition: str, answers: Mapping[str, str]) -> None:
+    """Raise `UnknownConditionError` unless the checklist has this one condition."""
+    if condition in answers:
+        return
+    item = condition.partition(".")[0]
+    of_item = [name for name in answers if name.partition(".")[0] == item]
+    if condition == item and of_item:
+        raise UnknownConditionError(
+            f"{item} is a whole item; name its conditions one by one: {', '.join(of_item)}"
+        )
+    near = difflib.get_close_matches(condition, list(answers), 3)
+    known = of_item or near or list(answers)
+    raise UnknownConditionError(
+        f"the checklist has no condition {condition!r}; it has {', '.join(known)}"
+    )
+
+
+def check_waivable(conditions: Sequence[str], report: Object) -> None:
+    """Raise `UnknownConditionError` unless each is a condition of a report that can be waived."""
+    every, answers = answers_of(report), answers_of(report, checks=False)
+    for condition in conditions:
+        if condition in every and condition not in answers:
+            closes = closed_by_finding(report["incident"]["id"])
+            raise UnknownConditionError(f"{condition} only looks for contradictions; {closes}")
+        check_known_condition(condition, answers)
+
+
+ON_CHECKLIST = (
+    AttestationType.FINDING,
+    AttestationType.NOT_APPLICABLE,
+    AttestationType.APPLIES,
+)
+"""What is attested of the checklist itself, and so is held against it first."""
+
+
+def check_on_checklist(
+    type_: AttestationType, fields: Mapping[str, Value], answers: Mapping[str, str]
+) -> list[str]:
+    """Items and conditions are those of the checklist; a finding that closes nothing is told.
+
+    Raises `UnknownItemError`, `UnknownConditionError`.
+    """
+    if type_ != AttestationType.FINDING:
+        items = list(dict.fromkeys(name.partition(".")[0] for name in answers))
+        if fields["item"] not in items:
+            raise UnknownItemError(f"{fields['item']!r} is no item; there are {', '.join(items)}")
+        return []
+    conflict = str(fields["conflict"])
+    check_known_condition(conflict, answers)
+    if answers[conflict] == "conflict":
+        return []
+    return [f"{conflict} is not contradicted as it stands; the finding closes nothing now."]
 
 
 def seal_report(

@@ -5,16 +5,34 @@ One shape for both, specified by the schemas of the commands. Pure.
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
+from vault.changes import Changes
+from vault.collectors import Collector
+from vault.custody import CustodyRow
+from vault.deposit import Receipt
+from vault.incidents import Chain
 from vault.lookup import Known, Sighted
-from vault.ports import Protection
+from vault.metrics import Figure, Unreadable
+from vault.ports import LockMode, Protection, Request
+from vault.preserve import Preserved
+from vault.retention import Drift, Laid
+from vault.sweep import EarlierSweep, Swept
+from vault.timeline import Timeline
+from vault.window import Window
 from verify.attestation import Attestation, attestation_body
+from verify.coverage import Interval
 from verify.description import Description
-from verify.incident import Exhibit, Hold, Incident
+from verify.grant import Grant
+from verify.incident import ChainState, Exhibit, Hold, Incident
 from verify.instant import format_instant
+from verify.profile import Profile
 from verify.response import Assignment, Role, Update
+from verify.retention import RetentionPolicy, floor_of
+from verify.statement import Kind, Type
 from verify.strictjson import Object
+from verify.trust import Trust
 from verify.waiver import Waiver
 
 
@@ -210,3 +228,468 @@ def waiver_state(waiver: Waiver, moment: datetime) -> str:
     if moment > waiver.valid_to:
         return "ended"
     return "live" if moment >= waiver.valid_from else "to come"
+
+
+def custody_json(name: str, rows: Sequence[CustodyRow]) -> Object:
+    """Links of a chain, each with what happened, to what, by whom."""
+    return {
+        "counts": {"links": len(rows)},
+        "incident": name,
+        "items": [row.to_json() for row in rows],
+    }
+
+
+def attested_json(
+    name: str, attestation: Attestation, notes: Sequence[str], receipt: Receipt
+) -> Object:
+    """An attestation that was sealed, and what is worth a look about it."""
+    return {
+        "attestation": attestation_json(attestation),
+        "incident": name,
+        "notes": list(notes),
+        "receipt": receipt.to_json(),
+    }
+
+
+def waived_json(
+    name: str, waiver: Waiver, notes: Sequence[str], receipt: Receipt, moment: datetime
+) -> Object:
+    """A waiver that was granted or revoked, and what is worth a look about it."""
+    return {
+        "incident": name,
+        "notes": list(notes),
+        "receipt": receipt.to_json(),
+        "waiver": waiver_json(waiver, moment),
+    }
+
+
+def waivers_json(found: Sequence[tuple[str, Waiver]], moment: datetime) -> Object:
+    """Waivers, each with the incident that it is of, as they stand at a moment."""
+    live = sum(waiver_state(waiver, moment) == "live" for _, waiver in found)
+    return {
+        "counts": {"live": live, "waivers": len(found)},
+        "items": [{"incident": name, **waiver_json(waiver, moment)} for name, waiver in found],
+    }
+
+
+def holds_json(
+    states: Sequence[ChainState], found: Mapping[str, tuple[int, Sequence[Drift]]]
+) -> Object:
+    """The holds on some chains; `found`: of each that ever had one, its objects and their drift."""
+    live = sum(len(state.live_holds) for state in states)
+    return {
+        "counts": {
+            "live": live,
+            "matters": len({hold.matter for state in states for hold in state.holds}),
+            "released": sum(len(state.holds) for state in states) - live,
+        },
+        "items": [
+            {
+                "drift": drift_json(found[state.id][1]),
+                "holds": [hold_json(hold) for hold in state.holds],
+                "incident": state.id,
+                "objects": found[state.id][0],
+            }
+            for state in states
+            if state.holds
+        ],
+    }
+
+
+def hold_set_json(name: str, matter: str, exhibits: int, laid: Laid, receipt: Receipt) -> Object:
+    """A hold that was laid on a chain's evidence."""
+    return {
+        "counts": {"exhibits": exhibits, "objects": laid.objects},
+        "gone": gone_json(laid),
+        "incident": name,
+        "matter": matter,
+        "receipt": receipt.to_json(),
+    }
+
+
+def hold_released_json(state: ChainState, matter: str, laid: Laid, receipt: Receipt) -> Object:
+    """A matter's hold that was released; `state` is the chain's after it."""
+    released = [
+        hold.released_by.approval
+        for hold in state.holds
+        if hold.released_sequence == receipt.sequence and hold.released_by
+    ]
+    return {
+        "approval": released[0].authenticated if released and released[0] else None,
+        "counts": {"objects": laid.objects},
+        "gone": gone_json(laid),
+        "incident": state.id,
+        "live": [hold.matter for hold in state.live_holds],
+        "matter": matter,
+        "receipt": receipt.to_json(),
+    }
+
+
+def gone_json(laid: Laid) -> list[Object]:
+    """What could not be protected, because it is not there any more."""
+    return [
+        {"exhibits": list(each.exhibits), "key": each.key, "version_id": each.version_id}
+        for each in laid.gone
+    ]
+
+
+def drift_json(drift: Iterable[Drift]) -> list[Object]:
+    """Where the store's own locks differ from what a chain demands."""
+    return [
+        {
+            "detail": each.detail,
+            "exhibits": list(each.stored.exhibits),
+            "key": each.stored.key,
+            "sense": each.sense.value,
+            "version_id": each.stored.version_id,
+        }
+        for each in drift
+    ]
+
+
+def policy_json(policy: RetentionPolicy, sequence: int | None) -> Object:
+    """A retention policy, and the link of the vault's chain that set it; None for the built-in."""
+    return {
+        **policy.to_json(),
+        "floors": {kind.value: floor_of((kind,)) for kind in Kind},
+        "sequence": sequence,
+    }
+
+
+NOTHING_KEPT: Object = {
+    "drift": [],
+    "holds": [],
+    "incident": None,
+    "items": [],
+    "mode": None,
+    "retained_until": None,
+}
+"""What stands beside a policy where no chain is asked about."""
+
+
+def kept_json(
+    state: ChainState, kept: Mapping[str, Protection], mode: LockMode, drift: Iterable[Drift]
+) -> Object:
+    """Until when a chain's evidence is kept, and by what."""
+    return {
+        "drift": drift_json(drift),
+        "holds": [hold.matter for hold in state.live_holds],
+        "incident": state.id,
+        "items": [
+            {
+                "exhibit": name,
+                "held": protection.held,
+                "kinds": list(state.exhibits[name].kinds),
+                "mode": protection.mode.value,
+                "until": _instant(protection.retain_until),
+            }
+            for name, protection in kept.items()
+        ],
+        "mode": mode.value,
+        "retained_until": _instant(state.retained_until),
+    }
+
+
+def extended_json(name: str, until: datetime, laid: Laid, receipt: Receipt) -> Object:
+    """A retention that was extended."""
+    return {
+        "counts": {"objects": laid.objects},
+        "gone": gone_json(laid),
+        "incident": name,
+        "receipt": receipt.to_json(),
+        "until": format_instant(until),
+    }
+
+
+def checklist_json(
+    name: str,
+    report: Object,
+    changes: Changes | None,
+    receipt: Receipt | None,
+    output: str | None = None,
+) -> Object:
+    """A completeness report, and what changed since one was sealed."""
+    return {
+        "changes": changes.to_json() if changes else None,
+        "counts": report["counts"],
+        "incident": name,
+        "items": report["evidence"] + report["duties"],
+        "output": output,
+        "receipt": receipt.to_json() if receipt else None,
+        "report": report,
+        "verdict": report["verdict"],
+    }
+
+
+def statuses_json(found: Sequence[Object]) -> Object:
+    """Where some incidents stand, each as `vault.status` tells it."""
+    return {
+        "counts": {
+            "incidents": len(found),
+            "overdue": sum(each["overdue"] for one in found for each in one["owed"]),
+        },
+        "incident": found[0]["incident"] if len(found) == 1 else None,
+        "items": list(found),
+    }
+
+
+def timeline_json(incident: Incident, drawn: Timeline, output: str | None = None) -> Object:
+    """A timeline, with what has no place on it."""
+    return {
+        "counts": {"lines": len(drawn.lines), "unplaced": len(drawn.unplaced)},
+        "head": {"leaf_hash": incident.leaf, "sequence": incident.sequence},
+        "incident": incident.id,
+        "items": [line.to_json() for line in drawn.lines],
+        "output": output,
+        "unplaced": [each.to_json() for each in drawn.unplaced],
+    }
+
+
+def metrics_json(
+    figures: Sequence[Figure],
+    unreadable: Sequence[Unreadable],
+    *,
+    incidents: int,
+    profile: Profile,
+    as_of: datetime,
+    start: datetime | None,
+    end: datetime | None,
+) -> Object:
+    """Figures over incidents, and which incidents they lack."""
+    return {
+        "as_of": format_instant(as_of),
+        "counts": {"incidents": incidents, "unreadable": len(unreadable)},
+        "from": _instant(start),
+        "items": [figure.to_json() for figure in figures],
+        "profile": {"name": profile.name, "sha256": profile.sha256, "version": profile.version},
+        "to": _instant(end),
+        "unreadable": [{"detail": each.detail, "incident": each.incident} for each in unreadable],
+    }
+
+
+def preserved_json(incident: Incident, stream: str, done: Preserved) -> Object:
+    """What a window of a stream came to in an incident, and what the window lacks."""
+    window = done.window
+    return {
+        "already": [{"exhibit": exhibit, "item": item} for exhibit, item in done.already],
+        "counts": {
+            "already": len(done.already),
+            "bytes": sum(chosen.exhibit.item.size for _, chosen in done.new),
+            "chosen": len(window.chosen),
+            "items": len(done.new),
+            "not_kept": len(done.gone),
+        },
+        "incident": incident.id,
+        "items": [
+            exhibit_json(incident.exhibits[exhibit], chosen.description)
+            for exhibit, chosen in done.new
+        ],
+        "lacks": _lacks_json(window),
+        "not_kept": list(done.gone),
+        "receipt": done.receipts[-1].to_json() if done.receipts else None,
+        "receipts": [receipt.to_json() for receipt in done.receipts],
+        "stream": stream,
+        "window": {"from": format_instant(window.start), "to": format_instant(window.end)},
+    }
+
+
+def _lacks_json(window: Window) -> Object:
+    captures = window.captures
+    return {
+        "by_received_time": window.by_received,
+        "captures": {
+            "first": format_instant(min(captures)),
+            "last": format_instant(max(captures)),
+            "pauses": [_span_json(each) for each in window.pauses()],
+            "within": len(window.captured_within()),
+        },
+        "not_captured": window.not_captured,
+        "uncovered": [_span_json(each) for each in window.uncovered()],
+        "unreadable": list(window.unreadable),
+        "untimed": list(window.untimed),
+        "withdrawn": list(window.withdrawn),
+    }
+
+
+def _span_json(span: Interval) -> Object:
+    start, end = (moment.astimezone(UTC) for moment in span)
+    return {
+        "end": format_instant(end),
+        "seconds": int((end - start).total_seconds()),
+        "start": format_instant(start),
+    }
+
+
+def stream_json(chain: Chain) -> Object:
+    """A stream as a JSON object."""
+    stream, captures = chain.stream, captures_of(chain)
+    return {
+        "counts": {
+            "bytes": sum(exhibit.item.size for exhibit in stream.exhibits.values()),
+            "captures": len(captures),
+            "items": len(stream.exhibits),
+            "links": stream.sequence + 1,
+            "not_captured": stream.not_captured,
+        },
+        "first_received": captures[0],
+        "head": {"leaf_hash": stream.leaf, "sequence": stream.sequence},
+        "holds": [hold_json(hold) for hold in stream.holds],
+        "last_received": captures[-1],
+        "preserved": [
+            {"incident": incident, "items": len(items)}
+            for incident, items in sorted(stream.preserved.items())
+        ],
+        "retained_until": _instant(stream.retained_until),
+        "stream": stream.id,
+    }
+
+
+def covering_json(chain: Chain, covers: Interval | None) -> Object:
+    """A stream, with what its items claim to cover."""
+    return {
+        **stream_json(chain),
+        "covers": (
+            {"from": format_instant(covers[0]), "to": format_instant(covers[1])} if covers else None
+        ),
+    }
+
+
+def captures_of(chain: Chain) -> list[str]:
+    """When each capture was received, by the vault's clock."""
+    return [
+        format_instant(each.statement.recorded_at)
+        for each in chain.manifests
+        if each.statement.type == Type.CAPTURE
+    ]
+
+
+def swept_json(swept: Swept, unfinished: Sequence[Object], store: str) -> Object:
+    """What a sweep found; `store` says in words how well the store keeps what it holds."""
+    failed, unchecked = swept.failed, swept.not_checked
+    assert swept.receipt is not None
+    return {
+        "counts": {
+            "bytes": swept.size,
+            "checked": swept.checked,
+            "failed": len(failed),
+            "not_checked": len(unchecked),
+            "objects": swept.objects,
+            "unclaimed": len(swept.unclaimed),
+            "unfinished": len(unfinished),
+        },
+        "depth": swept.depth,
+        "findings": [each.to_json() for each in (*failed, *unchecked)],
+        "receipt": swept.receipt.to_json(),
+        "started_at": format_instant(swept.started_at),
+        "store": store,
+        "unclaimed": [
+            {"key": each.key, "size": each.size, "version_id": each.version_id}
+            for each in swept.unclaimed
+        ],
+        "unfinished": list(unfinished),
+        "verdict": "failed" if failed else "inconclusive" if unchecked else "passed",
+    }
+
+
+def sweeps_json(sweeps: Sequence[EarlierSweep]) -> Object:
+    """The sweeps that were sealed."""
+    return {
+        "counts": {"sweeps": len(sweeps)},
+        "items": [
+            {
+                **each.sweep.to_json(),
+                "actor": each.actor,
+                "recorded_at": format_instant(each.recorded_at),
+                "sequence": each.sequence,
+            }
+            for each in sweeps
+        ],
+    }
+
+
+def collector_json(collector: Collector, trust: Trust) -> Object:
+    """A collector, and whether a trust file lists its key."""
+    return {
+        "added_at": format_instant(collector.added_at),
+        "key_id": collector.key.key_id,
+        "listed": any(each.spki == collector.key.spki for each in trust.collector_keys),
+        "name": collector.name,
+        "removed": collector.removed,
+        "sequence": collector.sequence,
+    }
+
+
+def collectors_json(collectors: Sequence[Collector], trust: Trust) -> Object:
+    """All collectors that were ever let in."""
+    return {
+        "counts": {
+            "delivering": sum(each.removed is None for each in collectors),
+            "removed": sum(each.removed is not None for each in collectors),
+        },
+        "items": [collector_json(each, trust) for each in collectors],
+    }
+
+
+def request_json(request: Request) -> Object:
+    """What one person asked for, and what became of it."""
+    return {
+        "approver": request.approver,
+        "approver_authenticated": request.approver_authenticated,
+        "chain": request.chain,
+        "created": format_instant(request.created),
+        "expires": format_instant(request.expires),
+        "id": request.id,
+        "kind": request.kind,
+        "parameters": request.parameters,
+        "reason": request.reason,
+        "requester": request.requester,
+        "requester_authenticated": request.requester_authenticated,
+        "result": request.result,
+        "state": request.state.value,
+    }
+
+
+def grant_json(grant: Grant, moment: datetime) -> Object:
+    """A grant as a JSON object, with its state at a moment."""
+    return {
+        "chains": list(grant.chains),
+        "given": list(grant.given),
+        "person": grant.person,
+        "reason": grant.reason,
+        "recorded_at": format_instant(grant.recorded_at),
+        "revoked_at": _instant(grant.revoked_at),
+        "revoked_reason": grant.revoked_reason,
+        "revoked_sequence": grant.revoked_sequence,
+        "role": grant.role.value,
+        "sequence": grant.sequence,
+        "state": grant_state(grant, moment).replace(" ", "_"),
+        "valid_from": format_instant(grant.valid_from),
+        "valid_to": _instant(grant.valid_to),
+    }
+
+
+def grant_state(grant: Grant, moment: datetime) -> str:
+    """`revoked`, `in doubt`, `ended`, `to come` or `live`, at a moment."""
+    if not grant.chains:
+        return "revoked"
+    if grant.doubtful:
+        return "in doubt"
+    if grant.valid_to is not None and moment > grant.valid_to:
+        return "ended"
+    return "live" if moment >= grant.valid_from else "to come"
+
+
+def grants_json(grants: Sequence[Grant], not_understood: Sequence[int], moment: datetime) -> Object:
+    """Grants as they stand at a moment, and the links whose grants are not understood."""
+    return {
+        "counts": {
+            "grants": len(grants),
+            "live": sum(each.live_at(moment) for each in grants),
+        },
+        "items": [grant_json(each, moment) for each in grants],
+        "not_understood": list(not_understood),
+    }
+
+
+def _instant(moment: datetime | None) -> str | None:
+    return None if moment is None else format_instant(moment)

@@ -26,6 +26,7 @@ from verify.instant import format_instant
 from verify.response import Role, current, offer, parse_role, parse_update
 from verify.statement import (
     STREAM,
+    VAULT_CHAIN,
     Actor,
     Capture,
     Kind,
@@ -156,7 +157,8 @@ class Incidents:
 
         Raises `NotFoundError`.
         """
-        check_chain_id(incident_id)
+        if check_chain_id(incident_id) == VAULT_CHAIN:
+            raise NotFoundError("the vault's own chain is no incident and no stream")
         head = self._index.head(incident_id)
         known = self._known.get(incident_id)
         if up_to is None and known and head and head.leaf == known.state.leaf:

@@ -21,7 +21,8 @@ from vault.incidents import Chain, Incidents, subjects_of
 from vault.ports import ChainHead, Clock, Sighting
 from vault.retention import Guard, Retention
 from vault.ulid import new_ulid
-from vault.window import Chosen, Window, names_of
+from vault.window import Chosen, Window, claimed, names_of
+from verify.coverage import Interval
 from verify.description import parse_description
 from verify.errors import EvidenceError
 from verify.incident import Exhibit, Incident
@@ -328,3 +329,16 @@ def _sightings(part: _Part, items: Sequence[Item]) -> Iterator[Sighting]:
 def _milliseconds(moment: datetime) -> datetime:
     """As it is sealed."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def claimed_by(incidents: Incidents, chain: Chain) -> Interval | None:
+    """From the first to the last time that any item of a chain claims; None if none does."""
+    claims = [
+        interval
+        for name, data in incidents.description_attempts(chain)
+        if isinstance(data, bytes)
+        for interval in claimed(parse_description(data, where=name).facts)
+    ]
+    if not claims:
+        return None
+    return min(start for start, _ in claims), max(end for _, end in claims)

@@ -26,8 +26,10 @@ from vault.ulid import new_ulid, ulid_time
 from verify.chain import open_manifest
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError
+from verify.instant import format_instant
 from verify.report import Finding, Outcome
 from verify.statement import MAX_SWEEP_FINDINGS, Sweep, Type, parse_sweep
+from verify.strictjson import Object
 from verify.trust import Step
 
 Progress = Callable[[int], None]
@@ -36,6 +38,7 @@ Announce = Callable[[int, int], None]
 """Called once with how many objects there are, and how many bytes."""
 
 _BATCH = 500
+_TEMPORARY = "tmp/"
 
 
 @dataclass(slots=True)
@@ -180,6 +183,25 @@ class Sweeper:
                     )
                 )
         return found
+
+    def unfinished(self, before: datetime) -> list[Object]:
+        """Uploads that were begun before a moment, and not finished, as JSON objects."""
+        listed = getattr(self._store, "unfinished", None)
+        if listed is None:
+            # A folder's uploads wait below tmp/; how old they are it does not say.
+            return [
+                {"key": each.key, "started_at": None, "upload_id": None}
+                for each in self._store.versions(_TEMPORARY)
+            ]
+        return [
+            {
+                "key": key,
+                "started_at": format_instant(started.replace(microsecond=0)),
+                "upload_id": upload,
+            }
+            for key, upload, started in listed()
+            if started < before
+        ]
 
     def _noted(self, wanted: Sequence[tuple[StoredObject, Protection]]) -> Iterator[Finding]:
         """What a folder has of each object, and notes of its protection, without reading it."""

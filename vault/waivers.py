@@ -5,7 +5,7 @@ The form is `verify.waiver`'s; which conditions there are is for who asks to say
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from vault.errors import NotFoundError, RefusedError, StaleHeadError
 from vault.incidents import Incidents, subjects_of
 from vault.ports import Clock
 from verify.approval import ATTESTED, Approval
+from verify.incident import Incident
 from verify.instant import format_instant
 from verify.statement import Actor, Type
 from verify.waiver import Waiver, revocation_body, waiver_body, waiver_name
@@ -137,6 +138,33 @@ class Waivers:
             sealed = self._incidents.read(incident_id, up_to=receipt.sequence).incident
             return sealed.waivers[waiver_id], receipt
         raise StaleHeadError(f"others keep adding to {incident_id}; run the command again")
+
+
+def notes_on(waiver: Waiver, incident: Incident, answers: Mapping[str, str]) -> list[str]:
+    """What a waiver does not do, although it was granted; `answers` by condition, before it."""
+    notes = []
+    for condition in waiver.conditions:
+        if answers.get(condition) == "conflict":
+            notes.append(f"{condition} is contradicted; {closed_by_finding(incident.id)}")
+        elif answers.get(condition) == "pass":
+            notes.append(f"{condition} holds as it is; the waiver counts once it does not.")
+    known = {*incident.systems, *(incident.scope.get("principals") or ())}
+    notes += [
+        f"{each} is none of the systems and principals of {incident.id}."
+        for each in waiver.scope
+        if each not in known
+    ]
+    withdrawn = [name for name, exhibit in incident.exhibits.items() if exhibit.withdrawn]
+    notes += [f"{e} was withdrawn; it shows nothing." for e in waiver.shown_by if e in withdrawn]
+    return notes
+
+
+def closed_by_finding(incident: str) -> str:
+    """What helps where records contradict each other, which no waiver does."""
+    return (
+        "no waiver touches that, a finding of which record is believed does: "
+        f"evault attest {incident} finding"
+    )
 
 
 def _whole(moment: datetime) -> datetime:

@@ -12,6 +12,10 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from verify import strictjson
 from verify.digest import b64, check_hex, sha256_hex, unb64
 from verify.envelope import Envelope, ManifestKey, check_envelope, parse_envelope
@@ -39,6 +43,33 @@ MAX_COLLECTION = 16 << 20
 _PREDICATE_TYPE = PREDICATE.format(TYPE)
 _OUTER = frozenset({"_type", "predicateType", "subject", "predicate"})
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+
+
+def public_key_of(data: bytes, *, where: str) -> ManifestKey:
+    """A collector's public key: PEM, or base64 of its SubjectPublicKeyInfo in DER.
+
+    Raises `MalformedError`, also for a private key, which is then not to be used any more.
+    """
+    if b"PRIVATE KEY" in data:
+        raise MalformedError(
+            f"{where} is a private key, which must not leave its collector; give collector.pub"
+        )
+    if b"-----BEGIN" not in data:
+        try:
+            return ManifestKey(unb64(data.decode("ascii", "replace").strip(), where=where))
+        except MalformedError as error:
+            raise MalformedError(f"{where} is no public key in PEM, nor base64 of one") from error
+    try:
+        public = serialization.load_pem_public_key(data)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise MalformedError(f"{where} is no public key in PEM") from error
+    if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != "secp256r1":
+        raise MalformedError(f"{where} is no ECDSA key on P-256; a collector's key is one")
+    return ManifestKey(
+        public.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)

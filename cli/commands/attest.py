@@ -20,9 +20,17 @@ from cli.session import (
     split_incident,
     vault_of,
 )
-from vault.completeness import answers_of, built_in_profile, report_of
+from vault.completeness import (
+    ON_CHECKLIST,
+    UnknownConditionError,
+    UnknownItemError,
+    answers_of,
+    built_in_profile,
+    check_on_checklist,
+    report_of,
+)
 from vault.custody import attestation_text, exhibit_ranges
-from vault.documents import attestation_json
+from vault.documents import attested_json
 from verify.approval import ATTESTED, Approval
 from verify.attestation import (
     RULES,
@@ -142,13 +150,14 @@ def attest(
         name = incident_or_only(vault, given, as_json=as_json)
         chain = vault.incidents.read(name)
         notes: list[str] = []
-        if type_ in (
-            AttestationType.FINDING,
-            AttestationType.NOT_APPLICABLE,
-            AttestationType.APPLIES,
-        ):
+        if type_ in ON_CHECKLIST:
             report = report_of(vault.incidents, chain, built_in_profile(), vault.clock())
-            notes = _check_checklist(type_, fields, answers_of(report))
+            try:
+                notes = check_on_checklist(type_, fields, answers_of(report))
+            except UnknownItemError as error:
+                raise _mistake(type_, str(error)) from error
+            except UnknownConditionError as error:
+                raise UsageError(str(error)) from error
         attested = vault.attestations.attest(
             name,
             type_,
@@ -164,12 +173,7 @@ def attest(
     notes += attested.notes
     for note in notes:
         lines += paragraph("Look at: ", note)
-    data: Object = {
-        "attestation": attestation_json(attested.attestation),
-        "incident": name,
-        "notes": notes,
-        "receipt": receipt.to_json(),
-    }
+    data = attested_json(name, attested.attestation, notes, receipt)
     give(Answer(lines, data), as_json=as_json)
 
 
@@ -260,37 +264,6 @@ def _check_form(
             attestation_body(type_, fields, exhibits=tuple(exhibits), approval=approval)
     except MalformedError as error:
         raise _mistake(type_, str(error)) from error
-
-
-def _check_checklist(
-    type_: AttestationType, fields: Mapping[str, Value], answers: Mapping[str, str]
-) -> list[str]:
-    """Items and conditions are those of the checklist; a finding closes a conflict, if any."""
-    if type_ != AttestationType.FINDING:
-        items = list(dict.fromkeys(name.partition(".")[0] for name in answers))
-        if fields["item"] not in items:
-            raise _mistake(type_, f"{fields['item']!r} is no item; there are {', '.join(items)}")
-        return []
-    conflict = str(fields["conflict"])
-    check_known_condition(conflict, answers)
-    if answers[conflict] == "conflict":
-        return []
-    return [f"{conflict} is not contradicted as it stands; the finding closes nothing now."]
-
-
-def check_known_condition(condition: str, answers: Mapping[str, str]) -> None:
-    """Raise `UsageError` unless the checklist has this one condition."""
-    if condition in answers:
-        return
-    item = condition.partition(".")[0]
-    of_item = [name for name in answers if name.partition(".")[0] == item]
-    if condition == item and of_item:
-        raise UsageError(
-            f"{item} is a whole item; name its conditions one by one: {', '.join(of_item)}"
-        )
-    near = difflib.get_close_matches(condition, list(answers), 3)
-    known = of_item or near or list(answers)
-    raise UsageError(f"the checklist has no condition {condition!r}; it has {', '.join(known)}")
 
 
 def _mistake(type_: AttestationType, told: str) -> UsageError:

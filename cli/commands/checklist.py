@@ -31,6 +31,7 @@ from vault.completeness import (
     seal_report,
 )
 from vault.completeness_page import checklist_page
+from vault.documents import checklist_json
 from vault.report_words import (
     cited_text,
     reported_waiver_text,
@@ -124,16 +125,7 @@ def checklist(
     complete = report["verdict"] in ("complete", "complete_with_waivers")
     if html is not None:
         lines = [f"{html}  {told}" for told in lines[:1]] + lines[-1:] * (receipt is not None)
-    data: Object = {
-        "changes": changes.to_json() if changes else None,
-        "counts": report["counts"],
-        "incident": name,
-        "items": report["evidence"] + report["duties"],
-        "output": str(html) if html else None,
-        "receipt": receipt.to_json() if receipt else None,
-        "report": report,
-        "verdict": report["verdict"],
-    }
+    data = checklist_json(name, report, changes, receipt, str(html) if html else None)
     give(Answer(lines, data, 1 if require and not complete else 0), as_json=as_json)
 
 

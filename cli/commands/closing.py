@@ -10,14 +10,10 @@ from typing import Annotated
 import typer
 
 from cli.commands.retention import binding, gone_lines
-from cli.compose import Vault
 from cli.options import AsJson, IncidentArgument, OptionalReason
 from cli.render import ObjectLine, count_text, labelled, paragraph, prose, span_text
 from cli.session import Answer, give, incident_or_only, place_text, vault_of
-from vault.completeness import built_in_profile, report_of
-from vault.incidents import Chain
-from vault.status import open_at_seal
-from verify.errors import EvidenceError
+from vault.completeness import built_in_profile, left_open
 from verify.report import printable
 from verify.strictjson import Object
 
@@ -49,7 +45,9 @@ def close(
     with vault_of(context) as vault:
         name = incident_or_only(vault, incident, as_json=as_json)
         chain = vault.incidents.read(name)
-        left = None if chain.incident.sealed else _left_open(vault, chain)
+        left = None
+        if not chain.incident.sealed:
+            left = left_open(vault.incidents, chain, built_in_profile(), vault.clock())
         if left and not as_json:
             for line in _open_lines(name, left):
                 print(printable(line), file=sys.stderr, flush=True)
@@ -66,15 +64,6 @@ def close(
             code = 1 if laid.gone else 0
     data: Object = {"incident": name, "open": left, "receipt": receipt.to_json()}
     give(Answer(lines, data, code), as_json=as_json)
-
-
-def _left_open(vault: Vault, chain: Chain) -> Object:
-    """What is open; a checklist that cannot be judged hides nothing else, and stops no seal."""
-    try:
-        report = report_of(vault.incidents, chain, built_in_profile(), vault.clock())
-    except EvidenceError as error:
-        return open_at_seal(chain.incident, None, unjudged=str(error))
-    return open_at_seal(chain.incident, report)
 
 
 def _open_lines(name: str, left: Object) -> list[str]:

@@ -7,17 +7,16 @@ from typing import Annotated
 
 import typer
 
-from cli.compose import Vault, has_access, list_collector, open_access
+from cli.compose import Vault, has_access, list_collector, load_trust, open_access
 from cli.options import AsJson, Reason
 from cli.render import columns, paragraph
 from cli.session import Answer, UsageError, give, vault_of
 from ingest.collector_key import read_public_key
 from vault.collectors import Collector
+from vault.documents import collector_json, collectors_json
 from vault.tokens import COLLECTOR, Tokens
 from verify.errors import MalformedError
-from verify.instant import format_instant
 from verify.strictjson import Object
-from verify.trust import Trust
 
 _app = typer.Typer(help="Whose spools this vault takes deliveries from.", no_args_is_help=True)
 
@@ -55,6 +54,7 @@ def add(
         # After the statement: a key in the trust file that no statement let in would be nobody's.
         # Whoever dies in between runs the command again.
         listed = list_collector(vault.home, public)
+        trust = load_trust(vault.home)
         if receipt:
             place = f"chain vault link {receipt.sequence}, log entry {receipt.index}"
             lines = [f"{name}  may deliver from now on ({place})"]
@@ -67,7 +67,7 @@ def add(
                 "than bundles. Without it, what this collector signed is shown as unverified.",
             )  # fmt: skip
         data: Object = {
-            "collector": _json(collector, vault.trust, listed=True),
+            "collector": collector_json(collector, trust),
             "receipt": receipt.to_json() if receipt else None,
         }
         give(Answer(lines, data), as_json=as_json)
@@ -88,21 +88,14 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
             for each in collectors
         ]
         lines = columns(rows) or ["No collector was let in; see: evault collector add --help"]
-        items = [_json(each, vault.trust) for each in collectors]
-        for each, item in zip(collectors, items, strict=True):
+        data = collectors_json(collectors, vault.trust)
+        for each, item in zip(collectors, data["items"], strict=True):
             if not item["listed"]:
                 lines += paragraph(
                     "",
                     f"{each.name} is not in this home's trust.json; run here: evault collector "
                     f"add {each.name} --key FILE",
                 )
-        data: Object = {
-            "counts": {
-                "delivering": sum(each.removed is None for each in collectors),
-                "removed": sum(each.removed is not None for each in collectors),
-            },
-            "items": items,
-        }
         give(Answer(lines, data), as_json=as_json)
 
 
@@ -126,7 +119,7 @@ def remove(context: typer.Context, name: Name, reason: Reason, as_json: AsJson =
             collector.name, collector.key, collector.added_at, collector.sequence, reason
         )
         data: Object = {
-            "collector": _json(removed, vault.trust),
+            "collector": collector_json(removed, vault.trust),
             "receipt": receipt.to_json(),
             "tokens": list(tokens),
         }
@@ -143,15 +136,3 @@ def _revoke_tokens(vault: Vault, name: str) -> list[str]:
         return [each.id for each in gone]
     finally:
         store.close()
-
-
-def _json(collector: Collector, trust: Trust, *, listed: bool = False) -> Object:
-    there = any(each.spki == collector.key.spki for each in trust.collector_keys)
-    return {
-        "added_at": format_instant(collector.added_at),
-        "key_id": collector.key.key_id,
-        "listed": listed or there,
-        "name": collector.name,
-        "removed": collector.removed,
-        "sequence": collector.sequence,
-    }

@@ -11,6 +11,7 @@ from cli.options import AsJson
 from cli.render import prose
 from cli.session import Answer, UsageError, chain_or_only, give, split_chain, vault_of
 from vault.custody import CustodyRow, custody_rows
+from vault.documents import custody_json
 
 _DAY_CHARACTERS = 11  # "2026-11-23T"
 _WHEN = 20  # "2026-11-23 09:30:00Z"
@@ -53,11 +54,7 @@ def custody(
         give(
             Answer(
                 _lines(rows),
-                {
-                    "counts": {"links": len(rows)},
-                    "incident": name,
-                    "items": [row.to_json() for row in rows],
-                },
+                custody_json(name, rows),
             ),
             as_json=as_json,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Optional
 
 import typer
@@ -21,6 +20,7 @@ from cli.session import (
     read_time,
     vault_of,
 )
+from vault.documents import grant_json, grant_state, grants_json
 from vault.grants import Grants
 from verify.grant import EVERY_CHAIN, Grant, GrantedRole
 from verify.instant import format_instant
@@ -148,54 +148,24 @@ def list_(
         moment = now()
         found = vault.grants.all() if person is None else vault.grants.of(person)
         rows = [
-            (each.person, each.role.value, _state(each, moment), _on(each.given), _history(each))
+            (
+                each.person,
+                each.role.value,
+                grant_state(each, moment),
+                _on(each.given),
+                _history(each),
+            )
             for each in found
         ]
-        live = sum(each.live_at(moment) for each in found)
         lines = columns(rows) or [
             f"No role was ever granted {f'to {person}' if person else 'here'}; "
             "see: evault grant add --help"
         ]
+        data = grants_json(found, vault.grants.not_understood(), moment)
         if rows:
-            lines.append(f"{count_text(len(rows), 'grant')}, {live} live")
+            lines.append(f"{count_text(len(rows), 'grant')}, {data['counts']['live']} live")
         lines += _not_understood(vault.grants)
-        data: Object = {
-            "counts": {"grants": len(found), "live": live},
-            "items": [grant_json(each, moment) for each in found],
-            "not_understood": list(vault.grants.not_understood()),
-        }
         give(Answer(lines, data), as_json=as_json)
-
-
-def grant_json(grant: Grant, moment: datetime) -> Object:
-    """A grant as a JSON object, with its state at a moment."""
-    ends, revoked = grant.valid_to, grant.revoked_at
-    return {
-        "chains": list(grant.chains),
-        "given": list(grant.given),
-        "person": grant.person,
-        "reason": grant.reason,
-        "recorded_at": format_instant(grant.recorded_at),
-        "revoked_at": format_instant(revoked) if revoked else None,
-        "revoked_reason": grant.revoked_reason,
-        "revoked_sequence": grant.revoked_sequence,
-        "role": grant.role.value,
-        "sequence": grant.sequence,
-        "state": _state(grant, moment).replace(" ", "_"),
-        "valid_from": format_instant(grant.valid_from),
-        "valid_to": format_instant(ends) if ends else None,
-    }
-
-
-def _state(grant: Grant, moment: datetime) -> str:
-    """`revoked`, `in doubt`, `ended`, `to come` or `live`, at a moment."""
-    if not grant.chains:
-        return "revoked"
-    if grant.doubtful:
-        return "in doubt"
-    if grant.valid_to is not None and moment > grant.valid_to:
-        return "ended"
-    return "live" if moment >= grant.valid_from else "to come"
 
 
 def _role(text: str) -> GrantedRole:

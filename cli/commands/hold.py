@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Optional
 
 import typer
 
 from cli.commands.retention import (
     binding,
-    drift_json,
     drift_lines,
-    gone_json,
     gone_lines,
     looked_up,
     worst,
@@ -21,11 +18,9 @@ from cli.options import AsJson, ChainArgument, Reason, stated
 from cli.render import ObjectLine, count_text, paragraph
 from cli.session import Answer, chain_or_only, check_chain, give, vault_of
 from vault.custody import exhibit_ranges
-from vault.documents import hold_json
+from vault.documents import hold_released_json, hold_set_json, holds_json
 from vault.incidents import Chain
-from vault.retention import Drift
 from verify.incident import ChainState
-from verify.strictjson import Object
 
 _app = typer.Typer(help="Legal holds on an incident's evidence.", no_args_is_help=True)
 
@@ -72,13 +67,7 @@ def set_(
             f"(chain link {receipt.sequence}, log entry {receipt.index})"
         )
         lines = [*paragraph(f"{name}  ", told), *binding(vault), *gone_lines(laid)]
-        data: Object = {
-            "counts": {"exhibits": exhibits, "objects": laid.objects},
-            "gone": gone_json(laid),
-            "incident": name,
-            "matter": matter,
-            "receipt": receipt.to_json(),
-        }
+        data = hold_set_json(name, matter, exhibits, laid, receipt)
         give(Answer(lines, data, 1 if laid.gone else 0), as_json=as_json)
 
 
@@ -114,7 +103,8 @@ def release(
             receipt, laid = vault.retention.release_hold(
                 name, matter, reason, approved_by, exhibits, line.show
             )
-        live = [hold.matter for hold in vault.incidents.read(name).state.live_holds]
+        state = vault.incidents.read(name).state
+        live = [hold.matter for hold in state.live_holds]
         lines = paragraph(
             f"{name}  ",
             f"released for {matter} (chain link {receipt.sequence}, log entry {receipt.index})",
@@ -136,15 +126,7 @@ def release(
                 f"{count_text(laid.objects, 'object')} shared with others stay on hold for them",
             )
         lines += gone_lines(laid)
-        data: Object = {
-            "approval": "attested",
-            "counts": {"objects": laid.objects},
-            "gone": gone_json(laid),
-            "incident": name,
-            "live": live,
-            "matter": matter,
-            "receipt": receipt.to_json(),
-        }
+        data = hold_released_json(state, matter, laid, receipt)
         give(Answer(lines, data, 1 if laid.gone else 0), as_json=as_json)
 
 
@@ -165,24 +147,14 @@ def list_(
     with vault_of(context) as vault:
         chains = _chains(vault, incident)
         found = looked_up(vault, [chain for chain in chains if chain.state.holds])
-        lines, items = [], []
+        lines = []
         for chain in chains:
             if chain.state.holds:
                 objects, drift = found[chain.state.id]
                 lines += _hold_lines(chain.state, objects)
                 lines += drift_lines(vault, drift)
-                items.append(_item(chain.state, objects, drift))
         lines = lines or [_nothing(incident)]
-        data: Object = {
-            "counts": {
-                "live": sum(len(chain.state.live_holds) for chain in chains),
-                "matters": len({hold.matter for chain in chains for hold in chain.state.holds}),
-                "released": sum(
-                    len(chain.state.holds) - len(chain.state.live_holds) for chain in chains
-                ),
-            },
-            "items": items,
-        }
+        data = holds_json([chain.state for chain in chains], found)
         give(Answer(lines, data, worst(found.values())), as_json=as_json)
 
 
@@ -220,12 +192,3 @@ def _hold_lines(state: ChainState, objects: int) -> list[str]:
             )
         lines += paragraph(label, told)
     return lines
-
-
-def _item(state: ChainState, objects: int, drift: Sequence[Drift]) -> Object:
-    return {
-        "drift": drift_json(drift),
-        "holds": [hold_json(hold) for hold in state.holds],
-        "incident": state.id,
-        "objects": objects,
-    }

@@ -13,10 +13,10 @@ from cli.options import AsJson
 from cli.render import ProgressLine, columns, count_text, folded, paragraph, span_text
 from cli.session import Answer, UsageError, give, read_time, vault_of
 from vault.completeness import built_in_profile
+from vault.documents import metrics_json
 from vault.hypertext import comma_separated
 from vault.metrics import Figure, Left, Unreadable, figures_of, measure
 from verify.instant import format_instant
-from verify.strictjson import Object
 
 _WIDTH = 80
 
@@ -77,15 +77,15 @@ def metrics(
     head = f"{count_text(len(measured), 'incident')}{_period(start, end)}, as of "
     head += format_instant(as_of)
     lines = [head, *_text(figures, explain), *_unread(unreadable)]
-    data: Object = {
-        "as_of": format_instant(as_of),
-        "counts": {"incidents": len(measured), "unreadable": len(unreadable)},
-        "from": format_instant(start) if start else None,
-        "items": [figure.to_json() for figure in figures],
-        "profile": {"name": profile.name, "sha256": profile.sha256, "version": profile.version},
-        "to": format_instant(end) if end else None,
-        "unreadable": [{"detail": each.detail, "incident": each.incident} for each in unreadable],
-    }
+    data = metrics_json(
+        figures,
+        unreadable,
+        incidents=len(measured),
+        profile=profile,
+        as_of=as_of,
+        start=start,
+        end=end,
+    )
     give(Answer(lines, data, code), as_json=as_json)
 
 

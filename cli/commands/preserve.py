@@ -27,7 +27,7 @@ from cli.settings import version
 from cli.summary import Sealed, group_rows, look_at
 from ingest.collector import Taken
 from vault.custody import exhibit_ranges
-from vault.documents import exhibit_json
+from vault.documents import preserved_json
 from vault.preserve import Preserved
 from vault.window import Window
 from verify.coverage import Interval
@@ -130,27 +130,7 @@ def _answer(vault: Vault, name: str, stream: str, done: Preserved) -> Answer:
             "NOT KEPT: ",
             f"{exhibit_ranges(done.gone)}: the store has their bytes no more; see: evault sweep",
         )
-    data: Object = {
-        "already": [{"exhibit": exhibit, "item": item} for exhibit, item in done.already],
-        "counts": {
-            "already": len(done.already),
-            "bytes": size,
-            "chosen": len(window.chosen),
-            "items": len(sealed),
-            "not_kept": len(done.gone),
-        },
-        "incident": name,
-        "items": [
-            exhibit_json(incident.exhibits[exhibit], chosen.description)
-            for exhibit, chosen in done.new
-        ],
-        "lacks": _lacks_json(window),
-        "not_kept": list(done.gone),
-        "receipt": done.receipts[-1].to_json() if done.receipts else None,
-        "receipts": [receipt.to_json() for receipt in done.receipts],
-        "stream": stream,
-        "window": {"from": format_instant(window.start), "to": format_instant(window.end)},
-    }
+    data = preserved_json(incident, stream, done)
     return Answer(lines, data, 1 if done.gone or window.unreadable else 0)
 
 
@@ -226,30 +206,3 @@ def _spans(spans: Sequence[Interval]) -> list[str]:
 
 def _plain(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
-
-
-def _lacks_json(window: Window) -> Object:
-    captures = window.captures
-    return {
-        "by_received_time": window.by_received,
-        "captures": {
-            "first": format_instant(min(captures)),
-            "last": format_instant(max(captures)),
-            "pauses": [_span_json(each) for each in window.pauses()],
-            "within": len(window.captured_within()),
-        },
-        "not_captured": window.not_captured,
-        "uncovered": [_span_json(each) for each in window.uncovered()],
-        "unreadable": list(window.unreadable),
-        "untimed": list(window.untimed),
-        "withdrawn": list(window.withdrawn),
-    }
-
-
-def _span_json(span: Interval) -> Object:
-    start, end = (moment.astimezone(UTC) for moment in span)
-    return {
-        "end": format_instant(end),
-        "seconds": int((end - start).total_seconds()),
-        "start": format_instant(start),
-    }

@@ -25,6 +25,13 @@ from cli.session import (
     vault_of,
 )
 from vault.custody import exhibit_ranges
+from vault.documents import (
+    NOTHING_KEPT,
+    extended_json,
+    gone_json,
+    kept_json,
+    policy_json,
+)
 from vault.incidents import Chain
 from vault.retention import Drift, Laid, Sense, keeps_locks
 from verify import strictjson
@@ -68,18 +75,16 @@ def show(
     check_chain(incident)
     with vault_of(context) as vault:
         policy, sequence = vault.retention.policy()
-        data = _policy_json(policy, sequence)
+        data = policy_json(policy, sequence)
         if incident is None:
-            empty: Object = {"drift": [], "holds": [], "incident": None, "items": []}
-            empty |= {"mode": None, "retained_until": None}
             lines = [*_policy_head(sequence), *policy_lines(policy)]
-            give(Answer(lines, {**empty, **data}), as_json=as_json)
+            give(Answer(lines, {**NOTHING_KEPT, **data}), as_json=as_json)
         assert incident is not None
         chain = vault.incidents.read(incident)
         objects, drift = looked_up(vault, [chain])[incident]
         lines = [*_incident_lines(vault, chain, sequence), *drift_lines(vault, drift, objects)]
-        data |= _incident_json(vault, chain)
-        data["drift"] = drift_json(drift)
+        mode = vault.retention.mode_of(chain.state)
+        data |= kept_json(chain.state, vault.retention.kept(chain), mode, drift)
         give(Answer(lines, data, worst([(objects, drift)])), as_json=as_json)
 
 
@@ -106,13 +111,7 @@ def extend(
             f"kept until {format_instant(moment)} at least: {counted}, and "
             f"all still to come (chain link {receipt.sequence}, log entry {receipt.index})"
         )
-        data: Object = {
-            "counts": {"objects": laid.objects},
-            "gone": gone_json(laid),
-            "incident": name,
-            "receipt": receipt.to_json(),
-            "until": format_instant(moment),
-        }
+        data = extended_json(name, moment, laid, receipt)
         lines = [*paragraph(f"{name}  ", told), *binding(vault), *gone_lines(laid)]
         give(Answer(lines, data, 1 if laid.gone else 0), as_json=as_json)
 
@@ -138,12 +137,12 @@ def policy(
     with vault_of(context) as vault:
         known, sequence = vault.retention.policy()
         if wanted is None:
-            data = {**_policy_json(known, sequence), "receipt": None}
+            data = {**policy_json(known, sequence), "receipt": None}
             lines = json.dumps(known.to_json(), indent=2).split("\n")
             give(Answer(lines, data), as_json=as_json)
         assert wanted is not None
         if wanted == known:
-            data = {**_policy_json(known, sequence), "receipt": None}
+            data = {**policy_json(known, sequence), "receipt": None}
             give(Answer(["This is the policy in force; nothing sealed."], data), as_json=as_json)
         with ObjectLine("extending") as line:
             receipt, laid = vault.retention.set_policy(wanted, line.show)
@@ -153,7 +152,7 @@ def policy(
             f"{receipt.index}); it was applied to {count_text(laid.objects, 'object')} kept "
             "already, which it only extends.",
         )
-        data = {**_policy_json(wanted, receipt.sequence), "receipt": receipt.to_json()}
+        data = {**policy_json(wanted, receipt.sequence), "receipt": receipt.to_json()}
         data |= {"counts": {"objects": laid.objects}, "gone": gone_json(laid)}
         lines += [*policy_lines(wanted), *gone_lines(laid)]
         give(Answer(lines, data, 1 if laid.gone else 0), as_json=as_json)
@@ -240,28 +239,6 @@ def gone_lines(laid: Laid) -> list[str]:
     return lines
 
 
-def gone_json(laid: Laid) -> list[Object]:
-    """The same as JSON objects."""
-    return [
-        {"exhibits": list(each.exhibits), "key": each.key, "version_id": each.version_id}
-        for each in laid.gone
-    ]
-
-
-def drift_json(drift: Iterable[Drift]) -> list[Object]:
-    """Drift as JSON objects."""
-    return [
-        {
-            "detail": each.detail,
-            "exhibits": list(each.stored.exhibits),
-            "key": each.stored.key,
-            "sense": each.sense.value,
-            "version_id": each.stored.version_id,
-        }
-        for each in drift
-    ]
-
-
 def worst(found: Iterable[tuple[int, Sequence[Drift]]]) -> int:
     """The exit code: 1 where the store lacks something, 2 where it could not say."""
     senses = {each.sense for _, drift in found for each in drift}
@@ -330,40 +307,6 @@ def hold_lines(state: ChainState) -> list[str]:
     if not live:
         return []
     return paragraph("  ", f"on hold for {', '.join(live)}: kept whatever the dates say")
-
-
-def _incident_json(vault: Vault, chain: Chain) -> Object:
-    state = chain.state
-    kept = vault.retention.kept(chain)
-    until = state.retained_until
-    return {
-        "holds": [hold.matter for hold in state.live_holds],
-        "incident": state.id,
-        "items": [
-            {
-                "exhibit": name,
-                "held": protection.held,
-                "kinds": list(state.exhibits[name].kinds),
-                "mode": protection.mode.value,
-                "until": _instant(protection.retain_until),
-            }
-            for name, protection in kept.items()
-        ],
-        "mode": vault.retention.mode_of(state).value,
-        "retained_until": _instant(until),
-    }
-
-
-def _policy_json(policy: RetentionPolicy, sequence: int | None) -> Object:
-    return {
-        **policy.to_json(),
-        "floors": {kind.value: floor_of((kind,)) for kind in Kind},
-        "sequence": sequence,
-    }
-
-
-def _instant(moment: datetime | None) -> str | None:
-    return None if moment is None else format_instant(moment)
 
 
 def _day(moment: datetime | None) -> str:

@@ -13,6 +13,7 @@ from cli.options import AsJson, IncidentArgument
 from cli.render import clip, columns, count_text, folded, prose, span_text, typed
 from cli.session import Answer, UsageError, give, is_incident, vault_of
 from vault.completeness import built_in_profile, report_of
+from vault.documents import statuses_json
 from vault.report_words import reported_waiver_text
 from vault.status import status_of
 from verify.report import printable
@@ -55,15 +56,7 @@ def status(
         lines = ["No incident is open; declare one: evault incident declare --help"]
     else:
         lines = _whole(found[0], all_) if len(found) == 1 else _overview(found)
-    data: Object = {
-        "counts": {
-            "incidents": len(found),
-            "overdue": sum(each["overdue"] for one in found for each in one["owed"]),
-        },
-        "incident": found[0]["incident"] if len(found) == 1 else None,
-        "items": found,
-    }
-    give(Answer(lines, data), as_json=as_json)
+    give(Answer(lines, statuses_json(found)), as_json=as_json)
 
 
 def _overview(found: Sequence[Object]) -> list[str]:

@@ -10,13 +10,12 @@ from cli.compose import Vault
 from cli.options import AsJson
 from cli.render import columns, count_text, size_text
 from cli.session import Answer, check_stream, give, vault_of
-from vault.documents import hold_json
+from vault.documents import captures_of, covering_json, stream_json
 from vault.incidents import Chain
-from vault.window import claimed
+from vault.preserve import claimed_by
 from verify.coverage import Interval
-from verify.description import parse_description
 from verify.instant import format_instant
-from verify.statement import STREAM, Type
+from verify.statement import STREAM
 from verify.strictjson import Object
 
 _app = typer.Typer(
@@ -38,11 +37,11 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
         streams = vault.incidents.streams()
         rows = []
         for chain in streams:
-            last = _captures(chain)[-1]
+            last = captures_of(chain)[-1]
             rows.append(
                 (
                     chain.state.id,
-                    count_text(len(_captures(chain)), "capture"),
+                    count_text(len(captures_of(chain)), "capture"),
                     count_text(len(chain.state.exhibits), "item"),
                     size_text(_size(chain)),
                     f"last {last[:16].replace('T', ' ')}Z",
@@ -68,43 +67,14 @@ def show(
     name = check_stream(stream if stream.startswith(STREAM) else f"{STREAM}{stream}")
     with vault_of(context) as vault:
         chain = vault.incidents.read(name)
-        covers = _covers(vault, chain)
-        data = stream_json(chain)
-        data["covers"] = (
-            {"from": format_instant(covers[0]), "to": format_instant(covers[1])} if covers else None
-        )
+        covers = claimed_by(vault.incidents, chain)
+        data = covering_json(chain, covers)
         lines = [name, *(f"  {row}" for row in columns(_rows(vault, chain, covers)))]
         give(Answer(lines, data), as_json=as_json)
 
 
-def stream_json(chain: Chain) -> Object:
-    """A stream as a JSON object."""
-    stream, captures = chain.stream, _captures(chain)
-    return {
-        "counts": {
-            "bytes": _size(chain),
-            "captures": len(captures),
-            "items": len(stream.exhibits),
-            "links": stream.sequence + 1,
-            "not_captured": stream.not_captured,
-        },
-        "first_received": captures[0],
-        "head": {"leaf_hash": stream.leaf, "sequence": stream.sequence},
-        "holds": [hold_json(hold) for hold in stream.holds],
-        "last_received": captures[-1],
-        "preserved": [
-            {"incident": incident, "items": len(items)}
-            for incident, items in sorted(stream.preserved.items())
-        ],
-        "retained_until": (
-            format_instant(stream.retained_until) if stream.retained_until else None
-        ),
-        "stream": stream.id,
-    }
-
-
 def _rows(vault: Vault, chain: Chain, covers: Interval | None) -> list[tuple[str, str]]:
-    stream, captures = chain.stream, _captures(chain)
+    stream, captures = chain.stream, captures_of(chain)
     ends = captures[0] if len(captures) == 1 else f"{captures[0]} to {captures[-1]}"
     withdrawn = sum(1 for each in stream.exhibits.values() if each.withdrawn is not None)
     kept = count_text(len(stream.exhibits), "item")
@@ -128,27 +98,5 @@ def _rows(vault: Vault, chain: Chain, covers: Interval | None) -> list[tuple[str
     return rows
 
 
-def _captures(chain: Chain) -> list[str]:
-    """When each capture was received, by the vault's clock."""
-    return [
-        format_instant(each.statement.recorded_at)
-        for each in chain.manifests
-        if each.statement.type == Type.CAPTURE
-    ]
-
-
 def _size(chain: Chain) -> int:
     return sum(exhibit.item.size for exhibit in chain.state.exhibits.values())
-
-
-def _covers(vault: Vault, chain: Chain) -> Interval | None:
-    """From the first to the last time that any item claims."""
-    claims = [
-        interval
-        for name, data in vault.incidents.description_attempts(chain)
-        if isinstance(data, bytes)
-        for interval in claimed(parse_description(data, where=name).facts)
-    ]
-    if not claims:
-        return None
-    return min(start for start, _ in claims), max(end for _, end in claims)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from threading import Lock
 from typing import Annotated, Optional
 
@@ -14,10 +13,10 @@ from cli.options import AsJson
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
 from cli.session import Answer, UsageError, give, vault_of
 from vault.custody import exhibit_ranges
+from vault.documents import sweeps_json, swept_json
 from vault.ports import Version
 from vault.sweep import EarlierSweep, Sweeper, Swept
 from vault.ulid import ulid_time
-from verify.instant import format_instant
 from verify.report import Finding
 from verify.statement import DEPTHS
 from verify.strictjson import Object
@@ -28,7 +27,6 @@ _DONE = {
     "checksums": "attested_by_store as sealed; no bytes were read",
 }
 _SHOWN = 10
-_TEMPORARY = "tmp/"
 
 
 def register(app: typer.Typer) -> None:
@@ -66,7 +64,7 @@ def sweep(
             give(_earlier(vault.sweeper.earlier()), as_json=as_json)
         chosen = depth or ("checksums" if vault.store.traits.checksums else "bytes")
         swept = _sweep(vault.sweeper, chosen)
-        unfinished = _unfinished(vault, swept.started_at)
+        unfinished = vault.sweeper.unfinished(swept.started_at)
         give(_answer(vault, swept, unfinished), as_json=as_json)
 
 
@@ -113,28 +111,7 @@ def _answer(vault: Vault, swept: Swept, unfinished: Sequence[Object]) -> Answer:
         f"depth {swept.depth}"
     )
     lines += paragraph("", f"Kept in {vault.config.store_words}")
-    data: Object = {
-        "counts": {
-            "bytes": swept.size,
-            "checked": swept.checked,
-            "failed": len(failed),
-            "not_checked": len(unchecked),
-            "objects": swept.objects,
-            "unclaimed": len(swept.unclaimed),
-            "unfinished": len(unfinished),
-        },
-        "depth": swept.depth,
-        "findings": [each.to_json() for each in (*failed, *unchecked)],
-        "receipt": receipt.to_json(),
-        "started_at": format_instant(swept.started_at),
-        "store": vault.config.store_words,
-        "unclaimed": [
-            {"key": each.key, "size": each.size, "version_id": each.version_id}
-            for each in swept.unclaimed
-        ],
-        "unfinished": list(unfinished),
-        "verdict": "failed" if failed else "inconclusive" if unchecked else "passed",
-    }
+    data = swept_json(swept, unfinished, vault.config.store_words)
     return Answer(lines, data, 1 if failed else 2 if unchecked else 0)
 
 
@@ -186,26 +163,6 @@ def _unclaimed_lines(vault: Vault, unclaimed: Sequence[Version]) -> list[str]:
     )
 
 
-def _unfinished(vault: Vault, before: datetime) -> list[Object]:
-    """Uploads that were begun before the sweep, and not finished."""
-    listed = getattr(vault.store, "unfinished", None)
-    if listed is None:
-        # A folder's uploads wait below tmp/; how old they are it does not say.
-        return [
-            {"key": each.key, "started_at": None, "upload_id": None}
-            for each in vault.store.versions(_TEMPORARY)
-        ]
-    return [
-        {"key": key, "started_at": format_instant(_whole(started)), "upload_id": upload}
-        for key, upload, started in listed()
-        if started < before
-    ]
-
-
-def _whole(moment: datetime) -> datetime:
-    return moment.replace(microsecond=0)
-
-
 def _unfinished_lines(unfinished: Sequence[Object]) -> list[str]:
     if not unfinished:
         return []
@@ -241,14 +198,5 @@ def _earlier(sweeps: Sequence[EarlierSweep]) -> Answer:
         )
         for each in sweeps
     ]
-    items = [
-        {
-            **each.sweep.to_json(),
-            "actor": each.actor,
-            "recorded_at": format_instant(each.recorded_at),
-            "sequence": each.sequence,
-        }
-        for each in sweeps
-    ]
     lines = columns(rows) or ["No sweep was sealed yet; see: evault sweep --help"]
-    return Answer(lines, {"counts": {"sweeps": len(items)}, "items": items})
+    return Answer(lines, sweeps_json(sweeps))

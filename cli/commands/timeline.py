@@ -21,10 +21,10 @@ from cli.session import (
     vault_of,
 )
 from cli.settings import version
+from vault.documents import timeline_json
 from vault.timeline import Claimant, Line, Timeline, Unplaced, timeline_csv, timeline_of
 from vault.timeline_page import timeline_page
 from verify.instant import format_instant
-from verify.strictjson import Object
 
 _DETAIL_WIDTH = 72
 _CITES_WIDTH = 20
@@ -66,15 +66,7 @@ def timeline(
     if as_csv:
         print_bytes(timeline_csv(drawn))
         return
-    counts = {"lines": len(drawn.lines), "unplaced": len(drawn.unplaced)}
-    data: Object = {
-        "counts": counts,
-        "head": {"leaf_hash": chain.incident.leaf, "sequence": chain.incident.sequence},
-        "incident": name,
-        "items": [line.to_json() for line in drawn.lines],
-        "output": str(html) if html else None,
-        "unplaced": [each.to_json() for each in drawn.unplaced],
-    }
+    data = timeline_json(chain.incident, drawn, str(html) if html else None)
     lines = [f"{html}  {_counted(drawn)}"] if html else _text(drawn)
     give(Answer(lines, data), as_json=as_json)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Optional
 
 import typer
 
-from cli.commands.attest import check_known_condition
-from cli.compose import Vault, now
+from cli.compose import now
 from cli.options import AsJson, Reason, stated
 from cli.render import count_text, paragraph, prose
 from cli.session import (
@@ -23,12 +21,16 @@ from cli.session import (
     split_incident,
     vault_of,
 )
-from vault.completeness import answers_of, built_in_profile, report_of
+from vault.completeness import (
+    UnknownConditionError,
+    answers_of,
+    built_in_profile,
+    check_waivable,
+    report_of,
+)
 from vault.custody import exhibit_ranges, waiver_text
-from vault.documents import waiver_json, waiver_state
-from vault.waivers import Wanted
-from verify.strictjson import Object
-from verify.waiver import Waiver
+from vault.documents import waived_json, waiver_state, waivers_json
+from vault.waivers import Wanted, notes_on
 
 _app = typer.Typer(help="Waive named conditions of the checklist for a time.", no_args_is_help=True)
 
@@ -111,11 +113,10 @@ def grant(
         name = incident_or_only(vault, given, as_json=as_json)
         chain = vault.incidents.read(name)
         report = report_of(vault.incidents, chain, built_in_profile(), vault.clock())
-        answers = answers_of(report, checks=False)
-        for condition in conditions:
-            if condition in answers_of(report) and condition not in answers:
-                raise UsageError(f"{condition} only looks for contradictions; {_closes(name)}")
-            check_known_condition(condition, answers)
+        try:
+            check_waivable(conditions, report)
+        except UnknownConditionError as error:
+            raise UsageError(str(error)) from error
         waiver, receipt = vault.waivers.grant(
             name,
             Wanted(
@@ -131,7 +132,8 @@ def grant(
                 compensating=compensating or (),
             ),
         )
-        notes = _notes(vault, name, waiver, answers)
+        incident = vault.incidents.read(name).incident
+        notes = notes_on(waiver, incident, answers_of(report, checks=False))
     lines = paragraph(f"{name}  ", f"{waiver_text(waiver)} {place_text(receipt)}")
     lines += paragraph(
         "  ",
@@ -140,13 +142,7 @@ def grant(
     )
     for note in notes:
         lines += paragraph("Look at: ", note)
-    data: Object = {
-        "incident": name,
-        "notes": notes,
-        "receipt": receipt.to_json(),
-        "waiver": waiver_json(waiver, now()),
-    }
-    give(Answer(lines, data), as_json=as_json)
+    give(Answer(lines, waived_json(name, waiver, notes, receipt, now())), as_json=as_json)
 
 
 @_app.command()
@@ -179,12 +175,7 @@ def revoke(
         f"{', '.join(again) + ' must hold again' if again else 'another waiver covers the same'} "
         f"{place_text(receipt)}"
     )
-    data: Object = {
-        "incident": name,
-        "notes": [],
-        "receipt": receipt.to_json(),
-        "waiver": waiver_json(waiver, now()),
-    }
+    data = waived_json(name, waiver, [], receipt, now())
     give(Answer(paragraph(f"{name}  ", told), data), as_json=as_json)
 
 
@@ -221,38 +212,4 @@ def list_(
             f"Nothing was ever waived {f'in {incident}' if incident else 'here'}; "
             "see: evault waive grant --help"
         )
-    data: Object = {
-        "counts": {"live": live, "waivers": len(found)},
-        "items": [{"incident": name, **waiver_json(waiver, moment)} for name, waiver in found],
-    }
-    give(Answer(lines, data), as_json=as_json)
-
-
-def _notes(vault: Vault, name: str, waiver: Waiver, answers: dict[str, str]) -> list[str]:
-    """What the waiver does not do, although it was granted."""
-    notes = []
-    for condition in waiver.conditions:
-        if answers[condition] == "conflict":
-            notes.append(f"{condition} is contradicted; {_closes(name)}")
-        elif answers[condition] == "pass":
-            notes.append(f"{condition} holds as it is; the waiver counts once it does not.")
-    incident = vault.incidents.read(name).incident
-    known = {*incident.systems, *(incident.scope.get("principals") or ())}
-    notes += [_unknown(each, name) for each in waiver.scope if each not in known]
-    withdrawn = _withdrawn(waiver, [n for n, e in incident.exhibits.items() if e.withdrawn])
-    return [*notes, *withdrawn]
-
-
-def _closes(name: str) -> str:
-    return (
-        "no waiver touches that, a finding of which record is believed does: "
-        f"evault attest {name} finding"
-    )
-
-
-def _unknown(each: str, name: str) -> str:
-    return f"{each} is none of the systems and principals of {name}."
-
-
-def _withdrawn(waiver: Waiver, gone: Sequence[str]) -> list[str]:
-    return [f"{each} was withdrawn; it shows nothing." for each in waiver.shown_by if each in gone]
+    give(Answer(lines, waivers_json(found, moment)), as_json=as_json)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from case_served import INCIDENT, STREAM, Case, serving_copy
 from cli_support import run
 from serving import People, Site, listening
 
@@ -46,3 +47,30 @@ def site(vault: Vault, people: People) -> Iterator[Site]:
     service = replace(service_of(vault), authenticator=people, grants=lambda: tuple(people.grants))
     with listening(create_app(service)) as url:
         yield Site(url, people)
+
+
+@pytest.fixture(scope="session")
+def lived(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which an incident has two exhibits, and a stream one item; to be copied."""
+    folder = tmp_path_factory.mktemp("lived")
+    home = folder / "home"
+    shutil.copytree(made, home)
+    for name, text in (("alert.txt", "alert 7\n"), ("ticket.txt", "OPS-1\n"), ("web.txt", "GET /")):
+        (folder / name).write_text(text)
+    for words in (
+        ("incident", "declare", "--title", "Mail went out", "--severity", "sev2", "--tier", "3",
+         "--system", "mail-agent", "--detected-at", "-2h", "--declared-at", "-110m"),
+        ("ingest", INCIDENT, folder / "alert.txt", folder / "ticket.txt"),
+        ("ingest", STREAM, folder / "web.txt"),
+    ):  # fmt: skip
+        said = run("--home", home, *words)
+        assert said.code == 0, said.err
+    return home
+
+
+@pytest.fixture
+def case(lived: Path, tmp_path: Path, people: People) -> Iterator[Case]:
+    """That home, served."""
+    shutil.copytree(lived, tmp_path / "lived")
+    with serving_copy(tmp_path / "lived", people) as found:
+        yield found

@@ -115,3 +115,11 @@ def test_a_body_with_a_member_too_many_is_refused(site: Site) -> None:
     who = site.people.add("ida", VaultRole.INCIDENT_COMMANDER)
     heard = site.post("/v1/incidents", who, {**DECLARED, "mood": "bad"})
     assert (heard.status, "mood" in heard.json["detail"]) == (400, True)
+
+
+def test_an_index_that_no_log_can_have_is_refused_and_breaks_nothing(site: Site) -> None:
+    declare(site)
+    for index, status in ((0, 200), (1, 404), (2**63 - 2, 404), (2**63 - 1, 400), (-1, 400)):
+        assert site.get(f"/v1/log/proof?index={index}").status == status, index
+    for older, status in ((0, 400), (1, 200), (2, 422), (2**63 - 1, 400)):
+        assert site.get(f"/v1/log/consistency?older={older}").status == status, older

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -15,8 +16,29 @@ from vault.http import guard, problems
 from vault.http.audit_log import AuditLogMiddleware
 from vault.http.gathering import Gatherer
 from vault.http.limits import LimitsMiddleware
+from vault.http.openapi import describe
 from vault.http.otlp_failures import OtlpFailuresMiddleware
-from vault.http.routes import chains, evidence, exports, health, incidents, log, telemetry, verify
+from vault.http.routes import (
+    attestations,
+    chains,
+    collectors,
+    custody,
+    document,
+    evidence,
+    exports,
+    grants,
+    health,
+    incidents,
+    log,
+    reports,
+    requests,
+    retention,
+    streams,
+    sweeps,
+    telemetry,
+    verify,
+    waivers,
+)
 from vault.http.service import Service
 
 _DESCRIPTION = """
@@ -59,9 +81,25 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         evidence.chain_evidence_routes,
         verify.verify_routes,
         exports.export_routes,
+        attestations.attestation_routes,
+        waivers.waiver_routes,
+        reports.report_routes,
+        custody.incident_custody_routes,
+        custody.chain_custody_routes,
+        retention.incident_retention_routes,
+        retention.chain_retention_routes,
+        retention.policy_routes,
+        streams.stream_routes,
+        sweeps.sweep_routes,
+        collectors.collector_routes,
+        grants.grant_routes,
+        requests.request_routes,
     ):
         guard.include(app, routes(service))
     guard.include(app, telemetry.telemetry_routes(service, gatherer))
+    described = cache(lambda: describe(app, service.schemas))
+    guard.include(app, document.document_routes(service, described))
+    guard.routes_of(app)
     app.add_middleware(LimitsMiddleware, limits=service.limits)
     app.add_middleware(OtlpFailuresMiddleware)
     app.add_middleware(AuditLogMiddleware, clock=service.vault.clock)

@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from verify.attestation import AttestationType
 from verify.declaration import Exposure, Severity, Tier, Trigger, YesNo
 from verify.response import Containment, Phase, Role
+from verify.statement import Kind
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
@@ -20,6 +22,7 @@ Time = Annotated[
     Field(description="RFC 3339 with a zone.", examples=["2026-03-01T09:30:00Z"]),
 ]
 Texts = Annotated[list[Text], Field(max_length=1_000)]
+FieldName = Annotated[str, StringConstraints(max_length=64)]
 Names = Annotated[list[Annotated[str, StringConstraints(max_length=16)]], Field(max_length=10_000)]
 Deposit = Annotated[
     str | None,
@@ -34,8 +37,25 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def example(**members: Any) -> ConfigDict:
+    """The configuration of a body, with an example that the tests send."""
+    return ConfigDict(
+        extra="forbid", populate_by_name=True, json_schema_extra={"examples": [members]}
+    )
+
+
 class DeclareBody(Body):
     """An incident that is declared."""
+
+    model_config = example(
+        title="Agent posted customer rows to a public channel",
+        severity="sev1",
+        tier="3",
+        trigger="egress",
+        systems=["support-agent"],
+        detected_at="2026-03-01T09:00:00Z",
+        declared_at="2026-03-01T09:10:00Z",
+    )
 
     title: Text = Field(examples=["Agent posted customer rows to a public channel"])
     severity: Severity
@@ -48,6 +68,8 @@ class DeclareBody(Body):
 
 class AmendBody(Body):
     """Fields of the declaration, with their new values; only what is named changes."""
+
+    model_config = example(severity="sev1", reason="It reached customers.")
 
     reason: Text
     title: Text | None = None
@@ -65,7 +87,15 @@ class ScopeBody(Body):
     Lists are whole: send what is there already too, and say with If-Match which state you read.
     """
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = example(
+        **{
+            "from": "2026-03-01T08:00:00Z",
+            "to": "2026-03-01T10:00:00Z",
+            "runs": ["run-17"],
+            "customer_impact": "yes",
+            "reason": "First scope.",
+        }
+    )
 
     reason: Text | None = None
     start: Time | None = Field(None, alias="from")
@@ -85,6 +115,8 @@ class ScopeBody(Body):
 class PhaseBody(Body):
     """A phase that was reached."""
 
+    model_config = example(phase="contained", at="2026-03-01T09:40:00Z", exhibits=["EV-0001"])
+
     phase: Phase
     at: Time | None = None
     exhibits: Names = []
@@ -92,6 +124,8 @@ class PhaseBody(Body):
 
 class RoleBody(Body):
     """A role of the runbook that a person is given, or says yes to."""
+
+    model_config = example(role="comms_lead", person="cleo@example.org", at="2026-03-01T09:15:00Z")
 
     role: Role
     person: Text
@@ -101,6 +135,10 @@ class RoleBody(Body):
 
 class UpdateBody(Body):
     """What everyone was told."""
+
+    model_config = example(
+        containment="partly_contained", next_steps="Rotate the token.", channel="#inc-1"
+    )
 
     at: Time | None = None
     containment: Containment
@@ -113,25 +151,32 @@ class UpdateBody(Body):
 class ExportBody(Body):
     """What a bundle is for, and what is left out of it."""
 
-    purpose: Text = Field(examples=["production, request no. 14"])
+    model_config = example(
+        purpose="Production, request no. 14.",
+        recipient="Outside counsel",
+        withhold={"EV-0001": "Privileged."},
+    )
+
+    purpose: Text
     recipient: Text | None = None
     withhold: dict[Annotated[str, StringConstraints(max_length=16)], Text] = Field(
         default={},
         max_length=10_000,
         description="Exhibits to leave out, each with the reason.",
-        examples=[{"EV-0002": "privileged"}],
     )
 
 
 class VerifyBody(Body):
     """What is to be verified: a digest, or an incident or stream; one of the two."""
 
+    model_config = example(
+        digest="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )
+
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         None, description="The SHA-256 of some bytes."
     )
-    incident: Annotated[str, StringConstraints(max_length=80)] | None = Field(
-        None, examples=["INC-2026-0001"]
-    )
+    incident: Annotated[str, StringConstraints(max_length=80)] | None = None
     depth: Literal["structure", "checksums", "bytes"] | None = None
     head: int | None = Field(None, ge=0, lt=1 << 53, description="Fail what ends before this link.")
     exhibits: Names = []
@@ -148,6 +193,8 @@ class VerifyBody(Body):
 class CloseBody(Body):
     """That an incident is closed and sealed."""
 
+    model_config = example(reason="Everything was handed over.")
+
     reason: Text | None = None
     compliance: bool = False
 
@@ -155,7 +202,134 @@ class CloseBody(Body):
 class ReasonBody(Body):
     """Why."""
 
+    model_config = example(reason="New evidence came in.")
+
     reason: Text
+
+
+class AttestationBody(Body):
+    """What somebody did, saw or decided, in the fields of its type (verify/FORMAT.md §4.10)."""
+
+    model_config = example(
+        type="freeze",
+        fields={"at": "2026-03-01T09:20:00Z", "systems": ["support-agent"]},
+        exhibits=["EV-0001"],
+        statement="Both agents were stopped.",
+    )
+
+    type: AttestationType
+    fields: dict[FieldName, Text | Texts] = Field(
+        max_length=32, description="Texts, lists of texts, and times in RFC 3339 with a zone."
+    )
+    exhibits: Names = Field([], description="Evidence that shows it.")
+    statement: Words | None = Field(None, description="In your own words.")
+
+
+class WithdrawalBody(Body):
+    """That an exhibit was sealed by mistake."""
+
+    model_config = example(reason="It is of another incident.")
+
+    reason: Words
+
+
+class ClassificationBody(Body):
+    """What an exhibit is evidence of."""
+
+    model_config = example(kinds=["ticket", "approval"], reason="It holds the approval too.")
+
+    kinds: list[Kind] = Field(min_length=1, max_length=32)
+    reason: Words | None = None
+
+
+class HoldBody(Body):
+    """A matter's hold on all evidence of a chain."""
+
+    model_config = example(
+        matter="M-2026-14", reason="A claim is expected.", ordered_by="Lea Legal"
+    )
+
+    matter: Text
+    reason: Words
+    ordered_by: Text | None = Field(None, description="Who ordered it; recorded as your word.")
+
+
+class ReleaseBody(Body):
+    """That a matter's hold is to be released; another person approves it."""
+
+    model_config = example(matter="M-2026-14", reason="The claim was withdrawn.")
+
+    matter: Text
+    reason: Words
+    exhibits: Names = Field([], description="Evidence that shows why.")
+
+
+class WaiverBody(Body):
+    """That conditions need not hold for a time; another person approves it."""
+
+    model_config = example(
+        conditions=["C2.models"],
+        reason="The provider keeps no such log.",
+        owner="Ida Incident",
+        until="2040-01-01T00:00:00Z",
+    )
+
+    conditions: list[Text] = Field(min_length=1, max_length=1_000)
+    reason: Words
+    owner: Text = Field(description="Who bears the risk.")
+    until: Time
+    start: Time | None = Field(None, alias="from", description="Once it is approved, if left out.")
+    scope: Texts = Field([], description="Systems and principals; empty: the whole incident.")
+    exhibits: Names = []
+    compensating: Names = Field([], description="Evidence of what stands in its place.")
+
+
+class ExtensionBody(Body):
+    """Until when all evidence of a chain is kept at least."""
+
+    model_config = example(until="2040-01-01T00:00:00Z", reason="The regulator asked for it.")
+
+    until: Time
+    reason: Words
+
+
+class PreservationBody(Body):
+    """A window of a stream, ends included."""
+
+    model_config = example(
+        **{
+            "stream": "stream:web",
+            "from": "2026-03-01T08:00:00Z",
+            "to": "2026-03-01T10:00:00Z",
+        }
+    )
+
+    stream: Annotated[str, StringConstraints(pattern=r"^stream:[a-z0-9][a-z0-9-]{0,62}$")]
+    start: Time = Field(alias="from")
+    to: Time
+
+
+class SweepBody(Body):
+    """How deep to look: `checksums` asks the store, `bytes` reads everything again."""
+
+    model_config = example(depth="bytes")
+
+    depth: Literal["checksums", "bytes"] | None = Field(
+        None, description="What the store answers for, if left out: checksums on S3, else bytes."
+    )
+
+
+class CollectorBody(Body):
+    """A collector that is let in, by its public key."""
+
+    model_config = example(
+        name="edge-1",
+        key="MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEFM1uwgy3Co6wL9f6SLMj7Ls+"
+        "jEqnr/b9LYncuPHrETyRd30BTVoFD7tx/BawomZUMUUK8TYtW122GUdRvnNP6w==",
+    )
+
+    name: Text = Field(description="What you call it: a-z, 0-9 and -.")
+    key: Words = Field(description="PEM, or base64 of its SubjectPublicKeyInfo in DER.")
 
 
 def named(body: BaseModel, *without: str) -> dict[str, Any]:

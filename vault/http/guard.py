@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
@@ -90,7 +90,7 @@ class GuardedRoute(APIRoute):
         access = Access(identity, service.grants(), at=service.vault.clock())
         if isinstance(self.permission, Permission):
             access.check(self.permission, chain_of(request))
-        return Asking(access, service.vault.acting_as(identity.actor))
+        return Asking(access, service.acting_as(identity.actor))
 
     def _note(self, request: Request, error: NotPermittedError) -> None:
         """Have a refusal sealed; where it concerns no one chain, the audit log alone has it."""
@@ -134,6 +134,17 @@ def include(app: FastAPI, routes: APIRouter) -> None:
         raise TypeError(f"these routes are not guarded: {', '.join(bare)}")
     # As they are: an included router is made anew at the first request, in whatever thread that is.
     app.router.routes.extend(routes.routes)
+
+
+def routes_of(app: FastAPI) -> list[GuardedRoute]:
+    """All routes of an app. Raises `TypeError` where one of them, wherever from, is not guarded."""
+    found: list[GuardedRoute] = []
+    for each in iter_route_contexts(app.routes):
+        route = each.original_route
+        if not isinstance(route, GuardedRoute):
+            raise TypeError(f"{_path(route)} is not guarded; see vault.http.guard.router")
+        found.append(route)
+    return found
 
 
 def _path(route: BaseRoute) -> str:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from vault.access import Access, Grant, Identity
+from vault.http import two_persons
 from vault.http.intake import Intake
 from vault.http.pace import Pace
-from vault.opened import Vault
+from vault.opened import Vault, assemble
+from vault.ports import AccessStore
 from vault.refusals import Refusals
+from vault.requests import Requests
+from vault.tokens import Tokens
+from verify.envelope import ManifestKey
 from verify.profile import Profile
+from verify.statement import Actor
+from verify.strictjson import Object
+from verify.trust import Trust
 
 
 class Authenticator(Protocol):
@@ -19,6 +27,16 @@ class Authenticator(Protocol):
 
     def identify(self, bearer: str, address: str) -> Identity:
         """Who shows this bearer token, from that address. Raises `UnauthenticatedError`."""
+
+
+class TrustFile(Protocol):
+    """The vault's own trust file, as it stands now; other processes write it too."""
+
+    def now(self) -> Trust:
+        """What it says. Raises `UnavailableError`."""
+
+    def list_collector(self, key: ManifestKey) -> Trust:
+        """What it says once it lists a collector's key. Raises `UnavailableError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +89,38 @@ class Service:
     """The checklist that incidents are judged by."""
     intake: Intake
     """Reads what is sent as evidence, and seals it."""
+    access: AccessStore
+    """Where tokens are known, and requests wait for a second person."""
+    trust_file: TrustFile
+    store_words: str
+    """How well the store keeps what it holds, in words."""
+    schemas: Mapping[str, Object]
+    """The JSON Schemas of the documents that it answers with, by name."""
     limits: Limits = field(default_factory=Limits)
     gathering: Gathering = field(default_factory=Gathering)
     pace: Pace = field(init=False)
     refusals: Refusals = field(init=False)
     """What is refused to people who are known; the vault itself states it."""
+    tokens: Tokens = field(init=False)
+    requests: Requests = field(init=False)
+    """What one person asked for and a second one approves."""
 
     def __post_init__(self) -> None:
+        clock = self.vault.clock
+        kinds = {
+            name: two_persons.kind(each, self.acting_as, self.grants, self.profile)
+            for name, each in two_persons.DEEDS.items()
+        }
         object.__setattr__(self, "pace", Pace(self.limits.requests_a_minute))
         refusals = Refusals(incidents=self.vault.incidents, clock=self.vault.clock)
         object.__setattr__(self, "refusals", refusals)
+        object.__setattr__(self, "tokens", Tokens(store=self.access, clock=clock))
+        object.__setattr__(self, "requests", Requests(store=self.access, clock=clock, kinds=kinds))
+
+    def acting_as(self, actor: Actor) -> Vault:
+        """The vault in which another one acts, with the trust file as it stands now."""
+        foundation = replace(self.vault.foundation, trust=self.trust_file.now())
+        return assemble(foundation, actor)
 
 
 @dataclass(frozen=True, slots=True)

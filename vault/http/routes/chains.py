@@ -13,11 +13,13 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from vault.access import Permission
 from vault.errors import NotFoundError, UnavailableError
 from vault.http import guard
+from vault.http.answers import DESCRIPTIONS, ENVELOPE, HEADS, MANIFESTS, TEXT, tells
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
 from vault.http.service import Asking, Service
-from vault.incidents import Chain, absent
+from vault.incidents import absent
 from vault.opened import Vault
+from vault.ports import Row
 from verify.errors import MalformedError
 from verify.statement import Type, check_chain_id
 from verify.strictjson import Object
@@ -32,6 +34,7 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("")
     @needs(AUTHENTICATED)
+    @tells(HEADS)
     def heads(
         asked: Annotated[Asking, Depends(asking)], limit: Limit = None, cursor: Cursor = None
     ) -> Response:
@@ -59,6 +62,7 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("/{chain}/manifests")
     @needs(Permission.READ_CHAIN)
+    @tells(MANIFESTS)
     def manifests(
         chain: str,
         asked: Annotated[Asking, Depends(asking)],
@@ -71,21 +75,22 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("/{chain}/manifests/{sequence}", response_class=Response)
     @needs(Permission.READ_CHAIN)
+    @tells(ENVELOPE)
     def manifest(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """One manifest as stored: a DSSE envelope."""
-        found = _link(asked.vault.incidents.read(chain), sequence)
-        data = found.manifests[sequence].envelope.encode()
+        found = _link(asked.vault, chain, sequence)
         return Response(
-            data,
+            found.envelope,
             media_type="application/json",
-            headers={"ETag": f'"{found.manifests[sequence].leaf}"'},
+            headers={"ETag": f'"{found.leaf_hash.hex()}"'},
         )
 
     @router.get("/{chain}/manifests/{sequence}/proof", response_class=PlainTextResponse)
     @needs(Permission.READ_CHAIN)
+    @tells(media=TEXT)
     def proof(chain: str, sequence: int, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """That a manifest is in the log: a C2SP tlog-proof."""
-        index = _link(asked.vault.incidents.read(chain), sequence).indices[sequence]
+        index = _link(asked.vault, chain, sequence).index
         if index is None:
             raise UnavailableError(f"link {sequence} of {chain} is not in the log yet")
         log = asked.vault.log
@@ -93,6 +98,7 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("/{chain}/descriptions")
     @needs(Permission.READ_CHAIN)
+    @tells(DESCRIPTIONS)
     def descriptions(
         chain: str,
         asked: Annotated[Asking, Depends(asking)],
@@ -154,9 +160,10 @@ def _number(cursor: str | None) -> int:
     return int(text)
 
 
-def _link(chain: Chain, sequence: int) -> Chain:
-    if not 0 <= sequence < len(chain.manifests):
-        raise NotFoundError(
-            f"{chain.state.id} has links 0 to {len(chain.manifests) - 1}, not {sequence}"
-        )
-    return chain
+def _link(vault: Vault, chain: str, sequence: int) -> Row:
+    head = vault.index.head(check_chain_id(chain))
+    if head is None:
+        raise absent(chain)
+    if not 0 <= sequence <= head.sequence:
+        raise NotFoundError(f"{chain} has links 0 to {head.sequence}, not {sequence}")
+    return next(iter(vault.index.rows(chain, start=sequence)))

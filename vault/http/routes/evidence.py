@@ -20,6 +20,7 @@ from vault.documents import exhibit_json, shown_json
 from vault.errors import NotFoundError
 from vault.evidence import content
 from vault.http import guard
+from vault.http.answers import BYTES, TAKEN, a_page_of, ref, tells
 from vault.http.digests import names_tag, tag_of
 from vault.http.downloads import Outgoing, begun, headers_of, is_known, slice_of
 from vault.http.guard import asking, needs
@@ -83,6 +84,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
 
     @router.post("", status_code=201)
     @needs(Permission.INGEST)
+    @tells(TAKEN, also={200: "It was sealed before."})
     async def upload(
         request: Request,
         asked: Annotated[Asking, Depends(asking)],
@@ -134,6 +136,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
 
     @router.get("")
     @needs(Permission.READ_CHAIN)
+    @tells(a_page_of(ref("exhibit")))
     def exhibits(
         asked: Annotated[Asking, Depends(asking)],
         chain: str = named,
@@ -150,6 +153,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
 
     @router.get("/{exhibit}")
     @needs(Permission.READ_CHAIN)
+    @tells("evidence-show")
     def show(
         exhibit: str, asked: Annotated[Asking, Depends(asking)], chain: str = named
     ) -> Response:
@@ -162,6 +166,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
 
     @router.get("/{exhibit}/content", response_class=StreamingResponse)
     @needs(Permission.READ_CONTENT)
+    @tells(media=BYTES, also={206: "One range."}, empty={304: "You have it."}, refuses=(416,))
     def download(
         exhibit: str,
         asked: Annotated[Asking, Depends(asking)],

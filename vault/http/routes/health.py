@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 
 from vault.http import guard
+from vault.http.answers import ALIVE, READY, STORED, WHOAMI, tells
 from vault.http.guard import AUTHENTICATED, PUBLIC, asking, needs
 from vault.http.problems import response_of
 from vault.http.service import Asking, Service
@@ -21,12 +22,14 @@ def health_routes(service: Service) -> APIRouter:
 
     @router.get("/healthz")
     @needs(PUBLIC)
+    @tells(ALIVE)
     def health() -> Object:
         """The process answers."""
         return {"status": "alive"}
 
     @router.get("/readyz", responses={503: {"description": "Store or index cannot be used now."}})
     @needs(PUBLIC)
+    @tells(READY)
     def ready() -> Response:
         """Store, index and log key agree, and can be used now."""
         try:
@@ -37,6 +40,7 @@ def health_routes(service: Service) -> APIRouter:
 
     @router.get("/v1/whoami")
     @needs(AUTHENTICATED)
+    @tells(WHOAMI)
     def whoami(asked: Annotated[Asking, Depends(asking)]) -> Object:
         """Who the vault takes you for, your roles, and what they permit on some chain."""
         identity = asked.identity
@@ -52,8 +56,9 @@ def health_routes(service: Service) -> APIRouter:
 
     @router.get("/v1/trust", response_class=Response)
     @needs(AUTHENTICATED)
+    @tells(STORED)
     def trust() -> Response:
         """The vault's own trust file, as stored. It proves nothing unless it came another way."""
-        return Response(service.vault.trust.data, media_type="application/json")
+        return Response(service.trust_file.now().data, media_type="application/json")
 
     return router

@@ -9,8 +9,10 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.responses import JSONResponse, Response
 
 from vault.access import Permission
+from vault.completeness import left_open
 from vault.documents import incident_json
-from vault.http import guard
+from vault.http import guard, owed
+from vault.http.answers import CLOSED, a_page_of, ref, tells
 from vault.http.bodies import (
     AmendBody,
     CloseBody,
@@ -42,6 +44,7 @@ def incident_routes(service: Service) -> APIRouter:
 
     @router.get("")
     @needs(AUTHENTICATED)
+    @tells(a_page_of(ref("incident-show")))
     def incidents(
         asked: Annotated[Asking, Depends(asking)], limit: Limit = None, cursor: Cursor = None
     ) -> Response:
@@ -61,6 +64,7 @@ def incident_routes(service: Service) -> APIRouter:
 
     @router.post("", status_code=201)
     @needs(Permission.DECLARE)
+    @tells("incident-declare")
     def declare(body: DeclareBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Declare an incident; the runbook allows 15 minutes from detection."""
         vault = asked.vault
@@ -77,12 +81,14 @@ def incident_routes(service: Service) -> APIRouter:
 
     @router.get("/{incident}")
     @needs(Permission.READ_CHAIN)
+    @tells("incident-show")
     def show(incident: str, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """An incident as its chain tells it; its ETag is the leaf hash of the chain's head."""
         return _shown(asked.vault, incident, None)
 
     @router.post("/{incident}/amendments", status_code=201)
     @needs(Permission.DECLARE)
+    @tells("incident-change", also={200: "Nothing would change; nothing was sealed."})
     def amend(
         incident: str,
         body: AmendBody,
@@ -94,6 +100,7 @@ def incident_routes(service: Service) -> APIRouter:
 
     @router.post("/{incident}/scope", status_code=201)
     @needs(Permission.DECLARE)
+    @tells("incident-change", also={200: "Nothing would change; nothing was sealed."})
     def scope(
         incident: str,
         body: ScopeBody,
@@ -105,6 +112,7 @@ def incident_routes(service: Service) -> APIRouter:
 
     @router.post("/{incident}/phases", status_code=201)
     @needs(Permission.DECLARE)
+    @tells("incident-act")
     def phase(
         incident: str, body: PhaseBody, asked: Annotated[Asking, Depends(asking)]
     ) -> Response:
@@ -119,6 +127,7 @@ def incident_routes(service: Service) -> APIRouter:
 
     @router.post("/{incident}/roles", status_code=201)
     @needs(Permission.DECLARE)
+    @tells("incident-act")
     def role(incident: str, body: RoleBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Assign one of the runbook's five roles, or say that a person accepts it."""
         incidents = asked.vault.incidents
@@ -128,6 +137,7 @@ def incident_routes(service: Service) -> APIRouter:
 
     @router.post("/{incident}/updates", status_code=201)
     @needs(Permission.UPDATE)
+    @tells("incident-act")
     def update(
         incident: str, body: UpdateBody, asked: Annotated[Asking, Depends(asking)]
     ) -> Response:
@@ -145,21 +155,29 @@ def incident_routes(service: Service) -> APIRouter:
 
     @router.post("/{incident}/closing", status_code=201)
     @needs(Permission.DECLARE)
+    @tells(CLOSED)
     def close(
         incident: str, body: CloseBody, asked: Annotated[Asking, Depends(asking)]
     ) -> Response:
-        """Close and seal an incident; afterwards only reading, holds and exports are recorded."""
+        """Close and seal an incident; afterwards only reading, holds and exports are recorded.
+
+        What is still open is told, and stops nothing.
+        """
         vault = asked.vault
+        chain = vault.incidents.read(incident)
+        left = left_open(vault.incidents, chain, service.profile, vault.clock())
         receipt = vault.incidents.close(incident, body.reason, compliance=body.compliance)
         laid = vault.retention.apply(incident) if body.compliance else None
         return _sealed(
             incident,
             receipt.to_json(),
+            open=left,
             locked=None if laid is None else {"gone": len(laid.gone), "objects": laid.objects},
         )
 
     @router.post("/{incident}/reopening", status_code=201)
     @needs(Permission.DECLARE)
+    @tells("incident-act")
     def reopen(
         incident: str, body: ReasonBody, asked: Annotated[Asking, Depends(asking)]
     ) -> Response:
@@ -205,6 +223,8 @@ def _change(
         return values
 
     changes, receipt = asked.vault.incidents.change(name, event, new, reason=reason)
+    if any(each.name == "severity" for each in changes):  # it decides how long all is kept
+        owed.settle(asked.vault, name)
     return JSONResponse(
         {
             "changes": [each.to_json() for each in changes],

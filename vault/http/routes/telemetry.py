@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from vault.access import Permission
 from vault.errors import ConflictError, NotFoundError, NotPermittedError, UnavailableError
 from vault.http import guard
+from vault.http.answers import tells
 from vault.http.encodings import gunzip, is_gzip
 from vault.http.gathering import Gatherer, Received, Room, Sealed
 from vault.http.guard import AUTHENTICATED, asking, needs
@@ -75,12 +76,14 @@ def telemetry_routes(service: Service, gatherer: Gatherer) -> APIRouter:
 
     @router.post("/traces", **_ABOUT)
     @needs(AUTHENTICATED)
+    @tells(problems=False, refuses=(403, 404))
     async def traces(request: Request, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Keep an ExportTraceServiceRequest, for a collector, on the chain of its token."""
         return await desk.take(request, asked, Signal.TRACES)
 
     @router.post("/logs", **_ABOUT)
     @needs(AUTHENTICATED)
+    @tells(problems=False, refuses=(403, 404))
     async def logs(request: Request, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Keep an ExportLogsServiceRequest, for a collector, on the chain of its token."""
         return await desk.take(request, asked, Signal.LOGS)

@@ -1,0 +1,66 @@
+"""Collectors: whose collections this vault takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse, Response
+
+from vault.access import Permission
+from vault.documents import collector_json, collectors_json
+from vault.http import guard
+from vault.http.answers import tells
+from vault.http.bodies import CollectorBody, ReasonBody
+from vault.http.guard import asking, needs
+from vault.http.service import Asking, Service
+from vault.tokens import COLLECTOR
+from verify.collection import public_key_of
+
+
+def collector_routes(service: Service) -> APIRouter:
+    """`/v1/collectors…`."""
+    router = guard.router(service, "/v1/collectors", tags=["upkeep"])
+
+    @router.get("")
+    @needs(Permission.ADMIT)
+    @tells("collector-list")
+    def collectors(asked: Annotated[Asking, Depends(asking)]) -> Response:
+        """The collectors that were ever let in."""
+        return JSONResponse(collectors_json(asked.vault.collectors.all(), asked.vault.trust))
+
+    @router.post("", status_code=201)
+    @needs(Permission.ADMIT)
+    @tells("collector-add", also={200: "It was in already; nothing was sealed."})
+    def add(body: CollectorBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
+        """Let a collector in: its key may sign collections, and nothing else.
+
+        200 if it was in already under this name and key.
+        """
+        key = public_key_of(body.key.encode(), where="key")
+        collector, receipt = asked.vault.collectors.add(body.name, key)
+        # After the statement: a key in the trust file that no statement let in would be nobody's.
+        trust = service.trust_file.list_collector(key)
+        told = {
+            "collector": collector_json(collector, trust),
+            "receipt": receipt.to_json() if receipt else None,
+        }
+        return JSONResponse(told, 201 if receipt else 200)
+
+    @router.post("/{name}/removal", status_code=201)
+    @needs(Permission.ADMIT)
+    @tells("collector-remove")
+    def remove(name: str, body: ReasonBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
+        """Take nothing more from a collector, by key or token; what it delivered stays evidence."""
+        collector, receipt = asked.vault.collectors.remove(name, body.reason)
+        tokens = service.tokens.revoke_all(f"{COLLECTOR}{name}")
+        removed = replace(collector, removed=body.reason)
+        told = {
+            "collector": collector_json(removed, asked.vault.trust),
+            "receipt": receipt.to_json(),
+            "tokens": [each.id for each in tokens],
+        }
+        return JSONResponse(told, 201)
+
+    return router

@@ -1,0 +1,218 @@
+"""What takes two people here: who may ask for it, who may approve it, and how it is then done.
+
+It is sealed in the name of who asked, and names who approved. The vault authenticated both; nothing
+that is sent names either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from vault.access import Access, Grant, Identity, Permission
+from vault.attestations import values_of
+from vault.completeness import (
+    ON_CHECKLIST,
+    answers_of,
+    check_on_checklist,
+    check_waivable,
+    report_of,
+)
+from vault.documents import attested_json, hold_released_json, waived_json
+from vault.errors import NotFoundError, RefusedError
+from vault.opened import Vault
+from vault.ports import Request
+from vault.requests import Kind
+from vault.waivers import Wanted, notes_on
+from verify.approval import TOKEN, Approval
+from verify.attestation import AttestationType, attestation_body
+from verify.instant import parse_instant
+from verify.profile import Profile
+from verify.statement import Actor
+from verify.strictjson import Object
+
+HOLD_RELEASE = "hold_release"
+WAIVER = "waiver"
+ATTESTATION = "attestation"
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something that takes two people."""
+
+    ask: Permission
+    approve: Permission
+    check: Callable[[Vault, Request, Profile], None]
+    """Raises where it could not be done as things stand."""
+    do: Callable[[Vault, Request, Profile], Object]
+    """Does it in a vault in which who asked acts; gives the document of what was done."""
+
+
+def kind(
+    deed: Deed,
+    acting_as: Callable[[Actor], Vault],
+    grants: Callable[[], Sequence[Grant]],
+    profile: Profile,
+) -> Kind:
+    """How the requests of one vault have something done."""
+
+    def vault_of(request: Request) -> Vault:
+        return acting_as(asker_of(request).actor)
+
+    def check(request: Request) -> None:
+        vault = vault_of(request)
+        # Who asked may have lost the role since.
+        access = Access(asker_of(request), grants(), at=vault.clock())
+        access.check(deed.ask, request.chain)
+        deed.check(vault, request, profile)
+
+    def do(request: Request) -> Object:
+        return deed.do(vault_of(request), request, profile)
+
+    return Kind(check, do)
+
+
+def asker_of(request: Request) -> Identity:
+    """Who asked."""
+    return Identity(request.requester, "person", request.requester_authenticated)
+
+
+def _approver(request: Request) -> tuple[str, str]:
+    """Who approved, and how the vault knew them."""
+    assert request.approver is not None
+    return request.approver, request.approver_authenticated or TOKEN
+
+
+def _moment(value: object, name: str) -> datetime | None:
+    return None if value is None else parse_instant(value, where=name)
+
+
+def _check_release(vault: Vault, request: Request, _profile: Profile) -> None:
+    if vault.incidents.receipt_of(request.chain, request.id):
+        return
+    chain = vault.incidents.read(request.chain)
+    matter = request.parameters["matter"]
+    live = [hold.matter for hold in chain.state.live_holds]
+    if matter not in live:
+        named = ", ".join(live) or "none"
+        raise NotFoundError(f"no matter {matter!r} holds {request.chain}; those that do: {named}")
+    vault.incidents.exhibits_named(chain, request.parameters["exhibits"])
+
+
+def _release(vault: Vault, request: Request, _profile: Profile) -> Object:
+    person, how = _approver(request)
+    matter = request.parameters["matter"]
+    receipt, laid = vault.retention.release_hold(
+        request.chain,
+        matter,
+        request.reason,
+        person,
+        request.parameters["exhibits"],
+        authenticated=how,
+        deposit=request.id,
+    )
+    state = vault.incidents.read(request.chain).state
+    return hold_released_json(state, matter, laid, receipt)
+
+
+def _check_waiver(vault: Vault, request: Request, profile: Profile) -> None:
+    if vault.incidents.receipt_of(request.chain, request.id):
+        return  # it is done, and is only told again
+    chain = vault.incidents.read(request.chain)
+    if chain.incident.sealed:
+        raise RefusedError(f"{request.chain} is closed; a waiver may not follow its seal")
+    said = request.parameters
+    vault.incidents.exhibits_named(chain, [*said["exhibits"], *said["compensating"]])
+    check_waivable(said["conditions"], report_of(vault.incidents, chain, profile, vault.clock()))
+    end = _moment(said["valid_to"], "until")
+    assert end is not None
+    if end <= vault.clock() or end <= (_moment(said["valid_from"], "from") or vault.clock()):
+        raise RefusedError("a waiver ends in time to come, and after it begins; name a later end")
+
+
+def _waive(vault: Vault, request: Request, profile: Profile) -> Object:
+    person, how = _approver(request)
+    said = request.parameters
+    end = _moment(said["valid_to"], "until")
+    assert end is not None
+    chain = vault.incidents.read(request.chain)
+    report = report_of(vault.incidents, chain, profile, vault.clock())
+    waiver, receipt = vault.waivers.grant(
+        request.chain,
+        Wanted(
+            conditions=said["conditions"],
+            reason=request.reason,
+            owner=said["owner"],
+            approved_by=person,
+            exhibits=said["exhibits"],
+            valid_to=end,
+            valid_from=_moment(said["valid_from"], "from"),
+            scope=said["scope"],
+            compensating=said["compensating"],
+            authenticated=how,
+            deposit=request.id,
+        ),
+    )
+    incident = vault.incidents.read(request.chain).incident
+    notes = notes_on(waiver, incident, answers_of(report, checks=False))
+    return waived_json(request.chain, waiver, notes, receipt, vault.clock())
+
+
+def _attestation_notes(vault: Vault, request: Request, profile: Profile) -> list[str]:
+    type_ = AttestationType(request.parameters["type"])
+    if type_ not in ON_CHECKLIST:
+        return []
+    chain = vault.incidents.read(request.chain)
+    report = report_of(vault.incidents, chain, profile, vault.clock())
+    fields = values_of(type_, request.parameters["fields"])
+    return check_on_checklist(type_, fields, answers_of(report))
+
+
+def _check_attestation(vault: Vault, request: Request, profile: Profile) -> None:
+    if vault.incidents.receipt_of(request.chain, request.id):
+        return
+    chain = vault.incidents.read(request.chain)
+    if chain.incident.sealed:
+        raise RefusedError(f"{request.chain} is closed; nothing is attested after its seal")
+    said = request.parameters
+    type_ = AttestationType(said["type"])
+    body = attestation_body(
+        type_,
+        values_of(type_, said["fields"]),
+        exhibits=tuple(said["exhibits"]),
+        statement=said["statement"],
+        approval=Approval(request.approver or "a second person", TOKEN),
+    )
+    vault.incidents.exhibits_named(chain, body["exhibits"])
+    _attestation_notes(vault, request, profile)
+
+
+def _attest(vault: Vault, request: Request, profile: Profile) -> Object:
+    person, how = _approver(request)
+    said = request.parameters
+    type_ = AttestationType(said["type"])
+    notes = _attestation_notes(vault, request, profile)
+    sealed = vault.attestations.attest(
+        request.chain,
+        type_,
+        values_of(type_, said["fields"]),
+        exhibits=said["exhibits"],
+        statement=said["statement"],
+        approved_by=person,
+        authenticated=how,
+        deposit=request.id,
+    )
+    told = [*notes, *sealed.notes]
+    return attested_json(request.chain, sealed.attestation, told, sealed.receipt)
+
+
+DEEDS: Mapping[str, Deed] = {
+    HOLD_RELEASE: Deed(
+        Permission.REQUEST_RELEASE, Permission.APPROVE_RELEASE, _check_release, _release
+    ),
+    WAIVER: Deed(Permission.REQUEST_WAIVER, Permission.APPROVE_WAIVER, _check_waiver, _waive),
+    # That something of the checklist does not apply takes who may waive it.
+    ATTESTATION: Deed(Permission.ATTEST, Permission.APPROVE_WAIVER, _check_attestation, _attest),
+}
+"""What takes two people, by the name of its requests."""

@@ -129,6 +129,11 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/v1/requests/{request_id}/approval"): KNOWN,
     ("POST", "/v1/requests/{request_id}/refusal"): KNOWN,
     ("POST", "/v1/incidents/{incident}/waivers"): "request_waiver",
+    ("POST", "/v1/incidents/{incident}/exports"): "export",
+    ("GET", "/v1/incidents/{incident}/exports/{sequence}"): "export",
+    ("POST", "/v1/verify"): KNOWN,
+    ("POST", "/v1/verify/file"): KNOWN,
+    ("POST", "/v1/verify/bundle"): KNOWN,
     **{
         (method, f"{prefix}/{rest}"): permission
         for prefix in ("/v1/incidents/{incident}", "/v1/chains/{chain}")

@@ -176,6 +176,50 @@ REQUEST = _exactly(
         "state": _one_of(["pending", "approved", "refused", "expired", "done", "failed"]),
     }
 )
+SIGHTED = _exactly(
+    {
+        "chain": ref("terms.chain_id"),
+        "checkpoint": _or_null(_TEXT),
+        "envelope": {"type": "string", "description": "The exact text of a DSSE envelope."},
+        "exhibit": _TEXT,
+        "index": _or_null(_COUNT),
+        "leaf_hash": ref("terms.sha256"),
+        "proof": _or_null({"type": "string", "description": "A C2SP tlog-proof."}),
+        "received_at": ref("terms.instant"),
+        "sequence": _COUNT,
+        "size": _COUNT,
+        "withdrawn": _or_null(_TEXT),
+    }
+)
+_JUDGE = _exactly({"origin": _TEXT, "sha256": ref("terms.sha256"), "whose": _one_of(["server"])})
+_KNOWN: Object = {
+    "counts": _exactly({"known": _COUNT}),
+    "digest": ref("terms.sha256"),
+    "items": {"type": "array", "items": SIGHTED},
+    "state": _one_of(["known", "unknown"]),
+    "trust": _JUDGE,
+}
+KNOWN_FILE = _exactly({**_KNOWN, "size": _COUNT})
+AUDITED: Object = {
+    "type": "object",
+    "description": "An audit report (schema audit-report), and by whose trust it was judged.",
+    "properties": {
+        "trust": _JUDGE,
+        "verdict": _one_of(["passed", "failed", "inconclusive"]),
+    },
+    "required": ["findings", "trust", "verdict"],
+}
+VERIFIED: Object = {"oneOf": [_exactly(_KNOWN), AUDITED]}
+EXPORTED = _exactly(
+    {
+        "counts": _exactly({"included": _COUNT, "withheld": _COUNT}),
+        "incident": ref("terms.incident_id"),
+        "receipt": ref("receipt"),
+        "sequence": _COUNT,
+        "sha256": ref("terms.sha256"),
+        "size": _COUNT,
+    }
+)
 TAKEN = _exactly(
     {
         "incident": ref("terms.chain_id"),

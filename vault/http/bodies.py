@@ -151,25 +151,32 @@ class UpdateBody(Body):
 class ExportBody(Body):
     """What a bundle is for, and what is left out of it."""
 
-    purpose: Text = Field(examples=["production, request no. 14"])
+    model_config = example(
+        purpose="Production, request no. 14.",
+        recipient="Outside counsel",
+        withhold={"EV-0001": "Privileged."},
+    )
+
+    purpose: Text
     recipient: Text | None = None
     withhold: dict[Annotated[str, StringConstraints(max_length=16)], Text] = Field(
         default={},
         max_length=10_000,
         description="Exhibits to leave out, each with the reason.",
-        examples=[{"EV-0002": "privileged"}],
     )
 
 
 class VerifyBody(Body):
     """What is to be verified: a digest, or an incident or stream; one of the two."""
 
+    model_config = example(
+        digest="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )
+
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         None, description="The SHA-256 of some bytes."
     )
-    incident: Annotated[str, StringConstraints(max_length=80)] | None = Field(
-        None, examples=["INC-2026-0001"]
-    )
+    incident: Annotated[str, StringConstraints(max_length=80)] | None = None
     depth: Literal["structure", "checksums", "bytes"] | None = None
     head: int | None = Field(None, ge=0, lt=1 << 53, description="Fail what ends before this link.")
     exhibits: Names = []

@@ -22,6 +22,7 @@ from vault.access import Permission
 from vault.errors import NotFoundError
 from vault.export import Exported, Target
 from vault.http import guard
+from vault.http.answers import EXPORTED, tells
 from vault.http.bodies import ExportBody
 from vault.http.digests import names_tag
 from vault.http.downloads import Outgoing, Slice, headers_of, slice_of
@@ -57,6 +58,7 @@ def export_routes(service: Service) -> APIRouter:
 
     @router.post("", status_code=201)
     @needs(Permission.EXPORT)
+    @tells(EXPORTED, also={200: "It was sealed before."})
     def export(
         incident: str,
         body: ExportBody,
@@ -96,6 +98,7 @@ def export_routes(service: Service) -> APIRouter:
 
     @router.get("/{sequence}", response_class=StreamingResponse)
     @needs(Permission.EXPORT)
+    @tells(media="application/zip", also={206: "One range."}, refuses=(416,))
     def fetch(
         incident: str,
         sequence: Number,

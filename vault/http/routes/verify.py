@@ -17,8 +17,9 @@ from fastapi.responses import JSONResponse, Response
 from vault.access import Permission
 from vault.documents import known_json
 from vault.http import guard
+from vault.http.answers import AUDITED, KNOWN_FILE, VERIFIED, tells
 from vault.http.bodies import VerifyBody
-from vault.http.guard import asking, needs
+from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.incoming import Incoming
 from vault.http.problems import TooLargeError
 from vault.http.served import Asking, Service
@@ -41,7 +42,8 @@ def verify_routes(service: Service) -> APIRouter:
     limits = service.limits
 
     @router.post("")
-    @needs(Permission.VERIFY)
+    @needs(AUTHENTICATED)
+    @tells(VERIFIED)
     def verify(body: VerifyBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """What is known of a digest, or the audit of an incident or stream, by this server.
 
@@ -54,7 +56,8 @@ def verify_routes(service: Service) -> APIRouter:
         return JSONResponse(_audited(asked, body.incident, body))
 
     @router.post("/file")
-    @needs(Permission.VERIFY)
+    @needs(AUTHENTICATED)
+    @tells(KNOWN_FILE, refuses=(413, 422))
     async def file(request: Request, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """What is known of a file, sent as the body itself; it is hashed, and not kept."""
 
@@ -65,7 +68,8 @@ def verify_routes(service: Service) -> APIRouter:
         return await Incoming(request).read(look, limiter)
 
     @router.post("/bundle")
-    @needs(Permission.VERIFY)
+    @needs(AUTHENTICATED)
+    @tells(AUDITED, refuses=(413, 422))
     async def bundle(
         request: Request,
         asked: Annotated[Asking, Depends(asking)],

@@ -31,6 +31,8 @@ render, verify_facts), about the help, or, like handover and schemas, run in hom
 REPRESENTATIVE = frozenset(
     {
         "test_amend_shows_and_seals_old_and_new",
+        "test_the_incident_may_be_left_out_while_one_is_open_and_is_then_said",
+        "test_bytes_that_were_changed_in_a_folder_are_named_with_both_digests",
         "test_a_wrong_value_is_refused_by_name",
         "test_assign_and_phase_are_acknowledged_with_their_place",
         "test_every_sample_is_sealed_as_it_is",

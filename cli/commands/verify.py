@@ -120,7 +120,8 @@ def verify(
     if report.verdict != Verdict.FAILED:
         shown.append(f"  Depth {report.depth}: {_DEPTHS[report.depth]}.")
     if trust is None and trust_file is not None:
-        shown.append("  Judged by this vault's own trust file; a stranger needs it from you.")
+        whose = "this vault's own trust file" if settings.server is None else str(trust_file)
+        shown.append(f"  Judged by {whose}; a stranger needs it from you.")
     give(Answer(shown, report.to_json(), report.exit_code), as_json=as_json)
 
 

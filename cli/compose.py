@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from cli.config import CONFIG, RECORD_DAYS, HomeConfig, S3Config, read_config
-from cli.settings import Settings, version
+from cli.settings import TRUST, Settings, version
 from ingest.parsers import GROUP, Parser, with_third_parties
 from ingest.source import Source
 from vault import layout, opened
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from vault.adapters.s3 import S3Place
     from vault.adapters.s3_check import BucketCheck
 
-TRUST = "trust.json"
 INDEX = "index.sqlite"
 ACCESS = "access.sqlite"
 STORE = "store"
@@ -331,7 +330,13 @@ def bucket_source(url: str, endpoint_url: str | None, *, all_versions: bool = Fa
 
 
 def open_vault(settings: Settings) -> Vault:
-    """Open a home. Raises `NotFoundError` that says where it looked and what to run."""
+    """Open a home, or the server that is named instead of one.
+
+    Raises `NotFoundError` that says where it looked and what to run.
+    """
+    if settings.server is not None:
+        vault: Vault = remote().open_remote(settings)
+        return vault
     config = check_home(settings)
     index = open_index(settings.home, config)
     store = None
@@ -350,6 +355,17 @@ def open_vault(settings: Settings) -> Vault:
         if store is not None:
             close_store(store)
         raise
+
+
+def remote() -> ModuleType:
+    """Wiring of a vault that is served elsewhere, imported only by who uses one."""
+    try:
+        return importlib.import_module("cli.remote")
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            f"a vault behind EVAULT_URL needs {error.name}; run: "
+            "pip install 'evidence-vault[client]'"
+        ) from error
 
 
 def rebuild_index(settings: Settings) -> str | None:
@@ -423,6 +439,27 @@ def load_trust(home: Path) -> Trust:
         raise UnavailableError(f"{error}; restore it from your backup") from error
 
 
+def own_trust(settings: Settings) -> Trust:
+    """The trust file of the home, or of the server, pinned if need be. Raises `EvidenceError`."""
+    if settings.server is None:
+        return load_trust(settings.home)
+    vault = open_vault(settings)
+    vault.close()
+    return vault.trust
+
+
+def list_here_or_there(settings: Settings, vault: Vault, key: ManifestKey) -> tuple[bool, Trust]:
+    """Have the trust file list a collector's key that was let in; whether it is new, and the file.
+
+    A server's lists it by itself.
+    """
+    if settings.server is None:
+        return list_collector(vault.home, key), load_trust(vault.home)
+    trust: Trust = remote().trust_now(settings)
+    known = any(each.spki == key.spki for each in vault.trust.collector_keys)
+    return not known, trust
+
+
 def list_collector(home: Path, key: ManifestKey) -> bool:
     """Have the home's own trust file list a collector's key; False if it does already.
 
@@ -474,8 +511,18 @@ def _assemble(settings: Settings, config: HomeConfig, store: ObjectStore, index:
     return Vault(**parts, home=home, config=config)
 
 
+def check_at_home(settings: Settings) -> None:
+    """Raise `RefusedError` where the vault is served elsewhere: this is done in its home."""
+    if settings.server is not None:
+        raise RefusedError(
+            "this is done where the vault's home is, and EVAULT_URL names a server; run it there, "
+            "or name a home with --home"
+        )
+
+
 def check_home(settings: Settings) -> HomeConfig:
     """A home's configuration. Raises `NotFoundError` unless there is a vault."""
+    check_at_home(settings)
     home = settings.home
     try:
         there = (home / CONFIG).is_file()

@@ -87,10 +87,14 @@ class HomeConfig:
     origin: str
     store: S3Config | None = None
     database: str | None = None
+    served: str | None = None
+    """How the server of a vault elsewhere says that its store keeps what it holds."""
 
     @property
     def store_words(self) -> str:
         """How well the store keeps what it holds, for reports."""
+        if self.served is not None:
+            return self.served
         if self.store:
             return self.store.words
         return "a folder, which cannot be locked against its owner"

@@ -9,7 +9,6 @@ import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from cli.compose import parsers
 from cli.session import uninterrupted
@@ -18,13 +17,10 @@ from ingest.collector import Collected, collect
 from ingest.parsers import HEAD_SIZE, Parser, read_facts
 from ingest.source import Found, Source
 from ingest.sources.received import ReceivedSource
-from vault.capture import OpenCapture
+from vault import capture
 from vault.deposit import Receipt
-from vault.errors import RefusedError
 from vault.http.intake import Described, Sent, TakenIn
-from vault.incidents import Chain, last_turn
 from vault.opened import Vault
-from vault.ulid import new_ulid
 
 UPLOADED = "sent over HTTP"
 """How a content was obtained, where its sender does not say."""
@@ -55,12 +51,7 @@ class Outcome:
 
 def check_open(vault: Vault, name: str, deposit: str | None) -> None:
     """Raise unless something may be sealed there, or was by this deposit."""
-    chain = vault.incidents.to_add_to(name)
-    if chain.state.sealed and _link_of(chain, deposit) is None:
-        raise RefusedError(
-            f"{name} is closed and sealed; to add to it, run: "
-            f"evault incident reopen {name} --reason TEXT"
-        )
+    capture.check_open(vault.incidents.to_add_to(name), deposit)
 
 
 def take_in(
@@ -76,32 +67,21 @@ def take_in(
 
     `known` are the parsers that read facts; `progress` is told how many bytes were just read.
     """
-    chain = vault.incidents.to_add_to(name)
-    repeated = _link_of(chain, wanted.deposit)
-    before = chain if repeated is None else vault.incidents.before(chain, repeated)
     started = time.monotonic()
-    policy = vault.retention.policy()
-    capture = OpenCapture(
-        store=vault.store,
-        index=vault.index,
-        door=vault.door,
-        clock=vault.clock,
-        chain=name,
-        deposit=wanted.deposit or f"ingest-{new_ulid(vault.clock())}",
+    opened = vault.captures.open(
+        name,
+        deposit=wanted.deposit,
         system=wanted.system,
         source=wanted.source,
         method=wanted.method,
         collector={"host": wanted.host, "name": "evault", "version": version()},
-        guard=partial(vault.retention.guard, name),
         pack=wanted.pack,
-        turned_at=last_turn(before),
-        repeats=repeated,
     )
     try:
         collected = collect(
             source,
             found,
-            capture,
+            opened,
             kinds=wanted.kinds,
             again=wanted.again,
             clock=vault.clock,
@@ -111,14 +91,12 @@ def take_in(
         receipts: list[Receipt] = []
         if collected.taken or collected.failed or collected.links:
             with uninterrupted():
-                receipts = capture.commit()
+                receipts = opened.commit()
         else:
-            capture.abort()
+            opened.abort()
     except BaseException:
-        capture.abort()
+        opened.abort()
         raise
-    if vault.retention.policy() != policy:
-        vault.retention.apply(name)  # another policy came into force while the bytes came in
     return Outcome(collected, receipts, time.monotonic() - started)
 
 
@@ -160,12 +138,3 @@ class ServerIntake:
         receipt = outcome.receipts[0]
         (new,) = (each for each in exhibits.values() if each.sequence == receipt.sequence)
         return TakenIn(new, receipt, "repeated" if receipt.repeated else "sealed")
-
-
-def _link_of(chain: Chain, deposit: str | None) -> int | None:
-    """The first link of an earlier deposit with this id, which is then only repeated."""
-    for manifest in chain.manifests if deposit is not None else ():
-        statement = manifest.statement
-        if statement.deposit in (deposit, f"{deposit}/1"):
-            return statement.link.sequence
-    return None

@@ -10,21 +10,23 @@ import json
 import logging
 import os
 import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
-from cli.compose import TRUST, Vault, list_collector, load_trust, open_access, open_vault
+from cli.compose import Vault, list_collector, load_trust, open_access, open_vault
 from cli.intake import ServerIntake
-from cli.settings import read_settings
+from cli.settings import TRUST, read_settings
 from cli.sign_in import bearers_of, live_grants
 from vault.access import Identity
 from vault.completeness import built_in_profile
 from vault.errors import UnauthenticatedError, UnavailableError
 from vault.http.app import create_app
-from vault.http.service import Authenticator, Limits, Service
+from vault.http.audit_log import LOGGER
+from vault.http.served import Authenticator, Limits, Service
 from vault.ports import AccessStore
 from verify.envelope import ManifestKey
 from verify.strictjson import Object
@@ -109,6 +111,7 @@ def _schemas() -> dict[str, Object]:
 
 def application() -> FastAPI:
     """The application of one worker, from the environment; uvicorn calls it."""
+    write_audit_log()
     vault = open_vault(read_settings(os.environ, None))
     access = open_access(vault.home, vault.config)
     bearers = bearers_of(access, vault.clock, os.environ)
@@ -118,6 +121,17 @@ def application() -> FastAPI:
         vault.close()
 
     return create_app(service_of(vault, bearers, access), close=close)
+
+
+def write_audit_log() -> None:
+    """Have the audit log written to standard output: a line of JSON for each request."""
+    log = logging.getLogger(LOGGER)
+    if not log.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def is_free(host: str, port: int) -> bool:

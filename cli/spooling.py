@@ -16,7 +16,7 @@ from pathlib import Path
 import typer
 
 from cli.compose import Vault, now, open_vault, parsers
-from cli.delivery import VaultDestination, check_collector
+from cli.delivery import SpoolDestination, destination_of
 from cli.intake import Wanted, check_open
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
 from cli.session import Answer, UsageError, settings_of, uninterrupted
@@ -28,8 +28,10 @@ from ingest.entry import Entry
 from ingest.source import Found, Source
 from ingest.spool import Spool
 from ingest.spool_capture import SpoolCapture
+from vault.delivery import check_collector
+from vault.deposit import Receipt
 from vault.documents import exhibit_json
-from vault.errors import NotFoundError, UnavailableError
+from vault.errors import NotFoundError, NotPermittedError, UnavailableError
 from verify.description import Description
 from verify.incident import Incident
 from verify.instant import format_instant
@@ -84,6 +86,10 @@ def reached(
                 check_collector(vault, spool.key.public.key_id)
             except UnavailableError as error:
                 reason = str(error)
+            except NotPermittedError:
+                if given is None:
+                    raise
+                # A collector's token lets it add, and look at nothing: the server judges then.
         if name is None:
             raise UsageError(
                 f"the vault is out of reach, so nobody can tell which incident is meant; name it. "
@@ -118,7 +124,7 @@ def spool_and_deliver(
         return _nothing(where.incident)
     if where.vault is None:
         return _spooled(spool, entry, collected, where.incident, where.reason)
-    destination = VaultDestination(where.vault)
+    destination = destination_of(where.vault)
     result = deliver(spool, destination, clock=now, up_to=entry.number)
     if entry.number in destination.receipts and result.stopped is None:
         return _sealed(spool, entry, collected, where, destination, len(result.handed) - 1)
@@ -214,14 +220,17 @@ def _sealed(
     entry: Entry,
     collected: Collected,
     where: Reached,
-    destination: VaultDestination,
+    destination: SpoolDestination,
     before: int = 0,
 ) -> Answer:
     """Kept by the vault: exhibits as for any other capture, the envelope first."""
     assert where.vault is not None
     receipts = destination.receipts[entry.number]
-    chain = where.vault.incidents.read(where.incident, up_to=receipts[-1].sequence)
-    described = where.vault.incidents.descriptions(chain)
+    try:
+        chain = where.vault.incidents.read(where.incident, up_to=receipts[-1].sequence)
+        described = where.vault.incidents.descriptions(chain)
+    except NotPermittedError:  # a collector's token: it adds, and looks at nothing
+        return _sealed_unseen(spool, entry, collected, where.incident, receipts)
     new = [each for each in chain.state.exhibits.values() if each.sequence >= receipts[0].sequence]
     envelope = new[0].item.exhibit
     sealed = [
@@ -258,6 +267,30 @@ def _sealed(
         "receipts": [receipt.to_json() for receipt in receipts],
     }
     data["counts"] = data["counts"] | {"items": len(new)}
+    return Answer(lines, data, 1 if collected.failed else 0)
+
+
+def _sealed_unseen(
+    spool: Spool,
+    entry: Entry,
+    collected: Collected,
+    incident: str,
+    receipts: Sequence[Receipt],
+) -> Answer:
+    """Kept by a vault that shows nothing of it to who added it."""
+    links = [receipt.sequence for receipt in receipts]
+    place = f"chain link {links[0]}" if len(links) == 1 else f"chain links {links[0]}-{links[-1]}"
+    lines = [
+        f"{count_text(len(collected.taken), 'file')}, {size_text(entry.size)}, sealed through the "
+        f"spool: {place}, log entry {receipts[-1].index}",
+        "Which exhibits they are is told to who may read there.",
+        *_misses(collected),
+    ]
+    data = _data(incident, "sealed", collected, _spool_json(spool, entry, collected, None))
+    data |= {
+        "receipt": receipts[-1].to_json(),
+        "receipts": [receipt.to_json() for receipt in receipts],
+    }
     return Answer(lines, data, 1 if collected.failed else 0)
 
 

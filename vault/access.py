@@ -101,9 +101,12 @@ ROLES: Mapping[VaultRole, frozenset[Permission]] = {
         # Until evidence can be redacted: with a purpose, which every export states.
         Permission.EXPORT,
     },
-    # A bundle holds all content, which a postmortem author does not read alone.
     VaultRole.POSTMORTEM_AUTHOR: _READERS
-    | {Permission.ATTEST, Permission.REQUEST_WAIVER, Permission.REQUEST_EXPORT},
+    | {
+        Permission.ATTEST,
+        Permission.REQUEST_WAIVER,
+        Permission.EXPORT,  # until evidence can be redacted, as the commander may
+    },
     VaultRole.LEGAL: _READERS
     | {
         Permission.INGEST,
@@ -264,6 +267,7 @@ class Access:
             f"(roles held: {held}); ask for a grant: evault grant add {self.identity.id} ROLE "
             f"{chain or '--all'}",
             permission=permission.value,
+            chain=None if chain == VAULT_CHAIN else chain,
         )
 
     def _within_token(self, chain: str) -> bool:

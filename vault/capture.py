@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from vault import layout
 from vault.deposit import Door, Draft, Receipt
-from vault.errors import StaleHeadError
+from vault.errors import RefusedError, StaleHeadError
 from vault.evidence import fingerprint
 from vault.hashing import part_size_for
+from vault.incidents import Chain, Incidents, last_turn
 from vault.ports import (
     UNPROTECTED,
     ChainHead,
@@ -27,7 +29,7 @@ from vault.ports import (
     Upload,
     extended,
 )
-from vault.retention import Guard
+from vault.retention import Guard, Retention
 from vault.ulid import new_ulid
 from verify import strictjson
 from verify.description import Description
@@ -72,6 +74,31 @@ class Kept:
     key: str = ""
     protection: Protection = UNPROTECTED
     """What its object is protected by from its first moment on."""
+
+
+class Capturing(Protocol):
+    """Evidence being captured onto one chain; satisfies `ingest.sink.Sink`."""
+
+    def keep(self, pieces: Iterable[bytes], *, size: int | None) -> Kept:
+        """Take in a content whole; `size` is what is expected, None for unknown."""
+
+    def discard(self, kept: Kept) -> None:
+        """Let go of bytes that will not be claimed."""
+
+    def already(self, kept: Kept, *, path: str) -> str | None:
+        """The exhibit that is this same sighting: path, source and digest, and nothing since."""
+
+    def claim(self, kept: Kept, *, kinds: Sequence[str], description: Description) -> None:
+        """Make an item of kept bytes; it becomes an exhibit at `commit`."""
+
+    def missing(self, name: str, reason: str, detail: str) -> None:
+        """Note something that was met and could not be kept."""
+
+    def commit(self) -> list[Receipt]:
+        """Claim everything."""
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
 
 
 @dataclass(slots=True)
@@ -128,6 +155,7 @@ class OpenCapture:
         turned_at: int = -1,
         repeats: int | None = None,
         delivered: Callable[[str], Delivered] | None = None,
+        kept: Callable[[], None] = lambda: None,
     ) -> None:
         """Open a capture; only `commit` claims anything.
 
@@ -135,7 +163,8 @@ class OpenCapture:
         object of its own. `turned_at` is the last link after which the same bytes are evidence
         anew; `repeats` is the first link of an earlier attempt with this deposit id, of which this
         is then a retry. `delivered` says which collection is taken in, for the first exhibit of
-        the capture, which is the collection's envelope and has to be claimed first.
+        the capture, which is the collection's envelope and has to be claimed first. `kept` is
+        called once everything is.
         """
         self._store = store
         self._index = index
@@ -153,6 +182,7 @@ class OpenCapture:
         self._turned_at = turned_at
         self._repeats = repeats
         self._delivered = delivered
+        self._then = kept
         self._groups = [_Group()]
         self._uploads: list[Upload] = []
         self._missing: list[Object] = []
@@ -262,7 +292,9 @@ class OpenCapture:
 
         for _ in range(_ATTEMPTS):
             try:
-                return self._door.deposit(self._chain, deposits, build)
+                receipts = self._door.deposit(self._chain, deposits, build)
+                self._then()
+                return receipts
             except _GuardChangedError:
                 # A hold was set or released, or the severity changed, while the bytes came in.
                 self._guard = self._read_guard()
@@ -416,6 +448,87 @@ class OpenCapture:
 
     def _fingerprint(self, path: str, sha256: str) -> str:
         return fingerprint(path=path, system=self._system, source=self._source, sha256=sha256)
+
+
+class Captures:
+    """Captures onto the chains of one vault."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        index: Index,
+        door: Door,
+        clock: Clock,
+        incidents: Incidents,
+        retention: Retention,
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._door = door
+        self._clock = clock
+        self._incidents = incidents
+        self._retention = retention
+
+    def open(
+        self,
+        chain_id: str,
+        *,
+        deposit: str | None,
+        system: str | None,
+        source: str | None,
+        method: str,
+        collector: Object,
+        pack: bool = True,
+        delivered: Callable[[str], Delivered] | None = None,
+    ) -> Capturing:
+        """Begin one; `deposit` may repeat that of an earlier attempt, None chooses a new one."""
+        chain = self._incidents.to_add_to(chain_id)
+        repeated = link_of(chain, deposit)
+        before = chain if repeated is None else self._incidents.before(chain, repeated)
+        policy = self._retention.policy()
+
+        def kept() -> None:
+            if self._retention.policy() != policy:
+                self._retention.apply(chain_id)  # another came into force while bytes came in
+
+        return OpenCapture(
+            store=self._store,
+            index=self._index,
+            door=self._door,
+            clock=self._clock,
+            chain=chain_id,
+            deposit=deposit or f"ingest-{new_ulid(self._clock())}",
+            system=system,
+            source=source,
+            method=method,
+            collector=collector,
+            guard=partial(self._retention.guard, chain_id),
+            pack=pack,
+            turned_at=last_turn(before),
+            repeats=repeated,
+            delivered=delivered,
+            kept=kept,
+        )
+
+
+def check_open(chain: Chain, deposit: str | None = None) -> None:
+    """Raise `RefusedError` unless something may be sealed there, or was by this deposit."""
+    if chain.state.sealed and link_of(chain, deposit) is None:
+        name = chain.state.id
+        raise RefusedError(
+            f"{name} is closed and sealed; to add to it, run: "
+            f"evault incident reopen {name} --reason TEXT"
+        )
+
+
+def link_of(chain: Chain, deposit: str | None) -> int | None:
+    """The first link of an earlier deposit with this id, which is then only repeated."""
+    for manifest in chain.manifests if deposit is not None else ():
+        statement = manifest.statement
+        if statement.deposit in (deposit, f"{deposit}/1"):
+            return statement.link.sequence
+    return None
 
 
 class _GuardChangedError(StaleHeadError):

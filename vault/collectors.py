@@ -47,7 +47,7 @@ class Collectors:
         self._index = index
         self._door = door
         self._clock = clock
-        self._key = key
+        self._keys: tuple[ManifestKey, ...] = (key,)
 
     def all(self) -> Sequence[Collector]:
         """Everyone who was ever let in, in that order."""
@@ -70,7 +70,7 @@ class Collectors:
         Raises `RefusedError` where the name or the key is another's, or was taken back.
         """
         check_collector_name(name)
-        if key.spki == self._key.spki:
+        if any(key.spki == each.spki for each in self._keys):
             raise RefusedError("that key signs this vault's own statements")
         collectors, seen = self._read()
         for each in collectors.values():
@@ -119,7 +119,7 @@ class Collectors:
             if row.type != Type.KEY:
                 continue
             where = f"{row.chain} link {row.sequence}"
-            statement = open_manifest(row.envelope, (self._key,), where=where).statement
+            statement = open_manifest(row.envelope, self._keys, where=where).statement
             try:
                 event = parse_key_event(statement.body, where=where)
             except UnsupportedError:

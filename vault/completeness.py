@@ -13,9 +13,9 @@ from vault import layout
 from vault.changes import Changes, differences
 from vault.deposit import Draft, Receipt
 from vault.errors import UnavailableError
-from vault.evidence import side_document
 from vault.incidents import Chain, Incidents
 from vault.ports import UNPROTECTED, Clock, ObjectStore, Protection
+from vault.retention import Retention
 from vault.status import open_at_seal
 from vault.ulid import new_ulid
 from vault.waivers import closed_by_finding
@@ -55,9 +55,9 @@ def report_of(incidents: Incidents, chain: Chain, profile: Profile, as_of: datet
     )
 
 
-def changes_since_sealed(store: ObjectStore, chain: Chain, report: Object) -> Changes | None:
+def changes_since_sealed(incidents: Incidents, chain: Chain, report: Object) -> Changes | None:
     """What changed since the last report that a link of this prefix sealed; None if none did."""
-    return changes_since(store, last_sealed(chain.manifests), report)
+    return changes_since(incidents, last_sealed(chain.manifests), report)
 
 
 def last_sealed(manifests: Sequence[Manifest]) -> Manifest | None:
@@ -66,7 +66,9 @@ def last_sealed(manifests: Sequence[Manifest]) -> Manifest | None:
     return next(sealing, None)
 
 
-def changes_since(store: ObjectStore, manifest: Manifest | None, report: Object) -> Changes | None:
+def changes_since(
+    incidents: Incidents, manifest: Manifest | None, report: Object
+) -> Changes | None:
     """What a report says otherwise than the one that a link sealed; None if there is none.
 
     One that cannot be read, or that another engine made, is told, and compared with nothing.
@@ -78,7 +80,7 @@ def changes_since(store: ObjectStore, manifest: Manifest | None, report: Object)
     sealed = parse_assessment(manifest.statement.body, where=manifest.name)
     told = partial(Changes, sequence, sealed.head_sequence, format_instant(sealed.as_of))
     try:
-        data = side_document(store, sealed.report, (), what="completeness report")
+        data = incidents.sealed_report(manifest)
         check_engine(data)
         before = strictjson.load_object(data, where=f"report of link {sequence}")
     except UnavailableError:
@@ -111,6 +113,31 @@ def answers_of(report: Object, *, checks: bool = True) -> dict[str, str]:
         for item in report.get(part, ())
         for each in (*item["conditions"], *(item.get("checks", ()) if checks else ()))
     }
+
+
+class Assessments:
+    """Completeness reports sealed onto the chains of one vault."""
+
+    def __init__(
+        self, *, incidents: Incidents, store: ObjectStore, clock: Clock, retention: Retention
+    ) -> None:
+        self._incidents = incidents
+        self._store = store
+        self._clock = clock
+        self._retention = retention
+
+    def seal(self, chain: Chain, profile: Profile, report: Object, as_of: datetime) -> Receipt:
+        """Seal a report about a chain's head. Raises `StaleHeadError` if the chain has grown."""
+        return seal_report(
+            incidents=self._incidents,
+            store=self._store,
+            clock=self._clock,
+            chain=chain,
+            profile=profile,
+            report=report,
+            as_of=as_of,
+            protection=self._retention.guard(chain.incident.id).needs(()),
+        )
 
 
 def check_known_condition(condition: str, answers: Mapping[str, str]) -> None:

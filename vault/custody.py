@@ -9,7 +9,7 @@ from datetime import datetime
 from verify.approval import known_by
 from verify.attestation import RULES, Attestation, Value, parse_attestation
 from verify.chain import Manifest
-from verify.custody import parse_viewed
+from verify.custody import Refused, parse_refused, parse_viewed
 from verify.instant import format_instant
 from verify.retention import HoldEvent, parse_hold
 from verify.statement import (
@@ -73,7 +73,7 @@ def custody_rows(manifests: Sequence[Manifest], indices: Sequence[int | None]) -
                 actor=actor_text(statement.actor),
                 leaf_hash=manifest.leaf,
                 log_index=index,
-                person=statement.actor.id,
+                person=_person_of(statement),
             )
         )
     return rows
@@ -93,7 +93,7 @@ class ReadingRow:
 
 
 def reading_rows(manifests: Sequence[Manifest]) -> list[ReadingRow]:
-    """Who was given content of which exhibits, by a chain prefix; in order."""
+    """Who was given content of which exhibits, or refused, by a chain prefix; in order."""
     failures = {
         manifest.statement.body["view"]: str(manifest.statement.body["reason"])
         for manifest in manifests
@@ -108,6 +108,13 @@ def reading_rows(manifests: Sequence[Manifest]) -> list[ReadingRow]:
             failed = failures.get(sequence)
             result = "given out" if failed is None else f"not given out whole: {failed}"
             told = viewed.exhibits, viewed.purpose, viewed.address, result
+        elif _is_custody(manifest, "refused"):
+            refused = parse_refused(_event_of(statement, manifest.name))
+            result = f"refused: may not {_plain(refused.permission)} ({refused.count:,} times)"
+            when = format_instant(statement.recorded_at)
+            rows.append(
+                ReadingRow(sequence, when, refused.identity, (), None, refused.address, result)
+            )
         elif statement.type == Type.EXPORT:
             export = parse_export(statement.body, where=manifest.name)
             result = f"exported to {export.recipient}" if export.recipient else "exported"
@@ -116,6 +123,13 @@ def reading_rows(manifests: Sequence[Manifest]) -> list[ReadingRow]:
             when = format_instant(statement.recorded_at)
             rows.append(ReadingRow(sequence, when, actor_text(statement.actor), *told))
     return rows
+
+
+def _person_of(statement: Statement) -> str:
+    """Who did it, or, of a refusal, who tried to."""
+    if statement.type == Type.CUSTODY and statement.body.get("event") == "refused":
+        return str(statement.body["identity"])
+    return statement.actor.id
 
 
 def _is_custody(manifest: Manifest, event: str) -> bool:
@@ -195,6 +209,8 @@ def _custody_told(statement: Statement, where: str) -> tuple[str, str, tuple[str
         purpose = f' "{viewed.purpose}"' if viewed.purpose else ""
         place = f", from {viewed.address}" if viewed.address else ""
         return "viewed", f"{exhibit_ranges(viewed.exhibits)}{place}{purpose}", viewed.exhibits
+    if body["event"] == "refused":
+        return "refused", _refused_text(parse_refused(_event_of(statement, where))), ()
     if body["event"] == "view_failed":
         return "viewing failed", f"link {body['view']}: {body['reason']}", ()
     if body["event"] == "export_failed":
@@ -208,6 +224,13 @@ def _custody_told(statement: Statement, where: str) -> tuple[str, str, tuple[str
     if body["event"] == "classified":
         detail += f" as {', '.join(body['kinds'])}"
     return str(body["event"]), f'{detail} "{reason}"' if reason else detail, exhibits
+
+
+def _refused_text(refused: Refused) -> str:
+    often = f", {refused.count:,} times" if refused.count > 1 else ""
+    place = f", from {refused.address}" if refused.address else ""
+    since = format_instant(refused.since)
+    return f"{refused.identity} may not {_plain(refused.permission)}{place}{often}, at {since}"
 
 
 def _capture_told(capture: Capture) -> tuple[str, str, tuple[str, ...]]:

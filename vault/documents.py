@@ -13,6 +13,7 @@ from vault.collectors import Collector
 from vault.custody import CustodyRow
 from vault.deposit import Receipt
 from vault.incidents import Chain
+from vault.lookup import Known, Sighted
 from vault.metrics import Figure, Unreadable
 from vault.ports import LockMode, Protection, Request
 from vault.preserve import Preserved
@@ -99,6 +100,34 @@ def shown_json(chain: str, exhibit: Exhibit, description: Description, kept: Pro
             "mode": kept.mode.value,
             "until": format_instant(until) if until else None,
         },
+    }
+
+
+def known_json(known: Known) -> Object:
+    """What is known of a digest: each sighting with all that proves it."""
+    return {
+        "counts": {"known": known.count},
+        "digest": known.sha256,
+        "items": [sighted_json(each) for each in known.sightings],
+        "state": "known" if known.count else "unknown",
+    }
+
+
+def sighted_json(sighted: Sighted) -> Object:
+    """One sighting of some bytes: the claim, and the manifest, proof and checkpoint behind it."""
+    exhibit, proof = sighted.exhibit, sighted.proof
+    return {
+        "chain": sighted.chain,
+        "checkpoint": None if proof is None else str(proof.checkpoint),
+        "envelope": sighted.envelope.decode(),
+        "exhibit": exhibit.item.exhibit,
+        "index": sighted.index,
+        "leaf_hash": sighted.leaf_hash,
+        "proof": None if proof is None else str(proof),
+        "received_at": format_instant(exhibit.received_at),
+        "sequence": exhibit.sequence,
+        "size": exhibit.item.size,
+        "withdrawn": exhibit.withdrawn,
     }
 
 

@@ -74,9 +74,11 @@ class NotPermittedError(VaultError):
 
     code = "not_permitted"
 
-    def __init__(self, message: str, *, permission: str) -> None:
+    def __init__(self, message: str, *, permission: str, chain: str | None = None) -> None:
         super().__init__(message)
         self.permission = permission
+        self.chain = chain
+        """The chain on which they have other rights; None where it concerns no one chain."""
 
 
 class RecordError(VaultError):

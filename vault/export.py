@@ -23,7 +23,7 @@ from vault.changes import Changes, without_former_words
 from vault.completeness import changes_since, last_sealed, report_of, seal_report
 from vault.custody import CustodyRow, custody_rows, reading_rows
 from vault.deposit import Draft, Receipt
-from vault.errors import RefusedError, StaleHeadError, UnavailableError
+from vault.errors import DepositConflictError, RefusedError, StaleHeadError, UnavailableError
 from vault.evidence import content, side_document
 from vault.incidents import Chain, Incidents
 from vault.log import Log
@@ -118,20 +118,22 @@ class Exporter:
         purpose: str,
         recipient: str | None,
         withheld: Mapping[str, str],
+        deposit: str | None = None,
     ) -> Exported:
         """Seal an assessment and an export statement, then write the bundle.
 
-        A failure after the statement is sealed is recorded on the chain, and raised.
+        A `deposit` that was made before seals nothing: its bundle is written again. A failure after
+        the statement is sealed is recorded on the chain, and raised.
         """
-        _check_target(target.path)
-        for _ in range(_ATTEMPTS):
-            try:
-                receipt = self._seal(incident_id, profile, purpose, recipient, withheld)
-                break
-            except StaleHeadError:
-                continue
-        else:
-            raise StaleHeadError(f"others keep adding to {incident_id}; run the command again")
+        check_target(target.path)
+        receipt = self.seal(
+            incident_id,
+            profile=profile,
+            purpose=purpose,
+            recipient=recipient,
+            withheld=withheld,
+            deposit=deposit,
+        )
         try:
             return self._emit(incident_id, receipt.sequence, target, receipt, profile)
         except BaseException as error:
@@ -147,11 +149,54 @@ class Exporter:
                 )
             raise
 
+    def seal(
+        self,
+        incident_id: str,
+        *,
+        profile: Profile,
+        purpose: str,
+        recipient: str | None,
+        withheld: Mapping[str, str],
+        deposit: str | None = None,
+    ) -> Receipt:
+        """Seal an assessment and an export statement; its bundle is written by `emit_again`.
+
+        Raises `DepositConflictError` for a deposit that was made before, with other words.
+        """
+        said = purpose, recipient, dict(withheld)
+        for _ in range(_ATTEMPTS):
+            known = self._incidents.receipt_of(incident_id, deposit)
+            if known is not None:
+                self._check_same(incident_id, known, said)
+                return known
+            try:
+                return self._seal(incident_id, profile, *said, deposit)
+            except StaleHeadError:
+                continue
+        raise StaleHeadError(f"others keep adding to {incident_id}; run the command again")
+
+    def _check_same(
+        self, incident_id: str, known: Receipt, said: tuple[str, str | None, dict[str, str]]
+    ) -> None:
+        purpose, recipient, withheld = said
+        last = self._incidents.read(incident_id, up_to=known.sequence).manifests[-1].statement
+        if last.type == Type.EXPORT and last.actor.id == self._incidents.actor.id:
+            export = parse_export(last.body, where=f"{incident_id} link {known.sequence}")
+            reasons = {each.exhibit: each.reason for each in export.withheld}
+            if (export.purpose, export.recipient) == (purpose, recipient) and all(
+                reasons.get(name) == reason for name, reason in withheld.items()
+            ):
+                return
+        raise DepositConflictError(
+            f"deposit {known.deposit} is link {known.sequence} of {incident_id} already, with "
+            "other content; choose another deposit id"
+        )
+
     def emit_again(
         self, incident_id: str, sequence: int, target: Target, *, profile: Profile
     ) -> Exported:
         """Write the bundle of an earlier export again, byte for byte. Raises `RefusedError`."""
-        _check_target(target.path)
+        check_target(target.path)
         return self._emit(incident_id, sequence, target, None, profile)
 
     def _seal(
@@ -161,6 +206,7 @@ class Exporter:
         purpose: str,
         recipient: str | None,
         withheld: Mapping[str, str],
+        deposit: str | None,
     ) -> Receipt:
         as_of = _to_milliseconds(self._clock())
         chain = self._incidents.read(incident_id)
@@ -200,7 +246,7 @@ class Exporter:
                 SealedFile(name, sha256_hex(data), len(data)) for name, data in files.items()
             ),
         )
-        deposit = f"export-{new_ulid(self._clock())}"
+        deposit = deposit or f"export-{new_ulid(self._clock())}"
         draft = Draft(Type.EXPORT, export.to_json(), deposit, (chain.subject,))
         return self._incidents.deposit(incident_id, [draft], assessment.sequence)[0]
 
@@ -248,7 +294,7 @@ class Exporter:
     def _changes(self, before: Chain, export: Export, report: Object) -> Changes | None:
         """What is not as in the report that was sealed before this export's own."""
         earlier = last_sealed(before.manifests[: export.assessment])
-        changes = changes_since(self._store, earlier, report)
+        changes = changes_since(self._incidents, earlier, report)
         return changes and without_former_words(changes)
 
     def _report(self, chain: Chain, export: Export) -> bytes:
@@ -301,7 +347,7 @@ class Exporter:
         """Raise `RefusedError` if the page told changes since a report that is lost by now."""
         earlier = last_sealed(before.manifests[: export.assessment])
         told = strictjson.load_object(report, where="report")
-        changes = changes_since(self._store, earlier, told)
+        changes = changes_since(self._incidents, earlier, told)
         if changes and changes.unreadable:
             raise RefusedError(
                 f"{_COMPLETENESS_PAGE} tells what changed since the report of link "
@@ -433,7 +479,8 @@ class _Bag:
                         entry.write(piece)
 
 
-def _check_target(path: Path) -> None:
+def check_target(path: Path) -> None:
+    """Raise `RefusedError` or `UnavailableError` unless a bundle can be written there."""
     if path.is_dir():
         raise RefusedError(f"{path} is a folder; name the file to write, like {path}/case.zip")
     if not path.parent.is_dir():

@@ -12,7 +12,7 @@ from typing import Any
 
 from vault.deposit import Door, Draft, Receipt
 from vault.errors import NotFoundError, RefusedError, StaleHeadError, UnavailableError
-from vault.evidence import descriptions, side_document
+from vault.evidence import MAX_SIDE_DOCUMENT, content, descriptions, side_document
 from vault.ports import ChainHead, Clock, Index, ObjectStore
 from vault.ulid import new_ulid
 from verify.approval import same_person
@@ -27,12 +27,14 @@ from verify.response import Role, current, offer, parse_role, parse_update
 from verify.statement import (
     STREAM,
     VAULT_CHAIN,
+    Actor,
     Capture,
     Kind,
     Subject,
     Type,
     check_chain_id,
     is_stream,
+    parse_assessment,
     parse_capture,
 )
 from verify.strictjson import Fields, Object
@@ -112,8 +114,13 @@ class Incidents:
         self._index = index
         self._door = door
         self._clock = clock
-        self._keys = (key,)
+        self._keys: tuple[ManifestKey, ...] = (key,)
         self._known = KnownChains() if known is None else known
+
+    @property
+    def actor(self) -> Actor:
+        """In whose name it is stated."""
+        return self._door.actor
 
     def all(self) -> Sequence[Incident]:
         """All incidents, oldest number first."""
@@ -159,22 +166,11 @@ class Incidents:
             return known
         manifests: list[Manifest] = []
         indices: list[int | None] = []
-        rows = self._index.rows(incident_id, start=known.state.sequence if known else 0)
-        if known:
-            # Each link names the one before by its leaf hash: an index that still has the last one
-            # that was read has all before it, and they need not be verified again.
-            last = next(rows, None)
-            if last is not None and last.leaf_hash.hex() == known.state.leaf:
-                end = len(known.manifests) if up_to is None else up_to + 1
-                manifests, indices = list(known.manifests[:end]), list(known.indices[:end])
-            else:
-                rows = self._index.rows(incident_id)
-        for row in rows:
-            if up_to is not None and row.sequence > up_to:
+        for manifest, index in self._links(incident_id):
+            if up_to is not None and manifest.statement.link.sequence > up_to:
                 break
-            where = f"{row.chain} link {row.sequence}"
-            manifests.append(open_manifest(row.envelope, self._keys, where=where))
-            indices.append(row.index)
+            manifests.append(manifest)
+            indices.append(index)
         if not manifests:
             raise absent(incident_id)
         if up_to is not None and len(manifests) != up_to + 1:
@@ -185,6 +181,22 @@ class Incidents:
         if up_to is None and None not in indices:
             self._known.add(chain)
         return chain
+
+    def _links(self, chain_id: str) -> Iterator[tuple[Manifest, int | None]]:
+        """A chain's manifests in order, their signatures checked, and their indices in the log."""
+        known = self._known.get(chain_id)
+        rows = self._index.rows(chain_id, start=known.state.sequence if known else 0)
+        if known:
+            # Each link names the one before by its leaf hash: an index that still has the last one
+            # that was read has all before it, and they need not be verified again.
+            last = next(rows, None)
+            if last is not None and last.leaf_hash.hex() == known.state.leaf:
+                yield from zip(known.manifests, known.indices, strict=True)
+            else:
+                rows = self._index.rows(chain_id)
+        for row in rows:
+            where = f"{row.chain} link {row.sequence}"
+            yield open_manifest(row.envelope, self._keys, where=where), row.index
 
     def to_add_to(self, chain_id: str) -> Chain:
         """A chain that evidence is added to: a stream that is not there yet is an empty one."""
@@ -257,6 +269,32 @@ class Incidents:
                 yield item.exhibit, error
             else:
                 yield item.exhibit, data
+
+    def bound_document(self, chain: Chain, sequence: int) -> bytes:
+        """What a link binds beside itself, checked: a report, or a collection's envelope.
+
+        Of an assessment its report, of a capture the collection that it took in. Raises
+        `NotFoundError` where it binds neither.
+        """
+        manifest = chain.manifests[sequence]
+        if manifest.statement.type == Type.ASSESSMENT:
+            return self.sealed_report(manifest)
+        exhibit = self._collection_of(chain, sequence)
+        if exhibit is None or exhibit.item.size > MAX_SIDE_DOCUMENT:
+            raise NotFoundError(f"{manifest.name} binds no document")
+        return b"".join(content(self._store, exhibit.item, exhibit.packs))
+
+    def sealed_report(self, manifest: Manifest) -> bytes:
+        """The report that an assessment sealed, checked."""
+        report = parse_assessment(manifest.statement.body, where=manifest.name).report
+        return side_document(self._store, report, (), what="completeness report")
+
+    def _collection_of(self, chain: Chain, sequence: int) -> Exhibit | None:
+        """The exhibit that is the collection's envelope, where a link begins to take one in."""
+        for delivery in chain.state.deliveries:
+            if delivery.sequence == sequence:
+                return chain.state.exhibits[delivery.delivered.exhibit]
+        return None
 
     def declare(self, values: Mapping[str, Any]) -> tuple[str, Receipt]:
         """Declare an incident under the next free number of the year (UTC)."""

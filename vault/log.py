@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from vault import layout
 from vault.errors import (
@@ -292,12 +293,12 @@ class Log:
 
     def inclusion(self, index: int, publication: Publication) -> TlogProof:
         """The proof that the entry at `index` is under a publication's checkpoint."""
-        path = inclusion_path(index, publication.head.size, _Nodes(self._index).range_hash)
+        path = inclusion_path(index, publication.head.size, Nodes(self._index).range_hash)
         return TlogProof(index, tuple(path), parse_checkpoint(publication.note))
 
     def multi_inclusion(self, indices: Sequence[int], size: int) -> list[bytes]:
         """One proof for many entries in the tree of `size`."""
-        return multi_inclusion_hashes(indices, size, _Nodes(self._index).range_hash)
+        return multi_inclusion_hashes(indices, size, Nodes(self._index).range_hash)
 
     def consistency(self, older: int, newer: int | None = None) -> ConsistencyProof:
         """The proof that the tree at one size extends that at another. Raises `ProofError`."""
@@ -311,7 +312,7 @@ class Log:
             or not self._store.exists(layout.publication(publication.number))
         ):
             raise ProofError(f"no checkpoint of size {newer} was ever published by this log")
-        path = consistency_path(older, publication.head.size, _Nodes(self._index).range_hash)
+        path = consistency_path(older, publication.head.size, Nodes(self._index).range_hash)
         return ConsistencyProof(older, tuple(path), parse_checkpoint(publication.note))
 
     def _is_in_store(self, publication: Publication) -> bool:
@@ -410,7 +411,7 @@ class Log:
         older = self._index.tree()
         if end <= older.size:
             return
-        if _Nodes(self._index).range_hash(0, older.size) != older.root:
+        if Nodes(self._index).range_hash(0, older.size) != older.root:
             raise IndexDamagedError(
                 f"the index's first {older.size} log entries are not those of its tree; nothing is "
                 "lost: run: evault log rebuild"
@@ -431,7 +432,7 @@ class Log:
             if stop - start == WIDTH:
                 self._index.add_subtree(1, number, root_of(hashes))
         self._integrate_levels(older.size, end)
-        newer = TreeHead(end, _Nodes(self._index).range_hash(0, end))
+        newer = TreeHead(end, Nodes(self._index).range_hash(0, end))
         self._index.advance(older, newer)
 
     def _integrate_levels(self, older: int, newer: int) -> None:
@@ -596,7 +597,7 @@ class Log:
         if size >= tree.size:
             return tree.root if size == tree.size else None
         try:
-            return _Nodes(self._index).range_hash(0, size)
+            return Nodes(self._index).range_hash(0, size)
         except ProofError:
             return None
 
@@ -648,10 +649,20 @@ class Log:
         )
 
 
-class _Nodes:
+class TreeHashes(Protocol):
+    """Where the hashes of the tree are looked up: the index, or a log's tiles."""
+
+    def leaf_hashes(self, start: int, end: int) -> list[bytes]:
+        """Leaf hashes [start, end), as far as the tree goes."""
+
+    def subtrees(self, level: int, start: int, end: int) -> list[bytes]:
+        """Roots of the full subtrees of 256^level leaves numbered [start, end), likewise."""
+
+
+class Nodes:
     """Nodes of the tree out of the index, 256 at a time, for one question about one moment."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: TreeHashes) -> None:
         self._index = index
         self._blocks: dict[tuple[int, int], list[bytes]] = {}
 
@@ -778,6 +789,9 @@ def indexed(
         envelope=data,
         head=head,
         sightings=seen_as,
+        items=tuple(
+            (str(item["exhibit"]), str(item["sha256"])) for item in statement.body.get("items", ())
+        ),
         owes=changes_protection(statement),
     )
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vault.attestations import Attestations
+from vault.capture import Captures
 from vault.collectors import Collectors
+from vault.completeness import Assessments
+from vault.contents import Contents
 from vault.deposit import Door
 from vault.export import Exporter
 from vault.grants import Grants, KnownGrants
 from vault.incidents import Incidents, KnownChains
 from vault.log import Log
+from vault.lookup import Lookup
 from vault.ports import Clock, Index, LockMode, ObjectStore, Signer
 from vault.preserve import Preserver
 from vault.readings import Readings
+from vault.record import StoreRecord
 from vault.retention import Retention
 from vault.sweep import Sweeper
 from vault.waivers import Waivers
@@ -50,6 +55,9 @@ class Vault:
     foundation: Foundation
     door: Door
     incidents: Incidents
+    captures: Captures
+    contents: Contents
+    assessments: Assessments
     attestations: Attestations
     waivers: Waivers
     exporter: Exporter
@@ -59,6 +67,7 @@ class Vault:
     collectors: Collectors
     grants: Grants
     readings: Readings
+    lookup: Lookup
 
     @property
     def store(self) -> ObjectStore:
@@ -84,6 +93,21 @@ class Vault:
     def clock(self) -> Clock:
         """The vault's clock."""
         return self.foundation.clock
+
+    def record(self, chain: str, depth: str | None = None) -> StoreRecord:
+        """A chain as the store holds it, to be audited. Raises `NotFoundError`.
+
+        Without a depth it is what the store makes worth while: its own checksums, else the bytes.
+        """
+        return StoreRecord(
+            store=self.store,
+            index=self.index,
+            log=self.log,
+            incidents=self.incidents,
+            retention=self.retention,
+            chain=chain,
+            depth=depth or ("checksums" if self.store.traits.checksums else "bytes"),
+        )
 
     def acting_as(self, actor: Actor) -> Vault:
         """The same vault, in which another one acts."""
@@ -111,6 +135,16 @@ def assemble(foundation: Foundation, actor: Actor) -> Vault:
         foundation=foundation,
         door=door,
         incidents=incidents,
+        contents=Contents(incidents=incidents, store=store),
+        assessments=Assessments(incidents=incidents, store=store, clock=clock, retention=retention),
+        captures=Captures(
+            store=store,
+            index=index,
+            door=door,
+            clock=clock,
+            incidents=incidents,
+            retention=retention,
+        ),
         attestations=Attestations(incidents=incidents, actor=actor),
         waivers=Waivers(incidents=incidents, actor=actor, clock=clock),
         exporter=Exporter(
@@ -143,4 +177,5 @@ def assemble(foundation: Foundation, actor: Actor) -> Vault:
             known=foundation.granted,
         ),
         readings=Readings(incidents=incidents, index=index, door=door, clock=clock),
+        lookup=Lookup(incidents=incidents, index=index, log=foundation.log),
     )

@@ -482,9 +482,9 @@ def _readings(readings: Sequence[ReadingRow]) -> str:
 <section>
 <h2>Readings</h2>
 <table class="pairs">
-<caption>{esc(count_of(len(readings), "time", "times"))} content was given out before this \
-export, by person. Several requests of one person for one purpose within 15 minutes are one. The \
-address is the one that the vault saw.</caption>
+<caption>{esc(count_of(len(readings), "time", "times"))} content was given out or refused before \
+this export, by person. Several requests of one person for one purpose within 15 minutes are \
+one. The address is the one that the vault saw.</caption>
 {columns}{by_person}</table>
 <h3>By exhibit</h3>
 {facts_list(told)}</section>

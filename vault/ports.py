@@ -204,6 +204,15 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """An exhibit, and the link that first claims it."""
+
+    chain: str
+    sequence: int
+    exhibit: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewManifest:
     """A signed manifest about to be committed, with what the index keeps of it."""
 
@@ -217,6 +226,8 @@ class NewManifest:
     head: ChainHead
     """The chain's head once this manifest is its last link."""
     sightings: tuple[Sighting, ...] = ()
+    items: tuple[tuple[str, str], ...] = ()
+    """Exhibit and SHA-256 of the content of each item that it claims."""
     owes: bool = False
     """Whether something is to be done to stored objects once this is kept: see `Index.owing`."""
 
@@ -276,6 +287,9 @@ class Index(Protocol):
 
     def chains(self, prefix: str) -> list[str]:
         """The ids of all chains that start with a prefix, sorted."""
+
+    def claims(self, sha256: str) -> list[Claim]:
+        """Every exhibit whose content has this digest, on any chain; in order."""
 
     def sightings(
         self, chain: str, *, before: int | None = None, among: Sequence[str] | None = None

@@ -103,7 +103,7 @@ class Preserver:
 
         Raises `NotFoundError`, `RefusedError` for a closed incident, and as `Door.deposit`.
         """
-        _check_open(self._incidents.read(incident_id).incident)
+        check_open(self._incidents.read(incident_id).incident)
         # What is said to be there already is a promise, and what is cited must be in the log.
         self._door.settle()
         stream = self._incidents.read(stream_id)
@@ -149,8 +149,8 @@ class Preserver:
         """Steps 2 to 4, for whoever is alone with it."""
         guard = self._retention.guard(incident_id)
         incident = self._incidents.read(incident_id).incident
-        _check_open(incident)
-        there = _restated(incident, stream.state.id)
+        check_open(incident)
+        there = restated(incident, stream.state.id)
         chosen = result.window.chosen
         result.already = [(there[name], name) for name in names_of(chosen) if name in there]
         wanted = [each for each in chosen if each.exhibit.item.exhibit not in there]
@@ -243,7 +243,8 @@ class Preserver:
         return self._door.deposit(incident_id, deposits, build), named
 
 
-def _check_open(incident: Incident) -> None:
+def check_open(incident: Incident) -> None:
+    """Raise `RefusedError` for a closed incident."""
     if incident.sealed:
         raise RefusedError(
             f"{incident.id} is closed and sealed; to add to it, run: "
@@ -251,7 +252,7 @@ def _check_open(incident: Incident) -> None:
         )
 
 
-def _restated(incident: Incident, stream: str) -> dict[str, str]:
+def restated(incident: Incident, stream: str) -> dict[str, str]:
     """The incident's exhibit for each item of a stream that it has already."""
     return {
         exhibit.item.origin.exhibit: name

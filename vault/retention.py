@@ -162,7 +162,7 @@ class Retention:
         self._door = door
         self._incidents = incidents
         self._clock = clock
-        self._keys = (key,)
+        self._keys: tuple[ManifestKey, ...] = (key,)
         self._mode = mode
 
     def policy(self) -> tuple[RetentionPolicy, int | None]:

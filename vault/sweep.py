@@ -120,7 +120,7 @@ class Sweeper:
         self._incidents = incidents
         self._retention = retention
         self._clock = clock
-        self._keys = (key,)
+        self._keys: tuple[ManifestKey, ...] = (key,)
 
     def claimed(self) -> dict[tuple[str, str | None], tuple[StoredObject, Protection]]:
         """Every object that any chain claims, with the protection that it must have."""

@@ -18,7 +18,7 @@ from verify.errors import EvidenceError, MalformedError
 from verify.recompute import ReadFacts, recompute_facts, recompute_report
 from verify.report import Report, failed_to_open, printable, render
 from verify.seen import join, read_seen
-from verify.trust import parse_trust
+from verify.trust import Trust, parse_trust
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,12 +77,27 @@ def audit_bundle(
     given = None
     if trust_file is not None:
         given = parse_trust(trust_file.read_bytes(), where=trust_file.name)
+    return audit_bundle_by(
+        path, trust=given, seen_files=seen_files, head=head, checklist=checklist, facts=facts
+    )
+
+
+def audit_bundle_by(
+    path: Path,
+    *,
+    trust: Trust | None,
+    seen_files: Sequence[Path] = (),
+    head: int | None = None,
+    checklist: bool = False,
+    facts: ReadFacts | None = None,
+) -> Report:
+    """Audit the bundle at a path by a trust that was read before; else as `audit_bundle`."""
+    given = trust
     try:
         bundle = open_bundle(path)
     except EvidenceError as error:
         return failed_to_open(str(error), trusted=given is not None)
     with bundle:
-        trust = given
         if trust is None:
             try:
                 trust = parse_trust(bundle.read(TRUST), where=TRUST)
@@ -127,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-__all__ = ["Bundle", "MalformedError", "audit_bundle", "main"]
+__all__ = ["Bundle", "MalformedError", "audit_bundle", "audit_bundle_by", "main"]
 
 if __name__ == "__main__":
     sys.exit(main())

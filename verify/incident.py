@@ -17,7 +17,7 @@ from verify.approval import check_second_person
 from verify.attestation import Attestation, parse_attestation
 from verify.chain import Manifest
 from verify.collection import parse_key_event
-from verify.custody import parse_view_failed, parse_viewed
+from verify.custody import parse_refused, parse_view_failed, parse_viewed
 from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Setting, Severity
 from verify.errors import ChainError, MalformedError, UnsupportedError
 from verify.grant import GrantRoll, parse_grant
@@ -497,6 +497,8 @@ def _take_custody(state: ChainState, statement: Statement, where: str) -> None:
     elif event == "view_failed":
         if parse_view_failed(body).view not in state.views:
             raise ChainError(f"{where}: it names a link that is no viewing")
+    elif event == "refused":
+        parse_refused(body)
     elif event in ("withdrawn", "classified"):
         exhibits = tuple(body.texts("exhibits"))
         _known_exhibits(state, exhibits, where)

@@ -28,7 +28,6 @@ from vault.completeness import (
     built_in_profile,
     changes_since_sealed,
     report_of,
-    seal_report,
 )
 from vault.completeness_page import checklist_page
 from vault.documents import checklist_json
@@ -101,19 +100,10 @@ def checklist(
         chain = vault.incidents.read(name, up_to=at_sequence)
         moment = read_time(as_of) or vault.clock()
         report = report_of(vault.incidents, chain, used, moment)
-        changes = changes_since_sealed(vault.store, chain, report)
+        changes = changes_since_sealed(vault.incidents, chain, report)
         receipt = None
         if seal:
-            receipt = seal_report(
-                incidents=vault.incidents,
-                store=vault.store,
-                clock=vault.clock,
-                chain=chain,
-                profile=used,
-                report=report,
-                as_of=moment,
-                protection=vault.retention.guard(chain.incident.id).needs(()),
-            )
+            receipt = vault.assessments.seal(chain, used, report, moment)
     if html is not None:
         page = checklist_page(chain.incident, report, changes, evault=version())
         write_new_file(html, [page], option="--html")

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from cli.compose import Vault, has_access, list_collector, load_trust, open_access
+from cli.compose import Vault, has_access, list_here_or_there, open_access
 from cli.options import AsJson, Reason
 from cli.render import columns, paragraph
-from cli.session import Answer, UsageError, give, vault_of
+from cli.session import Answer, UsageError, give, settings_of, vault_of
 from ingest.collector_key import read_public_key
 from vault.collectors import Collector
 from vault.documents import collector_json, collectors_json
@@ -53,8 +53,7 @@ def add(
         collector, receipt = vault.collectors.add(name, public)
         # After the statement: a key in the trust file that no statement let in would be nobody's.
         # Whoever dies in between runs the command again.
-        listed = list_collector(vault.home, public)
-        trust = load_trust(vault.home)
+        listed, trust = list_here_or_there(settings_of(context), vault, public)
         if receipt:
             place = f"chain vault link {receipt.sequence}, log entry {receipt.index}"
             lines = [f"{name}  may deliver from now on ({place})"]

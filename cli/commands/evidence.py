@@ -25,7 +25,6 @@ from cli.session import (
 from cli.summary import facts_rows
 from vault.custody import exhibit_ranges
 from vault.documents import exhibit_json, shown_json
-from vault.evidence import content
 from vault.ports import Protection
 from verify.description import Description, safe_name
 from verify.incident import ChainState, Exhibit
@@ -149,8 +148,7 @@ def get(
         target = output or Path(safe_name(description.name))
         if str(target) != "-":
             check_new_file(target)
-        receipt = vault.incidents.custody(name, "viewed", [exhibit_id], {"purpose": purpose})
-        pieces = content(vault.store, exhibit.item, exhibit.packs)
+        receipt, pieces = vault.contents.take_out(name, exhibit_id, purpose)
         if str(target) == "-":
             for piece in pieces:
                 sys.stdout.buffer.write(piece)

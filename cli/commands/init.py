@@ -17,7 +17,7 @@ from cli.commands.store import (
     tried_lines,
     unencrypted,
 )
-from cli.compose import INDEX, STORE, TRUST, init_home, load_trust
+from cli.compose import INDEX, STORE, check_at_home, init_home, load_trust, own_trust
 from cli.config import (
     CONCURRENCY,
     CONFIG,
@@ -41,6 +41,7 @@ from cli.options import (
 )
 from cli.render import paragraph
 from cli.session import Answer, UsageError, give, settings_of
+from cli.settings import TRUST
 from vault.errors import RefusedError
 from vault.ports import LockMode
 from verify.digest import sha256_hex
@@ -118,6 +119,7 @@ def init(
     Without --store the record is a folder in the home, without --database the index a file there.
     A bucket is tried first, as by: evault store check.
     """
+    check_at_home(settings_of(context))
     home = settings_of(context).home
     if store is None:
         given = {"--endpoint-url": endpoint_url, "--region": region, "--lock": lock,
@@ -167,8 +169,7 @@ def trust(
     as_json: AsJson = False,
 ) -> None:
     """Print the trust file: whom a verifier should believe. Hand it over apart from bundles."""
-    settings = settings_of(context)
-    known = load_trust(settings.home)
+    known = own_trust(settings_of(context))
     text = (format_trusted_root(known.log) if sigstore else known.data).decode()
     give(
         Answer(

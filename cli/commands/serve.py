@@ -59,5 +59,6 @@ def serve(
     if not serving.is_free(host, port):
         raise UsageError(f"something listens at {host}:{port} already; choose another --port")
     os.environ["EVAULT_HOME"] = str(settings.home)  # for the workers, which are new processes
+    os.environ.pop("EVAULT_URL", None)
     print(f"Serving {settings.home} at http://{host}:{port} (stop with Ctrl-C)", file=sys.stderr)
     serving.listen(serving.Listening(host, port, workers, tuple(proxy or ())))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.compose import now
-from cli.delivery import VaultDestination
+from cli.delivery import SpoolDestination, destination_of
 from cli.options import AsJson, Reason, size_limit
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
 from cli.session import Answer, give, vault_of
@@ -156,7 +156,7 @@ def deliver_(context: typer.Context, path: Directory, as_json: AsJson = False) -
         spool.waiting()
         progress = ProgressLine("delivering", spool.used())
         try:
-            destination = VaultDestination(vault, progress=progress.advance)
+            destination = destination_of(vault, progress=progress.advance)
             result = deliver(spool, destination, clock=now)
         finally:
             progress.close()
@@ -190,7 +190,7 @@ def set_aside(
     give(Answer(lines, data), as_json=as_json)
 
 
-def _delivered(spool: Spool, result: Delivery, destination: VaultDestination) -> Answer:
+def _delivered(spool: Spool, result: Delivery, destination: SpoolDestination) -> Answer:
     rows, items = [], []
     for handed in result.handed:
         receipts = destination.receipts[handed.entry.number]

@@ -10,10 +10,10 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import Vault, now, open_access
+from cli.compose import Vault, check_at_home, now, open_access
 from cli.options import AsJson, stated
 from cli.render import columns, count_text, paragraph
-from cli.session import Answer, UsageError, give, is_chain, read_end, vault_of
+from cli.session import Answer, UsageError, give, is_chain, read_end, settings_of, vault_of
 from vault.errors import NotFoundError
 from vault.ports import IdentityKind, Token
 from vault.tokens import COLLECTOR, LIFE, OVERLAP, Issued, Tokens, is_valid
@@ -194,6 +194,7 @@ def list_(
 
 @contextmanager
 def _tokens(context: typer.Context) -> Iterator[tuple[Vault, Tokens]]:
+    check_at_home(settings_of(context))
     with vault_of(context) as vault:
         store = open_access(vault.home, vault.config)
         try:

@@ -9,7 +9,7 @@ from typing import Annotated, BinaryIO, Optional, cast
 
 import typer
 
-from cli.compose import TRUST, Vault, load_trust, parsers
+from cli.compose import Vault, load_trust, parsers
 from cli.options import AsJson
 from cli.session import (
     Answer,
@@ -22,7 +22,6 @@ from cli.session import (
 )
 from ingest.parsers import HEAD_SIZE, read_facts
 from ingest.parsers.records import Replayed, read_fully
-from vault.record import StoreRecord
 from verify.__main__ import audit_bundle
 from verify.audit import audit
 from verify.facts import Facts
@@ -92,11 +91,11 @@ def verify(
         _check_bundle(rest, depth)
     elif facts:
         raise UsageError("--facts is for bundles; make one with: evault export")
-    home = settings_of(context).home
-    own = home / TRUST
+    settings = settings_of(context)
+    own = settings.trust_file
     trust_file = trust or (own if own.is_file() else None)
-    if trust_file == own:
-        load_trust(home)  # where it cannot be believed, this says that a backup has it
+    if trust_file == own and settings.server is None:
+        load_trust(settings.home)  # where it cannot be believed, this says that a backup has it
     try:
         if is_bundle:
             report = audit_bundle(
@@ -108,19 +107,21 @@ def verify(
             )
         else:
             with vault_of(context) as vault:
+                trust_file = trust or own  # a server's may have been pinned only now
                 name = chain_or_only(vault, given, as_json=as_json)
-                chosen = depth or ("checksums" if vault.store.traits.checksums else "bytes")
-                report = _audit_incident(vault, name, rest, trust_file, seen or [], head, chosen)
-                report = replace(
-                    report, notes=(*report.notes, f"kept in {vault.config.store_words}")
-                )
+                report = _audit_incident(vault, name, rest, trust_file, seen or [], head, depth)
+                notes = [f"kept in {vault.config.store_words}"]
+                if settings.server is not None:
+                    notes.append("bytes and locks were looked up by the server: that is its word")
+                report = replace(report, notes=(*report.notes, *notes))
     except OSError as error:
         raise UsageError(f"cannot read {error.filename}: {error.strerror or error}") from error
     shown = render(report, trust=trust_file.name if trust_file else None).rstrip("\n").split("\n")
     if report.verdict != Verdict.FAILED:
         shown.append(f"  Depth {report.depth}: {_DEPTHS[report.depth]}.")
     if trust is None and trust_file is not None:
-        shown.append("  Judged by this vault's own trust file; a stranger needs it from you.")
+        whose = "this vault's own trust file" if settings.server is None else str(trust_file)
+        shown.append(f"  Judged by {whose}; a stranger needs it from you.")
     give(Answer(shown, report.to_json(), report.exit_code), as_json=as_json)
 
 
@@ -152,22 +153,14 @@ def _audit_incident(
     trust_file: Path | None,
     seen_files: list[Path],
     head: int | None,
-    depth: str,
+    depth: str | None,
 ) -> Report:
     if exhibits:
         vault.incidents.exhibits_named(vault.incidents.read(name), exhibits)
     trusted = vault.trust
     if trust_file is not None:
         trusted = parse_trust(trust_file.read_bytes(), where=str(trust_file))
-    record = StoreRecord(
-        store=vault.store,
-        index=vault.index,
-        log=vault.log,
-        incidents=vault.incidents,
-        retention=vault.retention,
-        chain=name,
-        depth=depth,
-    )
+    record = vault.record(name, depth)
     earlier = join([read_seen(path, trusted) for path in seen_files]) if seen_files else None
     return audit(
         record,

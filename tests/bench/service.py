@@ -2,9 +2,10 @@
 
 Uploads of 10 KB, OTLP exports of some 4 KB and verification by digest, each by 1, 8 and 32
 connections for EVAULT_BENCH_SECONDS (default 3) after a second to get warm; then one upload of
-EVAULT_BENCH_GIB. Uploads go to four incidents, exports come from four collectors. Beside them the same bytes put bare by as many connections: by boto3 into the same
-bucket, locked, or into a folder, synced; and for verification the same server's empty endpoint.
-Server, database, store and clients share this machine; memory is the peak of one worker of two.
+EVAULT_BENCH_GIB. Uploads go to four incidents, exports come from four collectors. Beside them the
+same bytes put bare by as many connections: by boto3 into the same bucket, locked, or into a folder,
+synced; and for verification the same server's empty endpoint. Server, database, store and clients
+share this machine; memory is the peak of one worker of two.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from cli_bucket import Bucket
+from cli_served import ELSEWHERE, ServedEvault, is_served, serving_home
 from cli_support import Evault, run
 from moto import mock_aws
 from servers.s3 import S3Bucket, S3Server, make_bucket
@@ -57,18 +58,47 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Evault]:
     shutil.rmtree(tmp_path, ignore_errors=True)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what applies to it against a served vault as well."""
+    if "where" in metafunc.fixturenames:
+        marks = is_served(metafunc)
+        places = [pytest.param("here")]
+        if marks is not None:
+            places.append(pytest.param("served", marks=marks))
+        metafunc.parametrize("where", places, ids=lambda place: "" if place == "here" else place)
+
+
 @pytest.fixture
-def evault(empty: Evault, made: Path) -> Evault:
-    """A vault in which nothing happened yet."""
-    if not empty.home.exists():
-        shutil.copytree(made, empty.home)
-    return empty
+def evault(
+    where: str,
+    empty: Evault,
+    made: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Evault]:
+    """A vault in which nothing happened yet; here, or served by a server that commands ask."""
+    if where == "here":
+        if not empty.home.exists():
+            shutil.copytree(made, empty.home)
+        yield empty
+        return
+    declared = "case" in request.fixturenames
+    source = request.getfixturevalue("declared")[0] if declared else made
+    shutil.copytree(source, empty.home)
+    with serving_home(empty.home) as (url, token):
+        monkeypatch.setenv("XDG_DATA_HOME", str(empty.home.parent / "data"))
+        monkeypatch.setenv("EVAULT_URL", url)
+        monkeypatch.setenv("EVAULT_TOKEN", token)
+        assert run("trust").code == 0  # pins the trust file, and says so: once
+        yield ServedEvault(empty.home, empty.folder)
 
 
 @pytest.fixture
 def case(evault: Evault, declared: tuple[Path, str]) -> str:
     """A vault with one open incident; its id."""
     home, incident = declared
+    if ELSEWHERE in os.environ:
+        return incident
     shutil.rmtree(evault.home)
     shutil.copytree(home, evault.home)
     return incident

@@ -143,7 +143,7 @@ def test_a_full_disk_for_the_answer_is_no_defect(evault: Evault, case: str) -> N
 @pytest.mark.parametrize(
     ("words", "code"),
     [(("custody",), 0), (("checklist", "--require", "complete"), 1),
-     (("evidence", "get", "EV-0001", "-o", "-"), 0)],
+     (("evidence", "get", "EV-0001", "--purpose", "p", "-o", "-"), 0)],
 )  # fmt: skip
 def test_a_reader_that_leaves_early_does_not_change_the_exit_code(
     evault: Evault, case: str, words: tuple[str, ...], code: int

@@ -17,7 +17,7 @@ PYTHON = sys.executable
 
 def content(evault: Evault, exhibit: str) -> bytes:
     target = evault.folder / f"out-{exhibit}"
-    evault("evidence", "get", exhibit, "-o", target)
+    evault("evidence", "get", exhibit, "--purpose", "look", "-o", target)
     return target.read_bytes()
 
 

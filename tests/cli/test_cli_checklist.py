@@ -139,7 +139,7 @@ def test_custody_shows_the_day_and_the_actor_where_they_change(evault: Evault, c
     evault.file("a")
     evault("ingest", "a")
     evault("incident", "assign", "comms_lead", "Ada")
-    evault("evidence", "get", "EV-0001", "-o", "-")
+    evault("evidence", "get", "EV-0001", "--purpose", "look", "-o", "-")
     evault("export", "-o", "b.zip", "--purpose", "counsel", "--recipient", "Lovelace LLP")
     lines = evault("custody").lines
     day = f"{datetime.now(UTC):%Y-%m-%d}"
@@ -152,7 +152,7 @@ def test_custody_shows_the_day_and_the_actor_where_they_change(evault: Evault, c
         "declared sev1, tier unknown",
         "captured EV-0001",
         "assigned comms_lead to Ada",
-        "viewed EV-0001",
+        'viewed EV-0001 "look"',
         "assessed 0 of 6 satisfied",
         'exported EV-0001 "counsel" to Lovelace LLP',
     ]
@@ -163,7 +163,7 @@ def test_custody_of_an_exhibit_shows_only_its_links(evault: Evault, case: str) -
     evault.file("b", "other\n")
     evault("ingest", "a")
     evault("ingest", "b")
-    evault("evidence", "get", "EV-0002", "-o", "-")
+    evault("evidence", "get", "EV-0002", "--purpose", "look", "-o", "-")
     rows = run("custody", "EV-0002", "--json").json["items"]
     assert [(row["sequence"], row["event"]) for row in rows] == [(2, "captured"), (3, "viewed")]
     assert len(evault("custody", case, "EV-0001").lines) == 2, "the actor, and the link"

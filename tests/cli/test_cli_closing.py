@@ -89,7 +89,7 @@ def test_what_is_said_to_follow_no_more_is_refused_after_the_seal(
     before = evault.link(case)
     evault.refused(*(word.format(case=case) for word in words))
     assert evault.link(case) == before
-    evault("evidence", "get", case, "EV-0001", "-o", "-")
+    evault("evidence", "get", case, "EV-0001", "--purpose", "look", "-o", "-")
 
 
 def test_one_that_is_closed_is_refused_without_a_list(evault: Evault, case: str) -> None:

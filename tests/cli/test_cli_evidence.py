@@ -56,12 +56,12 @@ def test_get_gives_the_bytes_and_records_the_reading_first(evault: Evault, exhib
 
 
 def test_get_to_standard_output_gives_the_bytes_alone(evault: Evault, exhibit: bytes) -> None:
-    said = evault("evidence", "get", "EV-0001", "-o", "-")
+    said = evault("evidence", "get", "EV-0001", "--purpose", "look", "-o", "-")
     assert said.raw == exhibit
     assert events(evault)[-1] == "viewed"
     assert (
         "would both write to standard output"
-        in run("evidence", "get", "EV-0001", "-o", "-", "--json").err
+        in run("evidence", "get", "EV-0001", "--purpose", "look", "-o", "-", "--json").err
     )
 
 
@@ -74,7 +74,7 @@ def test_get_never_writes_over_anything(evault: Evault, exhibit: bytes, obstacle
         path.mkdir()
     else:
         path.symlink_to("nowhere")
-    message = evault.refused("evidence", "get", "EV-0001", "-o", "out")
+    message = evault.refused("evidence", "get", "EV-0001", "--purpose", "look", "-o", "out")
     assert message == "evault: out is there already; name another file with -o\n"
     assert events(evault) == ["declared", "captured"], "nothing left, so nothing is recorded"
     assert obstacle != "file" or path.read_text() == "mine"
@@ -83,7 +83,7 @@ def test_get_never_writes_over_anything(evault: Evault, exhibit: bytes, obstacle
 def test_get_to_a_folder_that_is_not_there_is_refused_before_anything_is_recorded(
     evault: Evault, exhibit: bytes
 ) -> None:
-    message = evault.refused("evidence", "get", "EV-0001", "-o", "no/such/out")
+    message = evault.refused("evidence", "get", "EV-0001", "--purpose", "look", "-o", "no/such/out")
     assert "there is no folder no/such; make it, or name another with -o" in message
     assert events(evault) == ["declared", "captured"]
 
@@ -96,7 +96,9 @@ def test_get_to_a_folder_without_permission_is_refused_before_anything_is_record
     locked = evault.folder / "locked"
     locked.mkdir(mode=0o500)
     with unprivileged(evault.home.parent):
-        message = evault.refused("evidence", "get", "EV-0001", "-o", locked / "out")
+        message = evault.refused(
+            "evidence", "get", "EV-0001", "--purpose", "look", "-o", locked / "out"
+        )
         assert f"cannot write to {locked}; name another place with -o" in message
         assert events(evault) == ["declared", "captured"]
         evault.sound()
@@ -110,15 +112,15 @@ def test_bytes_that_were_altered_in_the_store_do_not_leave_it(
     data = bytearray(pack.read_bytes())
     data[10] ^= 1
     pack.write_bytes(data)
-    message = evault.refused("evidence", "get", "EV-0001", "-o", "out", code=1)
+    message = evault.refused("evidence", "get", "EV-0001", "--purpose", "look", "-o", "out", code=1)
     assert "EV-0001: sealed 62399800c0d0" in message
     assert "see what else is not: evault verify" in message
     assert not list(evault.folder.iterdir()), "not a byte is left behind"
-    piped = run("evidence", "get", "EV-0001", "-o", "-")
+    piped = run("evidence", "get", "EV-0001", "--purpose", "look", "-o", "-")
     assert (piped.code, piped.raw) == (1, b"")
-    assert evault.problem("evidence", "get", "EV-0001", "-o", "out", code=1)["code"] == (
-        "digest_mismatch"
-    )
+    assert evault.problem("evidence", "get", "EV-0001", "--purpose", "look", "-o", "out", code=1)[
+        "code"
+    ] == ("digest_mismatch")
     assert run("verify").code == 1
 
 
@@ -135,7 +137,7 @@ def test_withdraw_keeps_the_exhibit_and_takes_it_out_of_the_count(
     assert " withdrawn " in evault("evidence", "list").out
     assert "withdrawn  another case" in evault("evidence", "show", "EV-0001").out
     assert 'withdrawn  EV-0001 "another case"' in evault("custody").out
-    assert evault("evidence", "get", "EV-0001", "-o", "-").raw == exhibit
+    assert evault("evidence", "get", "EV-0001", "--purpose", "look", "-o", "-").raw == exhibit
     evault.sound()
 
 

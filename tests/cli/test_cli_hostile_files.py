@@ -44,7 +44,7 @@ def test_a_name_is_sealed_as_it_is_and_shown_escaped(
     assert len(evault("evidence", "list").lines) == 1
     item = run("evidence", "list", "--json").json["items"][0]
     assert item["name"] == f"d/{name.decode('utf-8', 'replace')}"
-    got = evault("evidence", "get", "EV-0001")
+    got = evault("evidence", "get", "EV-0001", "--purpose", "look")
     assert shows_nothing_raw(got.out)
     [made] = [path for path in evault.folder.iterdir() if path.name != "from"]
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,100}", made.name)
@@ -195,7 +195,7 @@ def test_an_empty_file_is_evidence(evault: Evault, case: str) -> None:
     said = evault("ingest", "empty")
     assert "1 file, 0 B, sealed" in said.lines[0]
     assert "EV-0001: empty, 0 bytes." in said.out
-    assert evault("evidence", "get", "EV-0001", "-o", "-").raw == b""
+    assert evault("evidence", "get", "EV-0001", "--purpose", "look", "-o", "-").raw == b""
     evault("export", "-o", "case.zip", "--purpose", "p")
     evault("verify", "case.zip")
 

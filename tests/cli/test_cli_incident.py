@@ -288,7 +288,7 @@ def test_close_seals_and_reopen_opens_again(evault: Evault, case: str) -> None:
         message = evault.refused(*words)
         assert f"to add to it, run: evault incident reopen {case} --reason TEXT" in message
     assert evault.link(case) == 2
-    evault("evidence", "get", case, "EV-0001", "-o", "out")
+    evault("evidence", "get", case, "EV-0001", "--purpose", "look", "-o", "out")
     evault("checklist", case)
     evault("export", case, "-o", "b.zip", "--purpose", "p")
     reopened = evault("incident", "reopen", case, "--reason", "more came")

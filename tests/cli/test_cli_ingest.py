@@ -303,4 +303,7 @@ def test_a_deep_folder_is_walked_to_its_end(evault: Evault, case: str) -> None:
 def test_every_sample_is_sealed_as_it_is(evault: Evault, case: str, sample: str) -> None:
     path = SAMPLES / "agentdojo" / sample
     evault("ingest", path)
-    assert evault("evidence", "get", "EV-0001", "-o", "-").raw == path.read_bytes()
+    assert (
+        evault("evidence", "get", "EV-0001", "--purpose", "look", "-o", "-").raw
+        == path.read_bytes()
+    )

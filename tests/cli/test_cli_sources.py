@@ -38,7 +38,7 @@ def sealed(evault: Evault) -> dict[str, bytes]:
     found = {}
     for item in run("evidence", "list", "--json").json["items"]:
         target = evault.folder / f"got-{item['exhibit']}"
-        evault("evidence", "get", item["exhibit"], "-o", target)
+        evault("evidence", "get", item["exhibit"], "--purpose", "look", "-o", target)
         found[item["name"].rpartition("/")[2]] = target.read_bytes()
     return found
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from vault.adapters.database import HEAD, PostgresDatabase, SqliteDatabase, pars
 from vault.adapters.sql import SqlIndex
 from vault.adapters.tables import metadata
 from vault.errors import IndexDamagedError, RefusedError, UnavailableError
+from vault.ports import Claim
 
 
 @pytest.fixture
@@ -261,3 +265,35 @@ def test_no_password_is_shown(postgres_server: PostgresServer) -> None:
     with pytest.raises(UnavailableError) as refused:
         PostgresDatabase(url)
     assert "geheim" not in str(refused.value)
+
+
+def test_an_index_of_before_learns_where_each_artifact_is_claimed(
+    tmp_path: Path, open_as: Open
+) -> None:
+    """Version 0001 had no table of artifacts; its service still may add to the new one."""
+    items = [
+        {"exhibit": "EV-0001", "sha256": "ab" * 32},
+        {"exhibit": "EV-0002", "sha256": "cd" * 32},
+    ]
+    statement = json.dumps({"predicate": {"body": {"items": items}}}).encode()
+    envelope = json.dumps({"payload": base64.b64encode(statement).decode()}).encode()
+    old = replace(manifest(A, 0), type="capture", envelope=envelope)
+    owner, path = open_as(OWNER), tmp_path / "index.sqlite"
+    for database, schema in (
+        (SqliteDatabase(path, create=True), ""),
+        (owner, f"{owner.schema}."),
+    ):
+        SqlIndex(database).append(A, [old.deposit], lambda _: [old])
+        with database.write() as connection:
+            connection.exec_driver_sql(f"DROP TABLE {schema}artifact")
+            connection.exec_driver_sql(f"UPDATE {schema}alembic_version SET version_num = '0001'")
+        database.close()
+    for again in (lambda: SqliteDatabase(path), lambda: open_as(OWNER)):
+        index = SqlIndex(again())
+        assert index.claims("ab" * 32) == [Claim(A, 0, "EV-0001")]
+        assert index.claims("cd" * 32) == [Claim(A, 0, "EV-0002")]
+        index.close()
+    service = SqlIndex(open_as(SERVICE))
+    more = manifest(A, 1, items=[("EV-0003", "ab" * 32)])
+    service.append(A, [more.deposit], lambda _: [more])
+    assert service.claims("ab" * 32)[-1] == Claim(A, 1, "EV-0003")

@@ -14,7 +14,7 @@ from servers.postgres import SERVICE
 from vault.adapters.database import Database, PostgresDatabase, SqliteDatabase
 from vault.adapters.sql import SqlIndex
 from vault.errors import DepositConflictError, StaleHeadError, UnavailableError
-from vault.ports import ChainHead, Entry, Index, NewManifest, Publication, Row, Sighting
+from vault.ports import ChainHead, Claim, Entry, Index, NewManifest, Publication, Row, Sighting
 from verify.digest import EMPTY, sha256_hex
 from verify.merkle import EMPTY_HEAD, TreeHead, leaf_hash
 from verify.statement import SEEN_NOTHING, Seen
@@ -75,6 +75,7 @@ def manifest(
     deposit: str | None = None,
     *,
     sightings: Sequence[Sighting] = (),
+    items: Sequence[tuple[str, str]] = (),
     sealed: bool = False,
     exhibits: int = 0,
     seen: Seen = SEEN_NOTHING,
@@ -93,6 +94,7 @@ def manifest(
         envelope=b"envelope of " + leaf,
         head=ChainHead(sequence, leaf_hash(leaf).hex(), exhibits, sealed, seen, guarded),
         sightings=tuple(sightings),
+        items=tuple(items),
         owes=owes,
     )
 
@@ -641,3 +643,27 @@ def test_the_newest_sighting_before_a_link_is_found(index: Index) -> None:
 def test_closing_twice_is_no_error(connect: Connect) -> None:
     with closing(connect()) as index:
         index.close()
+
+
+def test_an_artifact_is_found_on_every_chain_that_claims_it(index: Index) -> None:
+    one, other = "ab" * 32, "cd" * 32
+    claims = ((A, 0, [("EV-0001", one), ("EV-0002", other)]), (B, 0, [("EV-0001", one)]),
+              (A, 1, [("EV-0003", one)]))  # fmt: skip
+    for chain, sequence, items in claims:
+        made = manifest(chain, sequence, items=items)
+        index.append(chain, [made.deposit], lambda _, made=made: [made])
+    assert index.claims(one) == [
+        Claim(A, 0, "EV-0001"),
+        Claim(A, 1, "EV-0003"),
+        Claim(B, 0, "EV-0001"),
+    ]
+    assert index.claims(other) == [Claim(A, 0, "EV-0002")]
+    assert index.claims("ef" * 32) == []
+
+
+def test_what_was_dropped_claims_nothing(index: Index) -> None:
+    made = [manifest(A, n, items=[(f"EV-{n + 1:04d}", f"{n:064x}")]) for n in range(2)]
+    rows, _ = index.append(A, [each.deposit for each in made], lambda _: made)
+    assert index.drop_from(rows[1], made[0].head)
+    assert index.claims(f"{0:064x}") == [Claim(A, 0, "EV-0001")]
+    assert index.claims(f"{1:064x}") == []

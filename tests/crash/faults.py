@@ -15,6 +15,7 @@ from vault.errors import UnavailableError
 from vault.ports import (
     UNPROTECTED,
     ChainHead,
+    Claim,
     Entry,
     Index,
     NewManifest,
@@ -227,6 +228,10 @@ class MomentIndex:
     ) -> dict[str, tuple[str, int]]:
         self._moment.look()
         return self._inner.sightings(chain, before=before, among=among)
+
+    def claims(self, sha256: str) -> list[Claim]:
+        self._moment.look()
+        return self._inner.claims(sha256)
 
     def unstored(self, chains: Sequence[str] | None = None) -> list[Row]:
         self._moment.look()

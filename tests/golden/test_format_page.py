@@ -683,6 +683,16 @@ EVENTS: dict[str, tuple[Type, Object]] = {
     "reopened": (Type.INCIDENT, {"reason": "more"}),
     "viewed": (Type.CUSTODY, {"exhibits": ["EV-0001"], "purpose": None}),
     "view_failed": (Type.CUSTODY, {"view": 2, "reason": "it is not what was sealed"}),
+    "refused": (
+        Type.CUSTODY,
+        {
+            "identity": "ann",
+            "permission": "read_content",
+            "address": "192.0.2.7",
+            "count": 3,
+            "since": "2026-03-02T09:00:00Z",
+        },
+    ),
     "withdrawn": (Type.CUSTODY, {"exhibits": ["EV-0001"], "reason": "of another case"}),
     "classified": (
         Type.CUSTODY,
@@ -759,6 +769,29 @@ def test_a_viewing_names_its_session_and_address_strictly(change: Object, fine: 
 def test_a_session_and_an_address_stand_together(name: str) -> None:
     check: Check = lambda value: applied(Type.CUSTODY, value)  # noqa: E731
     assert "missing" in refusal(check, {each: VIEWED[each] for each in VIEWED if each != name})
+
+
+@pytest.mark.parametrize(
+    ("change", "fine"),
+    [
+        ({"address": None}, True),
+        ({"count": 0}, False),
+        ({"count": True}, False),
+        ({"identity": ""}, False),
+        ({"identity": "x" * 512}, True),
+        ({"identity": "x" * 513}, False),
+        ({"permission": "Read content"}, False),
+        ({"permission": ""}, False),
+        ({"since": "yesterday"}, False),
+        ({"exhibits": []}, False),
+    ],
+)
+def test_a_refusal_says_who_what_and_how_often(change: Object, fine: bool) -> None:
+    check: Check = lambda value: applied(Type.CUSTODY, value)  # noqa: E731
+    body = {"event": "refused", **EVENTS["refused"][1], **change}
+    assert (refusal(check, body) == "") == fine
+    stream: Check = lambda value: applied_to_stream(Type.CUSTODY, value)  # noqa: E731
+    assert (refusal(stream, body) == "") == fine
 
 
 @pytest.mark.parametrize("view", [0, 1, 3])

@@ -18,7 +18,7 @@ from cli.serving import service_of
 from cli.settings import read_settings
 from vault.access import VaultRole
 from vault.http.app import create_app
-from vault.http.service import Service
+from vault.http.served import Service
 
 INCIDENT = f"INC-{datetime.now(UTC).year}-0001"
 STREAM = "stream:web"

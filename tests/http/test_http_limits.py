@@ -16,7 +16,7 @@ from vault.access import VaultRole
 from vault.http.app import create_app
 from vault.http.pace import Pace
 from vault.http.problems import TooManyRequestsError
-from vault.http.service import Limits
+from vault.http.served import Limits
 
 
 @pytest.fixture

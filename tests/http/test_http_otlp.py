@@ -45,7 +45,7 @@ from vault.http.app import create_app
 from vault.http.gathering import Gatherer, Received
 from vault.http.otlp import Encoding, Signal, read_export
 from vault.http.problems import TooLargeError
-from vault.http.service import Gathering, Limits
+from vault.http.served import Gathering, Limits
 from verify.errors import MalformedError
 from verify.retention import RetentionPolicy, Rule
 from verify.statement import Actor, parse_capture

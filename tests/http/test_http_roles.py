@@ -83,10 +83,15 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("GET", "/v1/log/consistency"): ANYONE,
     ("GET", "/v1/whoami"): KNOWN,
     ("GET", "/v1/trust"): KNOWN,
+    ("GET", "/v1/vault"): KNOWN,
     ("GET", "/v1/chains"): KNOWN,
+    ("GET", "/v1/chains/{chain}"): "read_chain",
     ("GET", "/v1/chains/{chain}/manifests"): "read_chain",
     ("GET", "/v1/chains/{chain}/manifests/{sequence}"): "read_chain",
     ("GET", "/v1/chains/{chain}/manifests/{sequence}/proof"): "read_chain",
+    ("GET", "/v1/chains/{chain}/manifests/{sequence}/receipt"): "read_chain",
+    ("GET", "/v1/chains/{chain}/manifests/{sequence}/document"): "read_chain",
+    ("POST", "/v1/chains/{chain}/captures"): "ingest",
     ("GET", "/v1/chains/{chain}/descriptions"): "read_chain",
     ("GET", "/v1/incidents"): KNOWN,
     ("POST", "/v1/incidents"): "declare",
@@ -124,6 +129,11 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/v1/requests/{request_id}/approval"): KNOWN,
     ("POST", "/v1/requests/{request_id}/refusal"): KNOWN,
     ("POST", "/v1/incidents/{incident}/waivers"): "request_waiver",
+    ("POST", "/v1/incidents/{incident}/exports"): "export",
+    ("GET", "/v1/incidents/{incident}/exports/{sequence}"): "export",
+    ("POST", "/v1/verify"): KNOWN,
+    ("POST", "/v1/verify/file"): KNOWN,
+    ("POST", "/v1/verify/bundle"): KNOWN,
     **{
         (method, f"{prefix}/{rest}"): permission
         for prefix in ("/v1/incidents/{incident}", "/v1/chains/{chain}")

@@ -30,7 +30,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 
 from vault.errors import IndexDamagedError, RefusedError, UnavailableError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration. Alembic is asked only where an index has another: importing it is slow."""
 
 _WRITABLE = "make it writable, or copy the vault's home and name the copy with --home"
@@ -45,7 +45,8 @@ GRANTS = (
     "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
     "GRANT UPDATE ON {schema}.chain, {schema}.tree TO {role}",
     "GRANT UPDATE (state, owes) ON {schema}.manifest TO {role}",
-    "GRANT DELETE ON {schema}.chain, {schema}.manifest, {schema}.sighting TO {role}",
+    "GRANT DELETE ON {schema}.chain, {schema}.manifest, {schema}.sighting, {schema}.artifact "
+    "TO {role}",
     "REVOKE INSERT ON {schema}.tree, {schema}.alembic_version FROM {role}",
 )
 """What the service's own role may do, where the tables belong to another. It may not alter or
@@ -189,6 +190,10 @@ class SqliteDatabase:
                 "database is locked": "another process holds it; run the command again",
             }.get(text, text)
             raise UnavailableError(f"the index {name} cannot be used: {remedy}") from error
+        except UnicodeDecodeError as error:  # SQLite quotes what stands where a table should
+            raise IndexDamagedError(
+                f"the index {name} is damaged; nothing is lost: run: evault log rebuild"
+            ) from error
 
 
 class PostgresDatabase:

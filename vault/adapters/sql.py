@@ -20,6 +20,9 @@ from vault.adapters.tables import (
     STORED,
 )
 from vault.adapters.tables import (
+    artifact as _artifact,
+)
+from vault.adapters.tables import (
     chain as _chain,
 )
 from vault.adapters.tables import (
@@ -41,7 +44,7 @@ from vault.adapters.tables import (
     tree as _tree,
 )
 from vault.errors import DepositConflictError, StaleHeadError, UnavailableError
-from vault.ports import ChainHead, Entry, NewManifest, Publication, Row
+from vault.ports import ChainHead, Claim, Entry, NewManifest, Publication, Row
 from verify.merkle import TreeHead
 from verify.statement import SEEN_NOTHING, Seen
 
@@ -133,6 +136,15 @@ class SqlIndex:
             ).scalars()
             return sorted(ids)
 
+    def claims(self, sha256: str) -> list[Claim]:
+        """Every exhibit that is these bytes, on any chain; in order."""
+        query = sa.select(_artifact.c.chain, _artifact.c.sequence, _artifact.c.exhibit).where(
+            _artifact.c.sha256 == bytes.fromhex(sha256)
+        )
+        order = _artifact.c.chain, _artifact.c.sequence, _artifact.c.exhibit
+        with self._database.read() as connection:
+            return [Claim(*each) for each in connection.execute(query.order_by(*order))]
+
     def sightings(
         self, chain: str, *, before: int | None = None, among: Sequence[str] | None = None
     ) -> dict[str, tuple[str, int]]:
@@ -182,7 +194,7 @@ class SqlIndex:
                 .where(_manifest.c.leaf_hash == row.leaf_hash, _log_entry.c.log_index.is_(None))
             ).first():
                 return False
-            for table in (_manifest, _sighting):
+            for table in (_manifest, _sighting, _artifact):
                 connection.execute(
                     table.delete().where(
                         table.c.chain == row.chain, table.c.sequence >= row.sequence
@@ -474,6 +486,18 @@ def _insert(
     ]
     if seen:
         connection.execute(_sighting.insert(), seen)
+    claimed = [
+        {
+            "chain": chain,
+            "exhibit": exhibit,
+            "sequence": each.sequence,
+            "sha256": bytes.fromhex(sha256),
+        }
+        for each in manifests
+        for exhibit, sha256 in each.items
+    ]
+    if claimed:
+        connection.execute(_artifact.insert(), claimed)
     _set_head(connection, chain, manifests[-1].head)
 
 

@@ -86,6 +86,16 @@ sighting = sa.Table(
     sa.Column("exhibit", sa.String(16), primary_key=True),
 )
 
+artifact = sa.Table(
+    "artifact",
+    metadata,
+    sa.Column("sha256", sa.LargeBinary(32), primary_key=True),
+    sa.Column("chain", sa.String(80), primary_key=True),
+    sa.Column("exhibit", sa.String(16), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+)
+sa.Index("artifact_link", artifact.c.chain, artifact.c.sequence)
+
 tree = sa.Table(
     "tree",
     metadata,

@@ -115,16 +115,30 @@ WHOAMI = _exactly(
         "token": _or_null(_TEXT),
     }
 )
-HEADS = a_page_of(
-    _exactly(
-        {
-            "chain": _TEXT,
-            "leaf_hash": ref("terms.sha256"),
-            "sealed": {"type": "boolean"},
-            "sequence": _COUNT,
-        }
-    )
+ABOUT = _exactly(
+    {
+        "origin": _TEXT,
+        "store": _exactly(
+            {
+                "checksums": {"type": "boolean"},
+                "kind": _one_of(["directory", "s3"]),
+                "locks": {"type": "boolean"},
+                "versions": {"type": "boolean"},
+                "words": _TEXT,
+            }
+        ),
+        "version": _TEXT,
+    }
 )
+HEAD = _exactly(
+    {
+        "chain": _TEXT,
+        "leaf_hash": ref("terms.sha256"),
+        "sealed": {"type": "boolean"},
+        "sequence": _COUNT,
+    }
+)
+HEADS = a_page_of(HEAD)
 MANIFESTS = a_page_of(
     _exactly(
         {
@@ -162,12 +176,63 @@ REQUEST = _exactly(
         "state": _one_of(["pending", "approved", "refused", "expired", "done", "failed"]),
     }
 )
+SIGHTED = _exactly(
+    {
+        "chain": ref("terms.chain_id"),
+        "checkpoint": _or_null(_TEXT),
+        "envelope": {"type": "string", "description": "The exact text of a DSSE envelope."},
+        "exhibit": _TEXT,
+        "index": _or_null(_COUNT),
+        "leaf_hash": ref("terms.sha256"),
+        "proof": _or_null({"type": "string", "description": "A C2SP tlog-proof."}),
+        "received_at": ref("terms.instant"),
+        "sequence": _COUNT,
+        "size": _COUNT,
+        "withdrawn": _or_null(_TEXT),
+    }
+)
+_JUDGE = _exactly({"origin": _TEXT, "sha256": ref("terms.sha256"), "whose": _one_of(["server"])})
+_KNOWN: Object = {
+    "counts": _exactly({"known": _COUNT}),
+    "digest": ref("terms.sha256"),
+    "items": {"type": "array", "items": SIGHTED},
+    "state": _one_of(["known", "unknown"]),
+    "trust": _JUDGE,
+}
+KNOWN_FILE = _exactly({**_KNOWN, "size": _COUNT})
+AUDITED: Object = {
+    "type": "object",
+    "description": "An audit report (schema audit-report), and by whose trust it was judged.",
+    "properties": {
+        "trust": _JUDGE,
+        "verdict": _one_of(["passed", "failed", "inconclusive"]),
+    },
+    "required": ["findings", "trust", "verdict"],
+}
+VERIFIED: Object = {"oneOf": [_exactly(_KNOWN), AUDITED]}
+EXPORTED = _exactly(
+    {
+        "counts": _exactly({"included": _COUNT, "withheld": _COUNT}),
+        "incident": ref("terms.incident_id"),
+        "receipt": ref("receipt"),
+        "sequence": _COUNT,
+        "sha256": ref("terms.sha256"),
+        "size": _COUNT,
+    }
+)
 TAKEN = _exactly(
     {
         "incident": ref("terms.chain_id"),
         "items": {"type": "array", "items": ref("exhibit")},
         "receipt": ref("receipt"),
         "state": _TEXT,
+    }
+)
+RECEIVED = _exactly(
+    {
+        "incident": ref("terms.chain_id"),
+        "items": _COUNT,
+        "receipts": {"type": "array", "items": ref("receipt")},
     }
 )
 CLOSED = _exactly(

@@ -13,17 +13,20 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from vault.http import guard, problems
+from vault.http.audit_log import AuditLogMiddleware
 from vault.http.gathering import Gatherer
 from vault.http.limits import LimitsMiddleware
 from vault.http.openapi import describe
 from vault.http.otlp_failures import OtlpFailuresMiddleware
 from vault.http.routes import (
     attestations,
+    captures,
     chains,
     collectors,
     custody,
     document,
     evidence,
+    exports,
     grants,
     health,
     incidents,
@@ -34,9 +37,10 @@ from vault.http.routes import (
     streams,
     sweeps,
     telemetry,
+    verify,
     waivers,
 )
-from vault.http.service import Service
+from vault.http.served import Service
 
 _DESCRIPTION = """
 Evidence of AI-agent incidents: kept under hash-chained, signed manifests, and provable without
@@ -56,6 +60,7 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await run_in_threadpool(gatherer.close)
+        await run_in_threadpool(service.refusals.close)
         await run_in_threadpool(close)
 
     app = FastAPI(
@@ -73,6 +78,7 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         log.log_routes,
         chains.chain_routes,
         incidents.incident_routes,
+        captures.capture_routes,
         evidence.incident_evidence_routes,
         evidence.chain_evidence_routes,
         attestations.attestation_routes,
@@ -88,6 +94,8 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         collectors.collector_routes,
         grants.grant_routes,
         requests.request_routes,
+        verify.verify_routes,
+        exports.export_routes,
     ):
         guard.include(app, routes(service))
     guard.include(app, telemetry.telemetry_routes(service, gatherer))
@@ -96,4 +104,5 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
     guard.routes_of(app)
     app.add_middleware(LimitsMiddleware, limits=service.limits)
     app.add_middleware(OtlpFailuresMiddleware)
+    app.add_middleware(AuditLogMiddleware, clock=service.vault.clock)
     return app

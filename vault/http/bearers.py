@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vault.access import Identity
 from vault.errors import UnauthenticatedError
-from vault.http.service import Authenticator
+from vault.http.served import Authenticator
 from vault.tokens import Tokens
 from verify.approval import TOKEN
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from verify.attestation import AttestationType
 from verify.declaration import Exposure, Severity, Tier, Trigger, YesNo
@@ -146,6 +146,48 @@ class UpdateBody(Body):
     note: Words | None = None
     channel: Text | None = None
     exhibits: Names = []
+
+
+class ExportBody(Body):
+    """What a bundle is for, and what is left out of it."""
+
+    model_config = example(
+        purpose="Production, request no. 14.",
+        recipient="Outside counsel",
+        withhold={"EV-0001": "Privileged."},
+    )
+
+    purpose: Text
+    recipient: Text | None = None
+    withhold: dict[Annotated[str, StringConstraints(max_length=16)], Text] = Field(
+        default={},
+        max_length=10_000,
+        description="Exhibits to leave out, each with the reason.",
+    )
+
+
+class VerifyBody(Body):
+    """What is to be verified: a digest, or an incident or stream; one of the two."""
+
+    model_config = example(
+        digest="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )
+
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="The SHA-256 of some bytes."
+    )
+    incident: Annotated[str, StringConstraints(max_length=80)] | None = None
+    depth: Literal["structure", "checksums", "bytes"] | None = None
+    head: int | None = Field(None, ge=0, lt=1 << 53, description="Fail what ends before this link.")
+    exhibits: Names = []
+
+    @model_validator(mode="after")
+    def _one_question(self) -> VerifyBody:
+        if (self.digest is None) == (self.incident is None):
+            raise ValueError("name a digest or an incident, one of the two")
+        if self.digest is not None and self.model_fields_set != {"digest"}:
+            raise ValueError("depth, head and exhibits are of an incident")
+        return self
 
 
 class CloseBody(Body):

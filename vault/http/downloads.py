@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from vault.http.digests import digest_field, names_tag, tag_of
 from vault.http.problems import RangeError
@@ -39,6 +42,31 @@ class Slice:
     def length(self) -> int:
         """Bytes that are given."""
         return self.stop - self.start
+
+
+class Outgoing(StreamingResponse):
+    """Bytes that stream out; what they come from is let go of, also where who asked goes away."""
+
+    def __init__(
+        self,
+        pieces: Generator[bytes, None, None],
+        status: int,
+        headers: Mapping[str, str],
+        *,
+        media_type: str,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(pieces, status, headers, media_type=media_type)
+        self._pieces = pieces
+        self._close = close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._pieces.close()
+            self._close()
 
 
 def slice_of(field: str | None, size: int, *, current: bool = True) -> Slice:
@@ -93,11 +121,11 @@ def is_known(if_none_match: str | None, sha256: str) -> bool:
     return names_tag(if_none_match, sha256)
 
 
-def begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def begun(pieces: Iterator[bytes]) -> Generator[bytes, None, None]:
     """The same pieces; the first is verified before this returns: its error still is an answer."""
     first = next(pieces, None)
 
-    def rest() -> Iterator[bytes]:
+    def rest() -> Generator[bytes, None, None]:
         if first is not None:
             yield first
             yield from pieces

@@ -33,7 +33,7 @@ from vault.errors import (
 from vault.evidence import fingerprint
 from vault.http.intake import Described
 from vault.http.problems import TooManyRequestsError
-from vault.http.service import Gathering
+from vault.http.served import Gathering
 from vault.opened import Vault
 from vault.retention import VAULT_CHAIN, Guard
 from vault.ulid import new_ulid

@@ -15,8 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
 from vault.access import Access, Permission
-from vault.errors import UnauthenticatedError
-from vault.http.service import Asking, Service
+from vault.errors import NotPermittedError, UnauthenticatedError
+from vault.http.served import Asking, Service
 
 PUBLIC = "public"
 """What a route declares that everyone may use, also without a token."""
@@ -71,9 +71,13 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            if self.permission != PUBLIC:
-                request.state.asking = await run_in_threadpool(self._admit, request)
-            return await handle(request)
+            try:
+                if self.permission != PUBLIC:
+                    request.state.asking = await run_in_threadpool(self._admit, request)
+                return await handle(request)
+            except NotPermittedError as error:
+                await run_in_threadpool(self._note, request, error)
+                raise
 
         return guarded
 
@@ -81,11 +85,20 @@ class GuardedRoute(APIRoute):
         service = self.guarding
         address = request.client.host if request.client else ""
         identity = service.authenticator.identify(bearer_of(request), address)
+        request.state.identity = identity
         service.pace.check(identity.id)
         access = Access(identity, service.grants(), at=service.vault.clock())
         if isinstance(self.permission, Permission):
             access.check(self.permission, chain_of(request))
         return Asking(access, service.acting_as(identity.actor))
+
+    def _note(self, request: Request, error: NotPermittedError) -> None:
+        """Have a refusal sealed; where it concerns no one chain, the audit log alone has it."""
+        identity = request.state.identity
+        if error.chain is not None:
+            self.guarding.refusals.note(
+                error.chain, identity.id, error.permission, identity.address or None
+            )
 
 
 def bearer_of(request: Request) -> str:

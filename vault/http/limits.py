@@ -18,7 +18,7 @@ from vault.http.problems import (
     TooSlowError,
     response_of,
 )
-from vault.http.service import Limits
+from vault.http.served import Limits
 from verify.errors import EvidenceError
 
 STREAMED = re.compile(

@@ -16,7 +16,7 @@ from vault.http.answers import REQUEST, tells
 from vault.http.bodies import AttestationBody
 from vault.http.guard import asking, needs
 from vault.http.routes.requests import accepted
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from vault.http.two_persons import ATTESTATION
 from verify.attestation import RULES, attestation_body
 

@@ -17,7 +17,7 @@ from vault.http import guard, owed
 from vault.http.answers import tells
 from vault.http.bodies import ClassificationBody, WithdrawalBody
 from vault.http.guard import asking, needs
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from vault.opened import Vault
 from verify.strictjson import Object
 

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from vault.http import guard
 from vault.http.answers import tells
 from vault.http.guard import AUTHENTICATED, needs
-from vault.http.service import Service
+from vault.http.served import Service
 from verify.strictjson import Object
 
 

@@ -22,13 +22,13 @@ from vault.evidence import content
 from vault.http import guard
 from vault.http.answers import BYTES, TAKEN, a_page_of, ref, tells
 from vault.http.digests import names_tag, tag_of
-from vault.http.downloads import begun, headers_of, is_known, slice_of
+from vault.http.downloads import Outgoing, begun, headers_of, is_known, slice_of
 from vault.http.guard import asking, needs
 from vault.http.incoming import AT_ONCE, Incoming
 from vault.http.intake import Sent
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
 from vault.http.problems import DamagedError
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from vault.opened import Vault
 from vault.readings import Reading
 from verify.errors import EvidenceError, MalformedError, VerificationError
@@ -111,7 +111,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
             source=source,
             method=method,
             again=again,
-            deposit=_deposit(key),
+            deposit=deposit_of(key),
         )
 
         def seal(pieces: Any) -> Response:
@@ -192,7 +192,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
         where = asked.identity.address or None
         reading = vault.readings.begin(chain, [exhibit], purpose, address=where)
         pieces = content(vault.store, item, found.packs, start=part.start, stop=part.stop)
-        return StreamingResponse(
+        return Outgoing(
             begun(_recorded(vault, reading, pieces)),
             206 if part.partial else 200,
             headers_of(description.name, item.sha256, part),
@@ -217,7 +217,7 @@ def _recorded(vault: Vault, reading: Reading, pieces: Iterator[bytes]) -> Iterat
         ) from error
 
 
-def _deposit(key: str | None) -> str | None:
+def deposit_of(key: str | None) -> str | None:
     """The deposit id of a key, which may be quoted as a structured field is."""
     if key is None:
         return None

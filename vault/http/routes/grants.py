@@ -12,7 +12,7 @@ from vault.documents import grants_json
 from vault.http import guard
 from vault.http.answers import tells
 from vault.http.guard import AUTHENTICATED, asking, needs
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 
 
 def grant_routes(service: Service) -> APIRouter:

@@ -8,16 +8,16 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 
 from vault.http import guard
-from vault.http.answers import ALIVE, READY, STORED, WHOAMI, tells
+from vault.http.answers import ABOUT, ALIVE, READY, STORED, WHOAMI, tells
 from vault.http.guard import AUTHENTICATED, PUBLIC, asking, needs
 from vault.http.problems import response_of
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from verify.errors import EvidenceError
 from verify.strictjson import Object
 
 
 def health_routes(service: Service) -> APIRouter:
-    """`/healthz`, `/readyz`, `/v1/whoami`, `/v1/trust`."""
+    """`/healthz`, `/readyz`, `/v1/whoami`, `/v1/vault`, `/v1/trust`."""
     router = guard.router(service, tags=["service"])
 
     @router.get("/healthz")
@@ -52,6 +52,24 @@ def health_routes(service: Service) -> APIRouter:
             "permissions": sorted(asked.access.permissions(None)),
             "roles": asked.access.roles(None),
             "token": identity.token,
+        }
+
+    @router.get("/v1/vault")
+    @needs(AUTHENTICATED)
+    @tells(ABOUT)
+    def about() -> Object:
+        """Which vault this is, and how its store keeps what it holds."""
+        traits = service.vault.store.traits
+        return {
+            "origin": service.vault.trust.origin,
+            "store": {
+                "checksums": traits.checksums,
+                "kind": traits.kind,
+                "locks": traits.locks,
+                "versions": traits.versions,
+                "words": service.store_words,
+            },
+            "version": service.vault.foundation.version,
         }
 
     @router.get("/v1/trust", response_class=Response)

@@ -27,7 +27,7 @@ from vault.http.bodies import (
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
 from vault.http.problems import PreconditionError
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from vault.opened import Vault
 from verify.incident import Incident
 from verify.instant import format_instant, read_given_instant

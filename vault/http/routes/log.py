@@ -17,7 +17,7 @@ from vault.errors import NotFoundError
 from vault.http import guard
 from vault.http.answers import BYTES, STORED, TEXT, tells
 from vault.http.guard import PUBLIC, needs
-from vault.http.service import Service
+from vault.http.served import Service
 
 _TILE = re.compile(r"(entries|[0-9]|[1-5][0-9])/(x[0-9]{3}/)*[0-9]{3}(\.p/[1-9][0-9]{0,2})?\Z")
 _MOST = (1 << 63) - 1

@@ -13,7 +13,7 @@ from vault.documents import checklist_json, metrics_json, statuses_json, timelin
 from vault.http import guard
 from vault.http.answers import tells
 from vault.http.guard import AUTHENTICATED, asking, needs
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from vault.metrics import figures_of, measure
 from vault.status import status_of
 from vault.timeline import timeline_of
@@ -47,7 +47,7 @@ def report_routes(service: Service) -> APIRouter:
         chain = vault.incidents.read(incident, up_to=at_sequence)
         moment = vault.clock() if as_of is None else read_given_instant(as_of)
         report = report_of(vault.incidents, chain, service.profile, moment)
-        changes = changes_since_sealed(vault.store, chain, report)
+        changes = changes_since_sealed(vault.incidents, chain, report)
         return JSONResponse(checklist_json(incident, report, changes, None))
 
     @router.post("/incidents/{incident}/assessments", status_code=201)
@@ -58,7 +58,7 @@ def report_routes(service: Service) -> APIRouter:
         vault = asked.vault
         chain, moment = vault.incidents.read(incident), vault.clock()
         report = report_of(vault.incidents, chain, service.profile, moment)
-        changes = changes_since_sealed(vault.store, chain, report)
+        changes = changes_since_sealed(vault.incidents, chain, report)
         receipt = seal_report(
             incidents=vault.incidents,
             store=vault.store,

@@ -15,7 +15,7 @@ from vault.http.answers import REQUEST, a_page_of, tells
 from vault.http.bodies import ReasonBody
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from vault.http.two_persons import DEEDS
 from vault.ports import Request
 from verify.strictjson import Object

@@ -24,7 +24,7 @@ from vault.http.answers import REQUEST, tells
 from vault.http.bodies import ExtensionBody, HoldBody, ReleaseBody
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.routes.requests import accepted
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from vault.http.two_persons import HOLD_RELEASE
 from verify.instant import read_given_instant
 

@@ -14,7 +14,7 @@ from vault.http.answers import a_page_of, ref, tells
 from vault.http.bodies import PreservationBody
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.pages import Cursor, Limit, begin_after, page, size_of
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from vault.preserve import claimed_by
 from verify.errors import MalformedError
 from verify.instant import read_given_instant

@@ -14,7 +14,7 @@ from vault.http import guard
 from vault.http.answers import tells
 from vault.http.bodies import SweepBody
 from vault.http.guard import asking, needs
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 
 
 def sweep_routes(service: Service) -> APIRouter:

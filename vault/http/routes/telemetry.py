@@ -25,7 +25,7 @@ from vault.http.gathering import Gatherer, Received, Room, Sealed
 from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.otlp import Encoding, Signal, encoding_of, read_export, success
 from vault.http.problems import UnsupportedMediaError
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from verify.digest import sha256_hex
 from verify.errors import MalformedError
 from verify.statement import VAULT_CHAIN, check_chain_id

@@ -14,7 +14,7 @@ from vault.http.answers import REQUEST, tells
 from vault.http.bodies import ReasonBody, WaiverBody
 from vault.http.guard import asking, needs
 from vault.http.routes.requests import accepted
-from vault.http.service import Asking, Service
+from vault.http.served import Asking, Service
 from vault.http.two_persons import WAIVER
 from verify.instant import format_instant, read_given_instant
 

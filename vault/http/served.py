@@ -12,6 +12,7 @@ from vault.http.intake import Intake
 from vault.http.pace import Pace
 from vault.opened import Vault, assemble
 from vault.ports import AccessStore
+from vault.refusals import Refusals
 from vault.requests import Requests
 from vault.tokens import Tokens
 from verify.envelope import ManifestKey
@@ -44,6 +45,8 @@ class Limits:
 
     body: int = 1 << 20
     """Bytes of a body that is read whole."""
+    bundle: int = 4 << 30
+    """Bytes of a bundle that is sent to be verified."""
     page: int = 500
     """Items of a page at most."""
     body_seconds: float = 30.0
@@ -99,6 +102,8 @@ class Service:
     tokens: Tokens = field(init=False)
     requests: Requests = field(init=False)
     """What one person asked for and a second one approves."""
+    refusals: Refusals = field(init=False)
+    """What is refused to people who are known; the vault itself states it."""
 
     def __post_init__(self) -> None:
         clock = self.vault.clock
@@ -109,6 +114,8 @@ class Service:
         object.__setattr__(self, "pace", Pace(self.limits.requests_a_minute))
         object.__setattr__(self, "tokens", Tokens(store=self.access, clock=clock))
         object.__setattr__(self, "requests", Requests(store=self.access, clock=clock, kinds=kinds))
+        refusals = Refusals(incidents=self.vault.incidents, clock=clock)
+        object.__setattr__(self, "refusals", refusals)
 
     def acting_as(self, actor: Actor) -> Vault:
         """The vault in which another one acts, with the trust file as it stands now."""

@@ -1,0 +1,158 @@
+"""Wiring of a vault that is served elsewhere: the same commands, through its API."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import cast
+
+from cli.compose import Vault, now
+from cli.config import HomeConfig
+from cli.settings import ServerSettings, Settings, version
+from ingest.entry import Entry
+from vault.deposit import Receipt
+from vault.errors import UnavailableError
+from vault.http.client.audited import RemoteRecord
+from vault.http.client.captures import RemoteCaptures
+from vault.http.client.connection import Connection, Server, check_server
+from vault.http.client.opened import connected
+from vault.http.client.record import RemoteIndex, RemoteLog
+from vault.http.client.trust import given_trust, pinned_trust
+from vault.http.frames import (
+    MAGIC,
+    Digested,
+    FrameKind,
+    Head,
+    content_frames,
+    framed,
+    item_frame,
+    missed_frame,
+)
+from vault.record import StoreRecord
+from verify.strictjson import Object
+from verify.trust import Trust
+
+_TOKEN_FILE_LIMIT = 1 << 16
+
+
+def open_remote(settings: Settings) -> Vault:
+    """The vault that a server serves, as commands use it.
+
+    Raises `UnavailableError` where it is out of reach, and what the server says.
+    """
+    assert settings.server is not None
+    connection = Connection(server_of(settings.server), user_agent=f"evault/{version()}")
+    try:
+        trust = trust_of(settings, connection)
+        served = connected(connection, trust, clock=now)
+        parts = {each.name: getattr(served.vault, each.name) for each in fields(served.vault)}
+        config = HomeConfig(trust.origin, served=served.words)
+        return ServedVault(**parts, home=settings.home, config=config)
+    except BaseException:
+        connection.close()
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVault(Vault):
+    """A vault that is served elsewhere."""
+
+    def record(self, chain: str, depth: str | None = None) -> StoreRecord:
+        """A chain as the server gives it, to be audited here."""
+        index, log = cast("object", self.index), cast("object", self.log)
+        assert isinstance(index, RemoteIndex)
+        assert isinstance(log, RemoteLog)
+        return RemoteRecord(
+            connection=index.connection,
+            index=index,
+            log=log,
+            incidents=self.incidents,
+            chain=chain,
+            depth=depth or ("checksums" if self.store.traits.checksums else "bytes"),
+        )
+
+
+def trust_of(settings: Settings, connection: Connection) -> Trust:
+    """Whom to believe: the file that was named, else the server's, pinned at first use."""
+    assert settings.server is not None
+    if settings.server.trust is not None:
+        return given_trust(settings.server.trust)
+    return pinned_trust(connection, settings.home, lambda told: print(told, file=sys.stderr))
+
+
+def trust_now(settings: Settings) -> Trust:
+    """The trust file as the server shows it now, pinned without a word: what it adds was asked for.
+
+    Raises as `trust_of`.
+    """
+    assert settings.server is not None
+    connection = Connection(server_of(settings.server), user_agent=f"evault/{version()}")
+    try:
+        if settings.server.trust is not None:
+            return given_trust(settings.server.trust)
+        return pinned_trust(connection, settings.home, lambda _: None)
+    finally:
+        connection.close()
+
+
+def server_of(settings: ServerSettings) -> Server:
+    """The server and its token. Raises `MalformedError`, `UnavailableError`."""
+    token = settings.token
+    if not token and settings.token_file is not None:
+        try:
+            with settings.token_file.open("rb") as file:
+                token = file.read(_TOKEN_FILE_LIMIT).decode("utf-8", "replace").strip()
+        except OSError as error:
+            raise UnavailableError(
+                f"cannot read EVAULT_TOKEN_FILE {settings.token_file}: {error.strerror}"
+            ) from error
+    return check_server(settings.url, token.strip(), insecure=settings.insecure)
+
+
+class RemoteDestination:
+    """Has a server seal what a spool delivers; satisfies `cli.delivery.SpoolDestination`."""
+
+    def __init__(self, vault: Vault, *, progress: Callable[[int], None] = lambda _: None) -> None:
+        assert isinstance(vault.captures, RemoteCaptures)
+        self._captures = vault.captures
+        self._progress = progress
+        self.receipts: dict[int, list[Receipt]] = {}
+
+    def deliver(self, entry: Entry) -> tuple[Object, ...]:
+        """Send an entry as it was signed. Raises `SpoolDamagedError`, and what the server says."""
+        chain = entry.collection.destination
+        sending = self._captures.sending(chain)
+        try:
+            for frame in _frames(entry, self._progress):
+                sending.put(frame)
+            answer = sending.finish()
+        except BaseException:
+            sending.abort()
+            raise
+        receipts = self._captures.receipts(answer, chain)
+        self.receipts[entry.number] = receipts
+        return tuple(receipt.to_json() for receipt in receipts)
+
+
+def _frames(entry: Entry, progress: Callable[[int], None]) -> Iterator[bytes]:
+    collection = entry.collection
+    head = Head(
+        deposit=None,
+        method=collection.method,
+        source=collection.source,
+        system=collection.system,
+        collector=collection.collector,
+        pack=True,
+    )
+    yield MAGIC + framed(FrameKind.HEAD, head.encode())
+    yield framed(FrameKind.SIGNED, entry.data)
+    for number, (item, description) in enumerate(entry.items()):
+        digest = Digested()
+        yield from content_frames(entry.content(number), item.size, digest)
+        entry.check_content(number, digest.sha256)
+        yield item_frame(digest, item.kinds, description.encode())
+        progress(item.size)
+    for missed in entry.missed():
+        yield missed_frame(missed.name, missed.reason, missed.detail)
+    yield framed(FrameKind.LIST)

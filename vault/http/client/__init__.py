@@ -1,0 +1,1 @@
+"""A vault behind HTTP: the same services; what is read is checked here, and written there."""

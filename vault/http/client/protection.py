@@ -1,0 +1,259 @@
+"""Retention, holds and collectors of a served vault: told by its chains, seen to by the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import cast
+
+from vault.collectors import Collector, Collectors
+from vault.deposit import Door, Receipt
+from vault.errors import RefusedError
+from vault.evidence import StoredObject
+from vault.http.client.connection import Connection, quoted
+from vault.http.client.people import no_other_person
+from vault.http.client.receipts import receipt_of
+from vault.http.client.record import Elsewhere, RemoteIndex, RemoteStore
+from vault.incidents import Chain, Incidents
+from vault.ports import Clock, Index, LockMode, ObjectStore, Version
+from vault.retention import Drift, Laid, Progress, Retention, Sense
+from vault.sweep import Announce, Sweeper, Swept
+from vault.sweep import Progress as Progressing
+from verify.approval import ATTESTED
+from verify.digest import b64
+from verify.envelope import ManifestKey
+from verify.instant import format_instant, parse_instant
+from verify.report import Finding, Outcome
+from verify.statement import VAULT_CHAIN
+from verify.strictjson import Fields, Object
+from verify.trust import Step, Trust
+
+
+def _silent(_done: int, _of: int) -> None:
+    pass
+
+
+class RemoteRetention(Retention):
+    """The retention of a served vault's evidence, and the holds on it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        trust: Trust,
+        store: RemoteStore,
+        index: RemoteIndex,
+        incidents: Incidents,
+        clock: Clock,
+        closing: dict[str, Fields],
+    ) -> None:
+        """`closing` is what the server said it locked as it closed an incident, by its id."""
+        super().__init__(
+            store=cast("ObjectStore", store),
+            index=cast("Index", index),
+            door=cast("Door", Elsewhere()),
+            incidents=incidents,
+            clock=clock,
+            key=trust.keys[0],
+            mode=LockMode.GOVERNANCE,
+        )
+        self._keys = tuple(trust.keys)
+        self._connection = connection
+        self._trust = trust
+        self._closing = closing
+
+    def settle(self) -> None:
+        """Nothing: what is owed to stored evidence the server sees to."""
+
+    def set_hold(
+        self,
+        incident_id: str,
+        matter: str,
+        reason: str,
+        ordered_by: str | None,
+        progress: Progress = _silent,
+    ) -> tuple[Receipt, Laid]:
+        """Have a matter's hold laid on an incident or a stream; the receipt, the objects held."""
+        body: Object = {"matter": matter, "reason": reason}
+        if ordered_by is not None:
+            body["ordered_by"] = ordered_by
+        return self._stated(incident_id, "holds", body, progress)
+
+    def release_hold(
+        self,
+        incident_id: str,
+        matter: str,
+        reason: str,
+        approved_by: str,
+        exhibits: Sequence[str],
+        progress: Progress = _silent,
+        *,
+        authenticated: str = ATTESTED,
+        deposit: str | None = None,
+    ) -> tuple[Receipt, Laid]:
+        """Nobody releases a hold here by saying that another approved it. Raises `RefusedError`."""
+        raise no_other_person("--approved-by")
+
+    def extend(
+        self, incident_id: str, until: datetime, reason: str, progress: Progress = _silent
+    ) -> tuple[Receipt, Laid]:
+        """Have all evidence of an incident kept at least until a moment."""
+        body = {"reason": reason, "until": format_instant(until)}
+        return self._stated(incident_id, "retention/extensions", body, progress)
+
+    def apply(self, incident_id: str, progress: Progress = _silent) -> Laid:
+        """What the server laid on stored evidence when it closed an incident in compliance mode.
+
+        Raises `RefusedError` at any other time: the server lays what a statement demands as it
+        seals it, and whoever runs the vault lays it anew.
+        """
+        self._incidents.read(incident_id)
+        told = self._closing.pop(incident_id, None)
+        if told is None:
+            raise RefusedError("the store's locks are laid anew where the vault's home is")
+        laid = Laid(told.count("objects"), (_GONE,) * told.count("gone"))
+        progress(laid.objects, laid.objects)
+        return laid
+
+    def drift(self, chain: Chain, progress: Progress = _silent) -> Iterator[Drift]:
+        """Where the store's real locks are not what the chain demands, by the server's word."""
+        path = f"/v1/chains/{quoted(chain.state.id)}/retention"
+        for each in self._connection.get_json(path).get("drift", ()):
+            reader = Fields(each, path)
+            yield Drift(_stored(reader), Sense(reader.text("sense")), reader.text("detail"))
+
+    def _stated(
+        self, chain_id: str, what: str, body: Object, progress: Progress
+    ) -> tuple[Receipt, Laid]:
+        path = f"/v1/chains/{quoted(chain_id)}/{what}"
+        answer = self._connection.post(path, body)
+        gone = tuple(_stored(Fields(each, path)) for each in answer.get("gone", ()))
+        laid = Laid(Fields(answer.get("counts"), path).count("objects"), gone)
+        progress(laid.objects, laid.objects)
+        return receipt_of(answer, self._trust, chain=chain_id), laid
+
+
+_GONE = StoredObject("an object of the store", None, 0, "", 0, (), ())
+"""What is gone, where the server told only how many are."""
+
+
+def _stored(reader: Fields) -> StoredObject:
+    """An object as answers name it: its key and version, and the exhibits in it."""
+    exhibits = tuple(reader.texts("exhibits"))
+    return StoredObject(
+        reader.text("key"), reader.text_or_none("version_id"), 0, "", 0, (), exhibits
+    )
+
+
+class RemoteSweeper(Sweeper):
+    """Sweeps a served vault: the server looks, and seals what it found."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        trust: Trust,
+        index: RemoteIndex,
+        incidents: Incidents,
+        retention: Retention,
+        clock: Clock,
+    ) -> None:
+        super().__init__(
+            store=cast("ObjectStore", Elsewhere()),
+            index=cast("Index", index),
+            door=cast("Door", Elsewhere()),
+            incidents=incidents,
+            retention=retention,
+            clock=clock,
+            key=trust.keys[0],
+        )
+        self._keys = tuple(trust.keys)
+        self._connection = connection
+        self._trust = trust
+        self._unfinished: list[Object] = []
+
+    def sweep(
+        self,
+        depth: str,
+        *,
+        announce: Announce = lambda _objects, _size: None,
+        progress: Progressing = lambda _: None,
+    ) -> Swept:
+        """Have every object looked at, and what was found sealed; it takes as long as it takes."""
+        answer = self._connection.post("/v1/sweeps", {"depth": depth}, patience=_SWEEP_SECONDS)
+        where = "the server's sweep"
+        reader = Fields(answer, where)
+        counts = reader.object("counts")
+        claimed = {stored.key: stored.exhibits for stored, _ in self.claimed().values()}
+        swept = Swept(
+            reader.text("depth"),
+            parse_instant(reader.raw("started_at"), where=where),
+            objects=counts.count("objects"),
+            size=counts.count("bytes"),
+            findings=[_finding(Fields(each, where)) for each in reader.entries("findings")],
+            contents=claimed,
+            unclaimed=[_unclaimed(Fields(each, where)) for each in reader.entries("unclaimed")],
+            receipt=receipt_of(answer, self._trust, chain=VAULT_CHAIN),
+        )
+        self._unfinished = [dict(each) for each in reader.entries("unfinished")]
+        announce(swept.objects, swept.size)
+        progress(swept.size if depth == "bytes" else swept.objects)
+        return swept
+
+    def unfinished(self, before: datetime) -> list[Object]:
+        """Uploads that were begun and not finished, as the last sweep found them."""
+        del before
+        return self._unfinished
+
+
+_SWEEP_SECONDS = 6 * 3600.0
+
+
+def _finding(reader: Fields) -> Finding:
+    return Finding(
+        Step(reader.text("step")),
+        reader.text("subject"),
+        Outcome(reader.text("outcome")),
+        reader.text("detail"),
+    )
+
+
+def _unclaimed(reader: Fields) -> Version:
+    return Version(
+        key=reader.text("key"),
+        version_id=reader.text_or_none("version_id"),
+        marker=False,
+        newest=True,
+        size=reader.count("size"),
+    )
+
+
+class RemoteCollectors(Collectors):
+    """The collectors of a served vault."""
+
+    def __init__(
+        self, connection: Connection, trust: Trust, index: RemoteIndex, clock: Clock
+    ) -> None:
+        super().__init__(
+            index=cast("Index", index),
+            door=cast("Door", Elsewhere()),
+            clock=clock,
+            key=trust.keys[0],
+        )
+        self._keys = tuple(trust.keys)
+        self._connection = connection
+        self._trust = trust
+
+    def add(self, name: str, key: ManifestKey) -> tuple[Collector, Receipt | None]:
+        """Have a collector let in; no receipt if it is in already under this name and key."""
+        body = {"key": b64(key.spki), "name": name}
+        answer = self._connection.post("/v1/collectors", body)
+        receipt = None
+        if answer.get("receipt") is not None:
+            receipt = receipt_of(answer, self._trust, chain=VAULT_CHAIN)
+        return self.named(name), receipt
+
+    def remove(self, name: str, reason: str) -> tuple[Collector, Receipt]:
+        """Have nothing more taken from a collector."""
+        collector = self.named(name)
+        path = f"/v1/collectors/{quoted(name)}/removal"
+        answer = self._connection.post(path, {"reason": reason})
+        return collector, receipt_of(answer, self._trust, chain=VAULT_CHAIN)

@@ -181,17 +181,24 @@ class _Client:
         time.sleep(self._rng.uniform(0, 0.2))
 
     def check(self) -> None:
-        """That what was promised is in the log, by what any server says now."""
-        if not self._account.receipts:
+        """That what was promised is in the log and known, by what any server says now."""
+        if not self._account.sent:
             time.sleep(0.05)
             return
         receipt = self._rng.choice(self._account.receipts)
         path = f"/v1/chains/{receipt.chain}/manifests/{receipt.sequence}"
-        proof = self.once("check", "GET", f"{path}/proof")
+        proof = self.once("prove", "GET", f"{path}/proof")
         if proof is not None:
             found = parse_tlog_proof(proof.data)
             assert found.index == receipt.index
             found.check(bytes.fromhex(receipt.leaf_hash))
+        sent = self._rng.choice(self._account.sent)
+        heard = self.once("verify", "POST", "/v1/verify", {"digest": sent.sha256})
+        if heard is not None:
+            (item,) = heard.json["items"]
+            assert (item["chain"], item["exhibit"], item["leaf_hash"]) == (
+                sent.chain, sent.exhibit, sent.receipt.leaf_hash,
+            )  # fmt: skip
             self._account.checked += 1
 
     def read(self) -> None:

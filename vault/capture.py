@@ -345,7 +345,7 @@ class OpenCapture:
         self._in_parallel(changed)
 
     def _in_parallel(self, work: Sequence[Callable[[], None]]) -> None:
-        if self._store.traits.parallel == 1:
+        if self._store.traits.parallel == 1 or len(work) < 2:
             for each in work:
                 each()
             return

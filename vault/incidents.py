@@ -41,6 +41,7 @@ from verify.strictjson import Fields, Object
 
 _ATTEMPTS = 5
 _CHAINS_KNOWN = 4
+_BYTES_KNOWN = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +78,33 @@ class KnownChains:
     What is known of a chain is used only while the index names the same last link.
     """
 
-    def __init__(self, limit: int = _CHAINS_KNOWN) -> None:
-        """Remember `limit` chains at most."""
+    def __init__(self, limit: int = _CHAINS_KNOWN, size: int = _BYTES_KNOWN) -> None:
+        """Remember `limit` chains, and more while their statements have `size` bytes in all."""
         self._limit = limit
+        self._most = size
         self._lock = Lock()
-        self._chains: dict[str, Chain] = {}
+        self._chains: dict[str, tuple[Chain, int]] = {}
+        self._size = 0
 
     def get(self, chain_id: str) -> Chain | None:
         """A chain as it was read last."""
         with self._lock:
-            return self._chains.get(chain_id)
+            found = self._chains.get(chain_id)
+            return found[0] if found else None
 
     def add(self, chain: Chain) -> None:
-        """Remember a chain, and forget the one that was read first."""
+        """Remember a chain, and forget those that were read first where there is no room."""
+        size = sum(len(each.envelope.payload) for each in chain.manifests)
         with self._lock:
-            self._chains.pop(chain.state.id, None)
-            self._chains[chain.state.id] = chain
-            if len(self._chains) > self._limit:
-                del self._chains[next(iter(self._chains))]
+            self._forget(chain.state.id)
+            self._chains[chain.state.id] = chain, size
+            self._size += size
+            while len(self._chains) > self._limit and self._size > self._most:
+                self._forget(next(iter(self._chains)))
+
+    def _forget(self, chain_id: str) -> None:
+        _, size = self._chains.pop(chain_id, (None, 0))
+        self._size -= size
 
 
 class Incidents:

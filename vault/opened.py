@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vault.attestations import Attestations
 from vault.capture import Captures
@@ -19,7 +19,7 @@ from vault.ports import Clock, Index, LockMode, ObjectStore, Signer
 from vault.preserve import Preserver
 from vault.readings import Readings
 from vault.record import StoreRecord
-from vault.retention import Retention
+from vault.retention import KnownPolicies, Retention
 from vault.sweep import Sweeper
 from vault.waivers import Waivers
 from verify.envelope import ManifestKey
@@ -46,6 +46,8 @@ class Foundation:
     """Chains that were read before, verified."""
     granted: KnownGrants
     """Grants that were read before, verified."""
+    policies: KnownPolicies = field(default_factory=KnownPolicies)
+    """Policies of retention that were read before, verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def assemble(foundation: Foundation, actor: Actor) -> Vault:
         clock=clock,
         key=key,
         mode=foundation.mode,
+        known=foundation.policies,
     )
     return Vault(
         foundation=foundation,

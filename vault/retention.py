@@ -29,6 +29,7 @@ from vault.errors import NotFoundError, RefusedError, StaleHeadError, Unavailabl
 from vault.evidence import PACK_PART_SIZE, StoredObject, objects_of
 from vault.incidents import Chain, Incidents, subjects_of
 from vault.ports import (
+    ChainHead,
     Clock,
     Index,
     LockMode,
@@ -137,6 +138,24 @@ class Laid:
         return Laid(self.objects + other.objects, self.gone + other.gone)
 
 
+class KnownPolicies:
+    """The policies that were read last, for all who ask: each capture does, several times.
+
+    What is known is used only while the vault's own chain ends with the same link.
+    """
+
+    def __init__(self) -> None:
+        self._read: tuple[str | None, tuple[InForce, ...]] | None = None
+
+    def get(self, head: ChainHead | None, read: Callable[[], Iterable[InForce]]) -> list[InForce]:
+        """The policies as of this head of the vault's chain; `read` gives them anew."""
+        leaf = head.leaf if head else None
+        known = self._read
+        if known is None or known[0] != leaf:
+            known = self._read = (leaf, tuple(read()))
+        return list(known[1])
+
+
 class Retention:
     """The retention of one vault's evidence, and the holds on it."""
 
@@ -151,11 +170,14 @@ class Retention:
         key: ManifestKey,
         mode: LockMode,
         patience: float = 60.0,
+        known: KnownPolicies | None = None,
     ) -> None:
         """The retention of a vault; `mode` is how firmly its store locks.
 
         `patience` is how many seconds to wait for another process that protects the same evidence.
+        Without `known` policies are read each time.
         """
+        self._known = known
         self._patience = patience
         self._store = store
         self._index = index
@@ -172,6 +194,11 @@ class Retention:
 
     def policies(self) -> list[InForce]:
         """All policies that were ever in force, the built-in one first."""
+        if self._known is None:
+            return self._read_policies()
+        return self._known.get(self._index.head(VAULT_CHAIN), self._read_policies)
+
+    def _read_policies(self) -> list[InForce]:
         found = [InForce(BUILT_IN, None, None)]
         for row in self._index.rows(VAULT_CHAIN):
             if row.type == Type.POLICY:

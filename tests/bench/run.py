@@ -1,8 +1,8 @@
 """`make bench`: our work beside what a user would run instead, in one run, on this machine.
 
 Figures are printed, never asserted. Sizes: EVAULT_BENCH_GIB (default 1), EVAULT_BENCH_LINKS
-(default 100000), EVAULT_BENCH_ITEMS (default 10000), EVAULT_BENCH_ROUNDS (default 3).
-`make bench PART=record` measures one part.
+(default 100000), EVAULT_BENCH_ITEMS (default 10000), EVAULT_BENCH_ROUNDS (default 3),
+EVAULT_BENCH_SECONDS (default 3). `make bench PART=record` measures one part.
 Each line: the work, ours, theirs, ours/theirs, the goal, and our peak memory.
 """
 

@@ -62,3 +62,16 @@ def test_of_another_history_nothing_is_taken_from_the_one_that_was_read(
         assert [each.statement.deposit for each in found.manifests] == [
             f"declare-{INCIDENT}", *(f"other-{number}" for number in range(more)),
         ]  # fmt: skip
+
+
+def test_few_chains_are_known_however_large_and_more_while_they_are_small(tmp_path: Path) -> None:
+    world = World.make(tmp_path)
+    names = [f"INC-2026-{number:04d}" for number in range(1, 6)]
+    with world.opened() as process:
+        for name in names:
+            world.declare(process, name)
+        for known, expected in ((KnownChains(2, 1), names[3:]), (KnownChains(2), names)):
+            incidents = reading(process, world, known)
+            for name in (names[0], *names):
+                incidents.read(name)
+            assert [name for name in names if known.get(name)] == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -297,3 +298,13 @@ def test_an_index_of_before_learns_where_each_artifact_is_claimed(
     more = manifest(A, 1, items=[("EV-0003", "ab" * 32)])
     service.append(A, [more.deposit], lambda _: [more])
     assert service.claims("ab" * 32)[-1] == Claim(A, 1, "EV-0003")
+
+
+def test_many_who_wait_keep_out_none_who_reads(tmp_path: Path) -> None:
+    """As in a server with as many requests at work as it takes."""
+    database = SqliteDatabase(tmp_path / "index.sqlite", create=True)
+    with ExitStack() as stack:
+        for _ in range(100):
+            connection = stack.enter_context(database.read())
+            assert connection.execute(sa.select(sa.literal(1))).scalar() == 1
+    database.close()

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from vault.adapters.database import (
+    SQLITE_POOL,
     begin_sqlite,
     configure_sqlite,
     first_line,
@@ -271,6 +272,7 @@ def access_file(path: Path) -> SqlAccessStore:
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         connect_args={"timeout": 60, "isolation_level": None},
+        **SQLITE_POOL,
     )
     sa.event.listen(engine, "connect", configure_sqlite)
     sa.event.listen(engine, "begin", begin_sqlite)

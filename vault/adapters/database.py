@@ -19,7 +19,7 @@ import random
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
@@ -87,6 +87,7 @@ class SqliteDatabase:
         self._engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(path)),
             connect_args={"timeout": 60, "isolation_level": None},
+            **SQLITE_POOL,
         )
         sa.event.listen(self._engine, "connect", configure_sqlite)
         _watch(self._engine, path)
@@ -369,6 +370,11 @@ _POSTGRES_REMEDIES = {
     "57": "the server is stopping or starting; run the command again",
 }
 """By SQLSTATE, or its class."""
+
+
+SQLITE_POOL: Mapping[str, Any] = {"pool_size": 8, "max_overflow": -1}
+"""Writers wait for the one lock, each with its connection, which is but an open file: a limit would
+keep out who only reads."""
 
 
 def postgres_engine(url: sa.URL, **options: Any) -> sa.Engine:

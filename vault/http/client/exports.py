@@ -14,15 +14,18 @@ from vault.completeness import built_in_profile
 from vault.errors import RefusedError, UnavailableError
 from vault.export import Exported, Exporter, Target, check_target
 from vault.http.client.connection import Connection, quoted
+from vault.http.client.people import no_other_person
 from vault.http.client.receipts import receipt_of
 from vault.http.client.record import Elsewhere
 from vault.incidents import Incidents
 from vault.log import Log
 from vault.ports import Clock, ObjectStore
 from vault.ulid import new_ulid
+from verify.approval import Approval
 from verify.errors import DigestMismatchError
+from verify.export import Export, parse_export
 from verify.profile import Profile
-from verify.statement import Export, Type, parse_export
+from verify.statement import Type
 from verify.strictjson import Fields, Object
 from verify.trust import Trust
 
@@ -60,9 +63,15 @@ class RemoteExporter(Exporter):
         purpose: str,
         recipient: str | None,
         withheld: Mapping[str, str],
+        approval: Approval | None = None,
         deposit: str | None = None,
     ) -> Exported:
-        """Have a report and an export statement sealed, and fetch the bundle."""
+        """Have a report and an export statement sealed, and fetch the bundle.
+
+        Raises as the server does; nobody approves by another.
+        """
+        if approval is not None:
+            raise no_other_person("an approval")
         _check_asked(target, profile)
         chain = self._incidents.read(incident_id)
         self._incidents.exhibits_named(chain, list(withheld))

@@ -31,7 +31,8 @@ from vault.http.problems import TooManyRequestsError
 from vault.http.routes.evidence import Key, deposit_of
 from vault.http.served import Asking, Service
 from verify.chain import Manifest
-from verify.statement import Type, parse_export
+from verify.export import parse_export
+from verify.statement import Type
 
 OWN = timedelta(days=1)
 """So long who made an export fetches it under the export statement itself."""

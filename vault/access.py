@@ -180,8 +180,11 @@ class Grant:
     valid_to: datetime | None
 
     def covers(self, chain: str | None, at: datetime) -> bool:
-        """Whether it is for this chain, at that time. The vault's own chain: any grant's."""
-        if at < self.valid_from or (self.valid_to is not None and at >= self.valid_to):
+        """Whether it is for this chain, at that time; both ends count (FORMAT.md §4.14).
+
+        The vault's own chain: any grant's.
+        """
+        if at < self.valid_from or (self.valid_to is not None and at > self.valid_to):
             return False
         if chain is None or chain == VAULT_CHAIN or EVERYWHERE in self.chains:
             return True

@@ -23,6 +23,8 @@ from cli.compose import now
 from vault.access import COLLECTOR, ROLES, Grant, Identity, Permission, VaultRole
 from vault.http import guard
 from vault.http.app import create_app
+from verify.grant import Grant as SealedGrant
+from verify.grant import GrantedRole
 
 F, IC, PA, L, S, COMMS, REM, A, ADMIN = (
     "forensics_lead", "incident_commander", "postmortem_author", "legal", "governance_steward",
@@ -338,14 +340,18 @@ def test_a_grant_counts_from_its_beginning_to_its_end(
     assert met(served, who, name) == expected(held, set())
 
 
-def test_a_grant_ends_at_its_end_and_begins_at_its_beginning() -> None:
-    """The end is no part of it: two grants that meet leave no moment to both, or to neither."""
+def test_a_grant_covers_both_its_ends_as_it_does_where_it_is_sealed() -> None:
+    """FORMAT.md §4.14: it begins at `valid_from` and ends after `valid_to`."""
     moment = now()
     later = moment + timedelta(hours=1)
     grant = Grant("ada", VaultRole.LEGAL, HERE, moment, later)
+    sealed = SealedGrant(
+        "ada", GrantedRole.LEGAL, HERE, moment, later, "on call", moment, 0, HERE
+    )  # fmt: skip
     tick = timedelta(milliseconds=1)
-    covered = [grant.covers(INCIDENT, at) for at in (moment - tick, moment, later - tick, later)]
-    assert covered == [False, True, True, False]
+    moments = (moment - tick, moment, later - tick, later, later + tick)
+    assert [grant.covers(INCIDENT, at) for at in moments] == [False, True, True, True, False]
+    assert [sealed.live_at(at) for at in moments] == [False, True, True, True, False]
 
 
 def test_a_revoked_grant_closes_with_the_next_request(served: Case) -> None:

@@ -142,9 +142,9 @@ ROLES: Mapping[VaultRole, frozenset[Permission]] = {
     VaultRole.AUDITOR: _READERS | {Permission.REQUEST_EXPORT, Permission.SWEEP},
     VaultRole.PLATFORM_ADMIN: frozenset({Permission.ADMIT, Permission.GRANT}),
 }
-"""The one table. Legal, forensics lead and commander export alone; who may not read content alone
-(postmortem author, steward, auditor) with a second person, who is legal or another steward. Nobody
-approves what they asked for, whatever they hold."""
+"""The one table. Legal, forensics lead, commander and postmortem author export alone; steward and
+auditor with a second person, who is legal or another steward. Nobody approves what they asked for,
+whatever they hold."""
 
 COLLECTOR = frozenset({Permission.INGEST})
 """What a collector may do, on the chains that its token names: append, and read nothing."""

@@ -48,6 +48,7 @@ from verify.trust import Trust, format_trust, parse_trust, with_collector
 if TYPE_CHECKING:
     from vault.adapters.s3 import S3Place
     from vault.adapters.s3_check import BucketCheck
+    from vault.http.client.requests import RemoteRequests
 
 INDEX = "index.sqlite"
 ACCESS = "access.sqlite"
@@ -84,6 +85,11 @@ class Vault(opened.Vault):
 
     home: Path
     config: HomeConfig
+
+    @property
+    def requests(self) -> RemoteRequests | None:
+        """What takes two people who sign in to a server; None in a home, where nobody does."""
+        return None
 
     def close(self) -> None:
         """Let go of it."""

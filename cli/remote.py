@@ -18,6 +18,7 @@ from vault.http.client.captures import RemoteCaptures
 from vault.http.client.connection import Connection, Server, check_server
 from vault.http.client.opened import connected
 from vault.http.client.record import RemoteIndex, RemoteLog
+from vault.http.client.requests import RemoteRequests
 from vault.http.client.trust import given_trust, pinned_trust
 from vault.http.frames import (
     MAGIC,
@@ -57,6 +58,13 @@ def open_remote(settings: Settings) -> Vault:
 @dataclass(frozen=True, slots=True)
 class ServedVault(Vault):
     """A vault that is served elsewhere."""
+
+    @property
+    def requests(self) -> RemoteRequests:
+        """What its people ask for, and approve."""
+        index = cast("object", self.index)
+        assert isinstance(index, RemoteIndex)
+        return RemoteRequests(index.connection)
 
     def record(self, chain: str, depth: str | None = None) -> StoreRecord:
         """A chain as the server gives it, to be audited here."""

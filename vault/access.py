@@ -142,9 +142,9 @@ ROLES: Mapping[VaultRole, frozenset[Permission]] = {
     VaultRole.AUDITOR: _READERS | {Permission.REQUEST_EXPORT, Permission.SWEEP},
     VaultRole.PLATFORM_ADMIN: frozenset({Permission.ADMIT, Permission.GRANT}),
 }
-"""The one table. Legal, forensics lead and commander export alone; who may not read content alone
-(postmortem author, steward, auditor) with a second person, who is legal or another steward. Nobody
-approves what they asked for, whatever they hold."""
+"""The one table. Legal, forensics lead, commander and postmortem author export alone; steward and
+auditor with a second person, who is legal or another steward. Nobody approves what they asked for,
+whatever they hold."""
 
 COLLECTOR = frozenset({Permission.INGEST})
 """What a collector may do, on the chains that its token names: append, and read nothing."""
@@ -180,8 +180,11 @@ class Grant:
     valid_to: datetime | None
 
     def covers(self, chain: str | None, at: datetime) -> bool:
-        """Whether it is for this chain, at that time. The vault's own chain: any grant's."""
-        if at < self.valid_from or (self.valid_to is not None and at >= self.valid_to):
+        """Whether it is for this chain, at that time; both ends count (FORMAT.md §4.14).
+
+        The vault's own chain: any grant's.
+        """
+        if at < self.valid_from or (self.valid_to is not None and at > self.valid_to):
             return False
         if chain is None or chain == VAULT_CHAIN or EVERYWHERE in self.chains:
             return True

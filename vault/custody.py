@@ -10,6 +10,7 @@ from verify.approval import known_by
 from verify.attestation import RULES, Attestation, Value, parse_attestation
 from verify.chain import Manifest
 from verify.custody import Refused, parse_refused, parse_viewed
+from verify.export import Export, parse_export
 from verify.instant import format_instant
 from verify.retention import HoldEvent, parse_hold
 from verify.statement import (
@@ -21,7 +22,6 @@ from verify.statement import (
     exhibit_number,
     parse_assessment,
     parse_capture,
-    parse_export,
 )
 from verify.strictjson import Fields, Object
 from verify.waiver import Revocation, Waiver, parse_waiver
@@ -118,6 +118,7 @@ def reading_rows(manifests: Sequence[Manifest]) -> list[ReadingRow]:
         elif statement.type == Type.EXPORT:
             export = parse_export(statement.body, where=manifest.name)
             result = f"exported to {export.recipient}" if export.recipient else "exported"
+            result += _export_approval(export)
             told = export.included, export.purpose, None, result
         if told is not None:
             when = format_instant(statement.recorded_at)
@@ -186,7 +187,7 @@ def _told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
             detail += f" to {export.recipient}"
         if export.withheld:
             detail += f"; {len(export.withheld)} withheld"
-        return "exported", detail, export.included
+        return "exported", detail + _export_approval(export), export.included
     if statement.type == Type.SEAL:
         lock = ", locked in compliance mode" if body.get("lock") == "compliance" else ""
         return "closed", f"sealed with {body['exhibits']} exhibits{lock}", ()
@@ -200,6 +201,11 @@ def _told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:
     if statement.type == Type.CUSTODY:
         return _custody_told(statement, where)
     return statement.type.value, "", ()
+
+
+def _export_approval(export: Export) -> str:
+    given = export.approval
+    return f", approved by {given.person} ({given.words})" if given else ""
 
 
 def _custody_told(statement: Statement, where: str) -> tuple[str, str, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from vault.changes import Changes
 from vault.collectors import Collector
 from vault.custody import CustodyRow
 from vault.deposit import Receipt
+from vault.export import Exported
 from vault.incidents import Chain
 from vault.lookup import Known, Sighted
 from vault.metrics import Figure, Unreadable
@@ -627,6 +628,22 @@ def collectors_json(collectors: Sequence[Collector], trust: Trust) -> Object:
             "removed": sum(each.removed is not None for each in collectors),
         },
         "items": [collector_json(each, trust) for each in collectors],
+    }
+
+
+def exported_json(incident: str, made: Exported) -> Object:
+    """An export that was sealed, and the bundle that it is."""
+    assert made.receipt is not None
+    return {
+        "counts": {
+            "included": len(made.export.included),
+            "withheld": len(made.export.withheld),
+        },
+        "incident": incident,
+        "receipt": made.receipt.to_json(),
+        "sequence": made.sequence,
+        "sha256": made.sha256,
+        "size": made.size,
     }
 
 

@@ -34,22 +34,17 @@ from vault.timeline_page import timeline_page
 from vault.ulid import new_ulid
 from verify import bundle as bundles
 from verify import strictjson
+from verify.approval import Approval, check_second_person
 from verify.checklist import ENGINE
 from verify.description import Description, parse_description, safe_name
 from verify.digest import b64, digest_stream, sha256_hex
-from verify.errors import EvidenceError
+from verify.errors import EvidenceError, MalformedError
+from verify.export import Export, SealedFile, Withheld, parse_export
 from verify.incident import Exhibit, Incident
 from verify.instant import format_instant
 from verify.preserved import citations
 from verify.profile import Profile
-from verify.statement import (
-    Export,
-    SealedFile,
-    Type,
-    Withheld,
-    parse_assessment,
-    parse_export,
-)
+from verify.statement import Actor, Type, parse_assessment
 from verify.strictjson import Object
 from verify.trust import Trust
 
@@ -118,12 +113,15 @@ class Exporter:
         purpose: str,
         recipient: str | None,
         withheld: Mapping[str, str],
+        approval: Approval | None = None,
         deposit: str | None = None,
     ) -> Exported:
         """Seal an assessment and an export statement, then write the bundle.
 
-        A `deposit` that was made before seals nothing: its bundle is written again. A failure after
-        the statement is sealed is recorded on the chain, and raised.
+        `approval` is a second person's, whom the vault authenticated as it did who exports; without
+        one it is made by one person alone. A `deposit` that was made before seals nothing: its
+        bundle is written again. A failure after the statement is sealed is recorded on the chain,
+        and raised.
         """
         check_target(target.path)
         receipt = self.seal(
@@ -132,6 +130,7 @@ class Exporter:
             purpose=purpose,
             recipient=recipient,
             withheld=withheld,
+            approval=approval,
             deposit=deposit,
         )
         try:
@@ -157,12 +156,16 @@ class Exporter:
         purpose: str,
         recipient: str | None,
         withheld: Mapping[str, str],
+        approval: Approval | None = None,
         deposit: str | None = None,
     ) -> Receipt:
         """Seal an assessment and an export statement; its bundle is written by `emit_again`.
 
-        Raises `DepositConflictError` for a deposit that was made before, with other words.
+        Raises `DepositConflictError` for a deposit that was made before, with other words, and
+        `RefusedError` for an approval that is no second person's.
         """
+        if approval:
+            _check_approval(self._incidents.actor, approval)
         said = purpose, recipient, dict(withheld)
         for _ in range(_ATTEMPTS):
             known = self._incidents.receipt_of(incident_id, deposit)
@@ -170,7 +173,7 @@ class Exporter:
                 self._check_same(incident_id, known, said)
                 return known
             try:
-                return self._seal(incident_id, profile, *said, deposit)
+                return self._seal(incident_id, profile, *said, approval, deposit)
             except StaleHeadError:
                 continue
         raise StaleHeadError(f"others keep adding to {incident_id}; run the command again")
@@ -206,6 +209,7 @@ class Exporter:
         purpose: str,
         recipient: str | None,
         withheld: Mapping[str, str],
+        approval: Approval | None,
         deposit: str | None,
     ) -> Receipt:
         as_of = _to_milliseconds(self._clock())
@@ -238,6 +242,7 @@ class Exporter:
             trust_sha256=self._trust.sha256,
             assessment=assessment.sequence,
             evault=self._version,
+            approval=approval,
         )
         files = self._files(chain, export, profile.data)
         export = replace(
@@ -512,7 +517,20 @@ def _page_head(incident: Incident, export: Export, origin: str) -> pages.PageHea
         evault=export.evault,
         keeping=pages.keeping_of(incident),
         streams=tuple(dict.fromkeys(each.chain for each in citations(incident))),
+        approval=f"{given.person} ({given.words})" if (given := export.approval) else None,
     )
+
+
+def _check_approval(actor: Actor, approval: Approval) -> None:
+    """Before anything is sealed: the report would stand without the export that it was for."""
+    if approval.attested:
+        raise RefusedError(
+            f"nobody authenticated {approval.person}; who approves an export signs in to the vault"
+        )
+    try:
+        check_second_person(actor, approval, where="export")
+    except MalformedError as error:
+        raise RefusedError(str(error)) from error
 
 
 def _exhibit_lines(

@@ -151,6 +151,8 @@ class PageHead:
     """Version of evault that wrote the pages."""
     keeping: Keeping = Keeping()
     streams: tuple[str, ...] = ()
+    approval: str | None = None
+    """Who approved the export, and how the vault knew them; None where nobody had to."""
     """The streams of which the bundle carries links."""
 
 
@@ -273,12 +275,13 @@ def _incident_facts(head: PageHead) -> list[tuple[str, str]]:
 
 def export_facts(head: PageHead) -> list[tuple[str, str]]:
     """What heads a page of a bundle besides the incident: holds, and what was exported for whom."""
-    return [
+    facts = [
         *_keeping_facts(head.keeping),
         ("Export prepared", time_of(head.as_of)),
         ("Purpose", esc(head.purpose)),
         ("Recipient", esc(head.recipient) if head.recipient else "none named"),
     ]
+    return [*facts, ("Approved by", esc(head.approval))] if head.approval else facts
 
 
 def _keeping_facts(keeping: Keeping) -> list[tuple[str, str]]:

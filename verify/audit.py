@@ -50,20 +50,14 @@ from verify.errors import (
     SplitViewError,
     UnsupportedError,
 )
+from verify.export import Export, SealedFile, parse_export
 from verify.incident import ChainState, Delivery, Exhibit, Incident, state_of
 from verify.instant import format_instant
 from verify.merkle import check_multi_inclusion
 from verify.preserved import Citation, check_cited, check_restated, citations
 from verify.report import Finding, Outcome, Report
 from verify.seen import SeenBefore, SeenLink, bridge
-from verify.statement import (
-    Assessment,
-    Export,
-    SealedFile,
-    Type,
-    parse_assessment,
-    parse_export,
-)
+from verify.statement import Assessment, Type, parse_assessment
 from verify.trust import Step, Trust
 
 BATCH = 256
@@ -870,6 +864,7 @@ class _Audit:
             ]
             attested = sorted(link for link, given in approvals if given and given.attested)
             signed_in += [link for link, given in approvals if given and not given.attested]
+            signed_in += self.incident.approved_exports
             if attested:
                 yield (
                     f"who approved a waiver or an attestation ({_links(attested)}) is the word of "

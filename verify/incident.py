@@ -20,6 +20,7 @@ from verify.collection import parse_key_event
 from verify.custody import parse_refused, parse_view_failed, parse_viewed
 from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Setting, Severity
 from verify.errors import ChainError, MalformedError, UnsupportedError
+from verify.export import parse_export
 from verify.grant import GrantRoll, parse_grant
 from verify.instant import parse_instant
 from verify.response import (
@@ -56,7 +57,6 @@ from verify.statement import (
     is_stream,
     parse_assessment,
     parse_capture,
-    parse_export,
     parse_sweep,
 )
 from verify.strictjson import Fields
@@ -230,6 +230,8 @@ class Incident(ChainState):
     profiles: dict[str, UsedProfile] = field(default_factory=dict)
     """By name, the latest version of each profile that this chain was judged by."""
     last_export: int | None = None
+    approved_exports: list[int] = field(default_factory=list)
+    """The links of exports that a second person approved."""
 
     PREFIX: ClassVar[str] = "INC-"
     WORD: ClassVar[str] = "incident"
@@ -614,6 +616,9 @@ def _take_export(incident: Incident, statement: Statement, where: str) -> None:
     _known_exhibits(incident, named, where)
     if len(set(named)) != len(named) or len(named) != len(incident.exhibits):
         raise ChainError(f"{where}: an export names every exhibit once, included or withheld")
+    if export.approval:
+        check_second_person(statement.actor, export.approval, where=where)
+        incident.approved_exports.append(statement.link.sequence)
     incident.last_export = statement.link.sequence
 
 

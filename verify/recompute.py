@@ -16,11 +16,12 @@ from verify.chain import read_manifest
 from verify.checklist import assess, check_engine, check_recomputed
 from verify.description import parse_description
 from verify.errors import EvidenceError, MalformedError, UnsupportedError
+from verify.export import parse_export
 from verify.facts import Facts
 from verify.incident import Exhibit, Incident
 from verify.profile import parse_profile
 from verify.report import Finding, Outcome, Report
-from verify.statement import Assessment, Type, parse_assessment, parse_export
+from verify.statement import Assessment, Type, parse_assessment
 from verify.strictjson import dumps
 from verify.trust import Step, Trust
 

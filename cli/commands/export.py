@@ -7,9 +7,10 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.commands.request import fetching
 from cli.options import AsJson, IncidentArgument, stated
 from cli.profile_source import read_profile
-from cli.render import ProgressLine, count_text, size_text
+from cli.render import ProgressLine, count_text, paragraph, size_text
 from cli.session import (
     Answer,
     UsageError,
@@ -80,6 +81,16 @@ def export(
     used = read_profile(profile, built_in) if profile else built_in
     with vault_of(context) as vault:
         name = incident_or_only(vault, incident, as_json=as_json)
+        if at is None and vault.requests and vault.requests.only_asks_for_exports(name):
+            request = vault.requests.ask_for_export(
+                name,
+                Target(output, compress),
+                profile=used,
+                purpose=purpose or "",
+                recipient=recipient,
+                withheld=reasons,
+            )
+            give(_asked(name, request), as_json=as_json)
         exhibits = vault.incidents.read(name).incident.exhibits.values()
         total = sum(exhibit.item.size for exhibit in exhibits)
         progress = ProgressLine("writing", total)
@@ -123,6 +134,21 @@ def _answer(name: str, exported: Exported) -> Answer:
         "size": exported.size,
     }
     return Answer(lines, data)
+
+
+def _asked(name: str, request: Object) -> Answer:
+    """That a second person is to approve it; no file was written."""
+    lines = [
+        *paragraph(
+            f"{name}  ",
+            f"NOT written yet: your roles export with a second person; request {request['id']} "
+            f"waits for one until {request['expires']}",
+        ),
+        f"  Legal or another steward approves it: evault request approve {request['id']}",
+        "  evault request list then tells its link N; within a day, fetch it:",
+        f"  {fetching(name, 'N')}",
+    ]
+    return Answer(lines, {"incident": name, "request": request})
 
 
 def _withheld(given: list[str]) -> dict[str, str]:

@@ -38,6 +38,7 @@ import verify.declaration
 import verify.description
 import verify.duties
 import verify.envelope
+import verify.export
 import verify.facts
 import verify.grant
 import verify.incident
@@ -198,7 +199,10 @@ def full_collection() -> Object:
 def full_export() -> Object:
     body = body_of(3)
     body["withheld"] = [{"exhibit": "EV-0009", "reason": "privileged"}]
-    return body | {"recipient": "counsel", "stamps": [], "cosignatures": [], "checkpoints": []}
+    return body | {
+        "approval": {"authenticated": "token", "person": "Grace Hopper"}, "recipient": "counsel",
+        "stamps": [], "cosignatures": [], "checkpoints": [],
+    }  # fmt: skip
 
 
 def full_entry(kind: type) -> Object:
@@ -296,7 +300,7 @@ DOCUMENTS: dict[str, tuple[Object, Check]] = {
     "statement": (LINKS[1]["statement"], as_document(verify.statement.parse_statement)),
     "capture": (delivered_capture(), lambda body: verify.statement.parse_capture(body, where="it")),
     "assessment": (body_of(2), lambda body: verify.statement.parse_assessment(body, where="it")),
-    "export": (full_export(), lambda body: verify.statement.parse_export(body, where="it")),
+    "export": (full_export(), lambda body: verify.export.parse_export(body, where="it")),
     "seal": (
         {"exhibits": 2, "reason": "done", "lock": "compliance"},
         lambda body: applied(Type.SEAL, body),

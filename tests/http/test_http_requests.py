@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from case_served import INCIDENT, STREAM, Case
 from cli_support import check, run
 from serving import Heard
+from test_http_download import changed
 
 from vault.access import VaultRole
+from vault.http.routes import exports
 from vault.ports import IdentityKind, RequestState
 from verify.collection import public_key_of
 from verify.grant import GrantedRole
@@ -283,3 +289,156 @@ def test_a_collector_that_is_removed_loses_its_tokens(case: Case) -> None:
         case.who("pat", VaultRole.PLATFORM_ADMIN), {"reason": "stolen"},
     )  # fmt: skip
     assert told["tokens"] == [issued.token.id]
+
+
+EXPORTS = f"{AT}/exports/requests"
+EXPORT = {"purpose": "audit of the third quarter", "recipient": "Harper & Voss"}
+
+
+def audited(case: Case, data: bytes, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A bundle, held against the vault's trust by the verifier that stands alone."""
+    (folder / "case.zip").write_bytes(data)
+    (folder / "trust.json").write_bytes(case.vault.trust.data)
+    return subprocess.run(
+        [sys.executable, "-m", "verify", folder / "case.zip", "--trust", folder / "trust.json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("role", [VaultRole.GOVERNANCE_STEWARD, VaultRole.AUDITOR])
+def test_who_may_not_export_alone_does_so_with_a_second_person(
+    case: Case, role: VaultRole, tmp_path: Path
+) -> None:
+    gus, lea = case.who("gus", role), case.who("lea", VaultRole.LEGAL)
+    assert case.site.post(f"{AT}/exports", gus, EXPORT).status == 403
+    where = asked(case, gus, EXPORTS, {**EXPORT, "withhold": {"EV-0002": "privileged"}})
+    assert last(case).type != "export", "asking seals nothing of an export"
+    done = case.site.post(f"{where}/approval", lea)
+    assert (done.status, done.json["state"]) == (200, "done"), done.data
+    made = done.json["result"]
+    statement = last(case)
+    assert (statement.type, statement.link.sequence) == ("export", made["sequence"])
+    assert (statement.actor.id, statement.actor.authenticated) == ("gus", "token")
+    assert statement.body["approval"] == {"authenticated": "token", "person": "lea"}
+    assert (statement.body["purpose"], statement.body["recipient"]) == tuple(EXPORT.values())
+    assert [each["exhibit"] for each in statement.body["withheld"]] == ["EV-0002"]
+    assert made["counts"] == {"included": 1, "withheld": 1}
+    got = case.site.get(f"{AT}/exports/{made['sequence']}", gus)
+    assert (got.status, len(got.data)) == (200, made["size"])
+    assert hashlib.sha256(got.data).hexdigest() == made["sha256"]
+    assert last(case) == statement, "the export itself tells of who asked for it"
+    said = audited(case, got.data, tmp_path)
+    assert said.returncode == 0, said.stdout + said.stderr
+    told = " ".join(said.stdout.split())
+    assert f"who approved in link {made['sequence']} was authenticated by the vault" in told
+
+
+def test_an_export_is_done_once_however_often_it_is_approved(case: Case) -> None:
+    gus, lea = case.who("gus", VaultRole.AUDITOR), case.who("lea", VaultRole.LEGAL)
+    where = asked(case, gus, EXPORTS, EXPORT)
+    first = case.site.post(f"{where}/approval", lea)
+    links = last(case).link.sequence
+    for name in ("lea", "otto"):
+        again = case.site.post(f"{where}/approval", case.who(name, VaultRole.LEGAL))
+        assert again.json == first.json
+    assert last(case).link.sequence == links
+
+
+def test_nobody_approves_an_export_that_they_asked_for(case: Case) -> None:
+    where = asked(case, case.who("gus@example.org", VaultRole.GOVERNANCE_STEWARD), EXPORTS, EXPORT)
+    for name in ("gus@example.org", "GUS@example.org", "Gus@other.example"):
+        heard = case.site.post(f"{where}/approval", case.who(name, *VaultRole))
+        assert code_of(heard) == (409, "refused"), name
+    for name, role in (("ann", VaultRole.AUDITOR), ("fay", VaultRole.FORENSICS_LEAD)):
+        heard = case.site.post(f"{where}/approval", case.who(name, role))
+        assert code_of(heard) == (403, "not_permitted"), name
+    assert "export" not in {each.statement.type for each in manifests(case)}
+
+
+def manifests(case: Case) -> Any:
+    return case.vault.incidents.read(INCIDENT).manifests
+
+
+def test_an_export_that_was_refused_expired_or_is_asked_for_no_more_is_not_made(
+    case: Case,
+) -> None:
+    gus, lea = case.who("gus", VaultRole.AUDITOR), case.who("lea", VaultRole.LEGAL)
+    refused, lost = (asked(case, gus, EXPORTS, EXPORT) for _ in range(2))
+    assert case.site.post(f"{refused}/refusal", lea, {"reason": "too wide"}).status == 200
+    store = case.service.access
+    known = store.request(lost.rpartition("/")[2])
+    assert known is not None
+    begun = known.created - timedelta(days=2)
+    old = replace(
+        known, id=f"7{known.id[1:]}", created=begun, expires=begun + timedelta(days=1)
+    )  # fmt: skip
+    store.add_request(old)
+    for where in (refused, f"/v1/requests/{old.id}"):
+        assert code_of(case.site.post(f"{where}/approval", lea)) == (409, "refused")
+    people = case.site.people
+    people.grants[:] = [each for each in people.grants if each.person != "gus"]
+    assert case.site.post(f"{lost}/approval", lea).status in (403, 404)
+    assert case.site.get(lost, lea).json["state"] == "failed"
+    assert "export" not in {each.statement.type for each in manifests(case)}
+
+
+def test_an_export_that_makes_no_sense_is_not_asked_for(case: Case) -> None:
+    gus = case.who("gus", VaultRole.AUDITOR)
+    for change, status in (
+        ({"withhold": {"EV-0099": "x"}}, 404),
+        ({"withhold": {"EV-0001": " "}}, 400),
+        ({"purpose": ""}, 400),
+        ({"approval": {"authenticated": "token", "person": "lea"}}, 400),
+        ({"approved_by": "lea"}, 400),
+    ):
+        assert case.site.post(EXPORTS, gus, {**EXPORT, **change}).status == status, change
+    assert case.site.post(EXPORTS, case.who("lea", VaultRole.LEGAL), EXPORT).status == 403
+    assert case.site.get("/v1/requests", gus).json["items"] == []
+
+
+def test_a_bundle_is_fetched_by_who_asked_and_by_who_may_export(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gus, lea = case.who("gus", VaultRole.AUDITOR), case.who("lea", VaultRole.LEGAL)
+    done = case.site.post(f"{asked(case, gus, EXPORTS, EXPORT)}/approval", lea)
+    bundle = f"{AT}/exports/{done.json['result']['sequence']}"
+    links = len(manifests(case))
+    assert case.site.get(bundle, gus).status == 200
+    for name, roles in (
+        ("gil", (VaultRole.GOVERNANCE_STEWARD,)),
+        ("ann", (VaultRole.AUDITOR,)),
+        ("cleo", (VaultRole.COMMS_LEAD,)),
+    ):
+        assert code_of(case.site.get(bundle, case.who(name, *roles))) == (403, "not_permitted")
+    viewed = [each for each in manifests(case) if each.statement.body.get("event") == "viewed"]
+    assert (viewed, len(manifests(case))) == ([], links + 3), "three refusals, and no reading"
+    nils = case.who("nils", *VaultRole, chains=("INC-2026-0099",))
+    absent = f"/v1/incidents/INC-2026-0098/exports/{done.json['result']['sequence']}"
+    hidden, missing = case.site.get(bundle, nils), case.site.get(absent, nils)
+    assert (hidden.status, missing.status) == (404, 404)
+    assert hidden.json["detail"].replace(INCIDENT, "INC-2026-0098") == missing.json["detail"]
+    # Who approved it may export, and is told of as any other reader.
+    assert case.site.get(bundle, lea).status == 200
+    assert (last(case).actor.id, last(case).body["event"]) == ("lea", "viewed")
+    monkeypatch.setattr(exports, "OWN", timedelta(0))
+    assert code_of(case.site.get(bundle, gus)) == (403, "not_permitted")
+
+
+def test_who_lost_the_role_fetches_what_they_asked_for_no_more(case: Case) -> None:
+    gus, lea = case.who("gus", VaultRole.AUDITOR), case.who("lea", VaultRole.LEGAL)
+    done = case.site.post(f"{asked(case, gus, EXPORTS, EXPORT)}/approval", lea)
+    bundle = f"{AT}/exports/{done.json['result']['sequence']}"
+    people = case.site.people
+    people.grants[:] = [each for each in people.grants if each.person != "gus"]
+    assert case.site.get(bundle, gus).status == 404
+    case.who("gus", VaultRole.COMMS_LEAD)
+    assert code_of(case.site.get(bundle, gus)) == (403, "not_permitted")
+
+
+def test_a_damaged_exhibit_fails_the_request_and_that_is_sealed(case: Case) -> None:
+    gus, lea = case.who("gus", VaultRole.AUDITOR), case.who("lea", VaultRole.LEGAL)
+    where = asked(case, gus, EXPORTS, EXPORT)
+    with changed(case.vault, INCIDENT, 1):
+        assert case.site.post(f"{where}/approval", lea).status >= 400
+    assert case.site.get(where, gus).json["state"] == "failed"
+    assert last(case).body["event"] == "export_failed"

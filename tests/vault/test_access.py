@@ -62,7 +62,7 @@ def test_a_narrow_token_moves_nothing_of_the_whole_vault(role: VaultRole) -> Non
     "grant",
     [
         granted(VaultRole.LEGAL, ONE, begin=1),
-        granted(VaultRole.LEGAL, ONE, end=0),
+        granted(VaultRole.LEGAL, ONE, end=-1),
         granted(VaultRole.LEGAL, ONE, who="otto"),
         granted(VaultRole.LEGAL, ONE, who="ADA"),
         granted(VaultRole.LEGAL, "INC-2026-00011"),

@@ -12,11 +12,14 @@ from cli_support import Evault, run
 
 from cli.compose import Vault, now, open_access, open_vault
 from cli.settings import read_settings
+from vault.completeness import built_in_profile
 from vault.errors import RefusedError, UnavailableError
+from vault.export import Exported, Target
 from vault.ports import Request, RequestState
 from vault.requests import Kind, Requests
 from vault.waivers import Wanted
 from verify.approval import Approval
+from verify.bundle import open_bundle
 from verify.statement import Actor
 from verify.strictjson import Object
 
@@ -164,3 +167,53 @@ def test_everything_that_is_shown_calls_it_authenticated(
     said = " ".join(evault("verify", bundle).out.split())
     assert "who approved in link 2, 3 was authenticated by the vault" in said
     assert "attested, not authenticated" not in said
+
+
+def export_by_two(vault: Vault, case: str, bundle: Path, approval: Approval) -> Exported:
+    return vault.acting_as(ADA).exporter.export(
+        case, Target(bundle), profile=built_in_profile(), purpose="production", recipient=None,
+        withheld={}, approval=approval, deposit="request-1",
+    )  # fmt: skip
+
+
+def test_an_export_that_two_people_made_names_both_wherever_it_is_shown(
+    vault: Vault, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = export_by_two(vault, case, tmp_path / "one.zip", Approval(GRACE.id, "oidc"))
+    again = export_by_two(vault, case, tmp_path / "again.zip", Approval(GRACE.id, "oidc"))
+    assert (again.sequence, again.sha256) == (made.sequence, made.sha256)
+    monkeypatch.setenv("EVAULT_HOME", str(vault.home))
+    evault = Evault(vault.home, tmp_path)
+    told = "approved by grace@example.org (authenticated by the vault: oidc)"
+    assert told in " ".join(evault("custody", case).out.split())
+    said = " ".join(evault("verify", tmp_path / "one.zip").out.split())
+    assert f"who approved in link {made.sequence} was authenticated by the vault" in said
+    with open_bundle(tmp_path / "one.zip") as bundle:
+        head = bundle.read("data/report/custody.html").decode()
+    assert "grace@example.org (authenticated by the vault: oidc)" in head
+    evault("export", case, "-o", tmp_path / "later.zip", "--purpose", "p")
+    with open_bundle(tmp_path / "later.zip") as bundle:
+        page = bundle.read("data/report/custody.html").decode()
+    assert page.count(told) == 2, "in the row of the link, and among the readings"
+    sound(vault.home, case)
+
+
+@pytest.mark.parametrize(
+    ("actor", "approval", "told"),
+    [
+        (ADA, Approval("Ada@home", "token"), "takes a second person"),
+        (ADA, Approval(GRACE.id, "attested"), "nobody authenticated"),
+        (None, Approval(GRACE.id, "token"), "did not authenticate"),
+    ],
+)
+def test_an_approval_that_is_none_seals_no_export_and_no_report(
+    vault: Vault, case: str, tmp_path: Path, actor: Actor | None, approval: Approval, told: str
+) -> None:
+    before = vault.incidents.read(case).state.sequence
+    acting = vault.acting_as(actor) if actor else vault
+    with pytest.raises(RefusedError, match=told):
+        acting.exporter.seal(
+            case, profile=built_in_profile(), purpose="p", recipient=None, withheld={},
+            approval=approval,
+        )  # fmt: skip
+    assert vault.incidents.read(case).state.sequence == before

@@ -157,25 +157,7 @@ DESCRIPTIONS = a_page_of(
         }
     )
 )
-REQUEST = _exactly(
-    {
-        "approver": _or_null(_TEXT),
-        "approver_authenticated": _or_null(_one_of(["token", "oidc"])),
-        "chain": ref("terms.chain_id"),
-        "created": ref("terms.instant"),
-        "expires": ref("terms.instant"),
-        "id": _TEXT,
-        "kind": _TEXT,
-        "parameters": {"type": "object"},
-        "reason": _TEXT,
-        "requester": _TEXT,
-        "requester_authenticated": _one_of(["token", "oidc"]),
-        "result": _or_null(
-            {"type": "object", "description": "The document of what was done, or why it was not."}
-        ),
-        "state": _one_of(["pending", "approved", "refused", "expired", "done", "failed"]),
-    }
-)
+REQUEST = ref("request")
 SIGHTED = _exactly(
     {
         "chain": ref("terms.chain_id"),

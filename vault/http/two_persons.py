@@ -6,9 +6,11 @@ that is sent names either.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from vault.access import Access, Grant, Identity, Permission
 from vault.attestations import values_of
@@ -19,14 +21,16 @@ from vault.completeness import (
     check_waivable,
     report_of,
 )
-from vault.documents import attested_json, hold_released_json, waived_json
+from vault.documents import attested_json, exported_json, hold_released_json, waived_json
 from vault.errors import NotFoundError, RefusedError
+from vault.export import Target
 from vault.opened import Vault
 from vault.ports import Request
 from vault.requests import Kind
 from vault.waivers import Wanted, notes_on
 from verify.approval import TOKEN, Approval
 from verify.attestation import AttestationType, attestation_body
+from verify.errors import MalformedError
 from verify.instant import parse_instant
 from verify.profile import Profile
 from verify.statement import Actor
@@ -35,6 +39,10 @@ from verify.strictjson import Object
 HOLD_RELEASE = "hold_release"
 WAIVER = "waiver"
 ATTESTATION = "attestation"
+EXPORT = "export"
+
+WRITTEN = "evault-export-"
+"""What the name of a folder begins with in which a bundle is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +215,34 @@ def _attest(vault: Vault, request: Request, profile: Profile) -> Object:
     return attested_json(request.chain, sealed.attestation, told, sealed.receipt)
 
 
+def _check_export(vault: Vault, request: Request, _profile: Profile) -> None:
+    if vault.incidents.receipt_of(request.chain, request.id):
+        return
+    withheld = request.parameters["withhold"]
+    vault.incidents.exhibits_named(vault.incidents.read(request.chain), list(withheld))
+    for exhibit, reason in withheld.items():
+        if not reason.strip():
+            raise MalformedError(f"say why {exhibit} is withheld; the reason is sealed")
+
+
+def _export(vault: Vault, request: Request, profile: Profile) -> Object:
+    person, how = _approver(request)
+    # The bundle is written once, so that what cannot be written is not called exported; who asked
+    # fetches it as it is made anew.
+    with tempfile.TemporaryDirectory(prefix=WRITTEN) as folder:
+        made = vault.exporter.export(
+            request.chain,
+            Target(Path(folder) / "bundle.zip"),
+            profile=profile,
+            purpose=request.reason,
+            recipient=request.parameters["recipient"],
+            withheld=request.parameters["withhold"],
+            approval=Approval(person, how),
+            deposit=request.id,
+        )
+    return exported_json(request.chain, made)
+
+
 DEEDS: Mapping[str, Deed] = {
     HOLD_RELEASE: Deed(
         Permission.REQUEST_RELEASE, Permission.APPROVE_RELEASE, _check_release, _release
@@ -214,5 +250,6 @@ DEEDS: Mapping[str, Deed] = {
     WAIVER: Deed(Permission.REQUEST_WAIVER, Permission.APPROVE_WAIVER, _check_waiver, _waive),
     # That something of the checklist does not apply takes who may waive it.
     ATTESTATION: Deed(Permission.ATTEST, Permission.APPROVE_WAIVER, _check_attestation, _attest),
+    EXPORT: Deed(Permission.REQUEST_EXPORT, Permission.APPROVE_EXPORT, _check_export, _export),
 }
 """What takes two people, by the name of its requests."""

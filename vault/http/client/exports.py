@@ -14,19 +14,22 @@ from vault.completeness import built_in_profile
 from vault.errors import RefusedError, UnavailableError
 from vault.export import Exported, Exporter, Target, check_target
 from vault.http.client.connection import Connection, quoted
+from vault.http.client.people import no_other_person
 from vault.http.client.receipts import receipt_of
 from vault.http.client.record import Elsewhere
 from vault.incidents import Incidents
 from vault.log import Log
 from vault.ports import Clock, ObjectStore
 from vault.ulid import new_ulid
+from verify.approval import Approval
 from verify.errors import DigestMismatchError
+from verify.export import Export, parse_export
 from verify.profile import Profile
-from verify.statement import Export, Type, parse_export
+from verify.statement import Type
 from verify.strictjson import Fields, Object
 from verify.trust import Trust
 
-_PATIENCE = 6 * 3600.0
+PATIENCE = 6 * 3600.0
 """Seconds that a server may take to write a bundle."""
 
 
@@ -60,10 +63,16 @@ class RemoteExporter(Exporter):
         purpose: str,
         recipient: str | None,
         withheld: Mapping[str, str],
+        approval: Approval | None = None,
         deposit: str | None = None,
     ) -> Exported:
-        """Have a report and an export statement sealed, and fetch the bundle."""
-        _check_asked(target, profile)
+        """Have a report and an export statement sealed, and fetch the bundle.
+
+        Raises as the server does; nobody approves by another.
+        """
+        if approval is not None:
+            raise no_other_person("an approval")
+        check_asked(target, profile)
         chain = self._incidents.read(incident_id)
         self._incidents.exhibits_named(chain, list(withheld))
         body: Object = {"purpose": purpose, "withhold": dict(withheld)}
@@ -74,7 +83,7 @@ class RemoteExporter(Exporter):
             body,
             headers={"Idempotency-Key": deposit or f"export-{new_ulid(self._clock())}"},
             repeatable=True,
-            patience=_PATIENCE,
+            patience=PATIENCE,
         )
         receipt = receipt_of(answer, self._trust, chain=incident_id)
         told = Fields(answer, "the server's export")
@@ -90,7 +99,7 @@ class RemoteExporter(Exporter):
         self, incident_id: str, sequence: int, target: Target, *, profile: Profile
     ) -> Exported:
         """Fetch the bundle of an earlier export again, byte for byte. Raises `RefusedError`."""
-        _check_asked(target, profile)
+        check_asked(target, profile)
         export = self._stated(incident_id, sequence)
         size, sha256 = self._fetch(incident_id, sequence, target)
         return Exported(None, sequence, export, target.path, size, sha256)
@@ -120,7 +129,7 @@ class RemoteExporter(Exporter):
         try:
             with (
                 os.fdopen(descriptor, "wb") as file,
-                self._connection.stream(where, patience=_PATIENCE) as (headers, pieces),
+                self._connection.stream(where, patience=PATIENCE) as (headers, pieces),
             ):
                 for piece in pieces:
                     file.write(piece)
@@ -140,7 +149,8 @@ class RemoteExporter(Exporter):
         return size, digest.hexdigest()
 
 
-def _check_asked(target: Target, profile: Profile) -> None:
+def check_asked(target: Target, profile: Profile) -> None:
+    """Raise `RefusedError` for what a server does not export by."""
     check_target(target.path)
     if target.compress:
         raise RefusedError("a server writes bundles as they are sealed; leave out --compress")

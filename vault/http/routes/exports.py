@@ -19,19 +19,23 @@ from fastapi import Path as PathParameter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from vault.access import Permission
+from vault.documents import exported_json
 from vault.errors import NotFoundError
 from vault.export import Exported, Target
 from vault.http import guard
-from vault.http.answers import EXPORTED, tells
+from vault.http.answers import EXPORTED, REQUEST, tells
 from vault.http.bodies import ExportBody
 from vault.http.digests import names_tag
 from vault.http.downloads import Outgoing, Slice, headers_of, slice_of
-from vault.http.guard import asking, needs
+from vault.http.guard import AUTHENTICATED, asking, needs
 from vault.http.problems import TooManyRequestsError
 from vault.http.routes.evidence import Key, deposit_of
+from vault.http.routes.requests import accepted
 from vault.http.served import Asking, Service
+from vault.http.two_persons import EXPORT, WRITTEN
 from verify.chain import Manifest
-from verify.statement import Type, parse_export
+from verify.export import parse_export
+from verify.statement import Type
 
 OWN = timedelta(days=1)
 """So long who made an export fetches it under the export statement itself."""
@@ -81,24 +85,27 @@ def export_routes(service: Service) -> APIRouter:
             )
         assert made.receipt is not None
         return JSONResponse(
-            {
-                "counts": {
-                    "included": len(made.export.included),
-                    "withheld": len(made.export.withheld),
-                },
-                "incident": incident,
-                "receipt": made.receipt.to_json(),
-                "sequence": made.sequence,
-                "sha256": made.sha256,
-                "size": made.size,
-            },
+            exported_json(incident, made),
             200 if made.receipt.repeated else 201,
             {"Location": f"/v1/incidents/{incident}/exports/{made.sequence}"},
         )
 
+    @router.post("/requests", status_code=202)
+    @needs(Permission.REQUEST_EXPORT)
+    @tells(REQUEST)
+    def request(
+        incident: str, body: ExportBody, asked: Annotated[Asking, Depends(asking)]
+    ) -> Response:
+        """Ask for an export; it is sealed once a second person approved the request.
+
+        Its result names the link, of which who asked fetches the bundle within a day.
+        """
+        said = {"recipient": body.recipient, "withhold": body.withhold}
+        return accepted(service, asked, EXPORT, incident, said, body.purpose)
+
     @router.get("/{sequence}", response_class=StreamingResponse)
-    @needs(Permission.EXPORT)
-    @tells(media="application/zip", also={206: "One range."}, refuses=(416,))
+    @needs(AUTHENTICATED)
+    @tells(media="application/zip", also={206: "One range."}, refuses=(403, 416))
     def fetch(
         incident: str,
         sequence: Number,
@@ -109,10 +116,12 @@ def export_routes(service: Service) -> APIRouter:
     ) -> Response:
         """The bundle of an export, byte for byte as it was, or one range of it.
 
-        For a day the export statement tells of it to who made it. For all others, and later, that
-        what is in it is read is sealed first.
+        For a day the export statement tells of it to who made it, or asked for it. For all others,
+        who may export alone, and later, that what is in it is read is sealed first.
         """
-        _tell(asked, incident, sequence, purpose)
+        export = _admitted(asked, incident, sequence)
+        if not _is_own(asked, export):
+            _tell(asked, export, purpose)
         with _place(writing) as path:
             made = asked.vault.exporter.emit_again(
                 incident, sequence, Target(path), profile=service.profile
@@ -135,17 +144,30 @@ def export_routes(service: Service) -> APIRouter:
     return router
 
 
-def _tell(asked: Asking, incident: str, sequence: int, purpose: str | None) -> None:
-    """Have the reading kept, unless the export's own statement is of this person and day."""
-    vault = asked.vault
-    manifests = vault.incidents.read(incident).manifests
-    if sequence >= len(manifests) or manifests[sequence].statement.type != Type.EXPORT:
+def _admitted(asked: Asking, incident: str, sequence: int) -> Manifest:
+    """The export's link, for who may have its bundle.
+
+    That is who may export alone; of their own, for a day, also who may ask for exports.
+    """
+    # First, so that an incident that one may not see looks like one that is not there.
+    asked.access.check(Permission.READ_CHAIN, incident)
+    manifests = asked.vault.incidents.read(incident).manifests
+    there = sequence < len(manifests) and manifests[sequence].statement.type == Type.EXPORT
+    asks = Permission.REQUEST_EXPORT in asked.access.permissions(incident)
+    if not (there and asks and _is_own(asked, manifests[sequence])):
+        asked.access.check(Permission.EXPORT, incident)
+    if not there:
         raise NotFoundError(f"{incident} has no export at link {sequence}")
-    if _is_own(asked, manifests[sequence]):
-        return
-    included = parse_export(manifests[sequence].statement.body, where=incident).included
-    why = purpose or f"the bundle of export link {sequence}"
-    vault.readings.begin(incident, included, why, address=asked.identity.address or None)
+    return manifests[sequence]
+
+
+def _tell(asked: Asking, export: Manifest, purpose: str | None) -> None:
+    """Have it kept that what is in the bundle is read."""
+    link = export.statement.link
+    included = parse_export(export.statement.body, where=export.name).included
+    why = purpose or f"the bundle of export link {link.sequence}"
+    address = asked.identity.address or None
+    asked.vault.readings.begin(link.chain, included, why, address=address)
 
 
 def _is_own(asked: Asking, manifest: Manifest) -> bool:
@@ -160,7 +182,7 @@ def _place(writing: threading.BoundedSemaphore) -> Iterator[Path]:
     if not writing.acquire(blocking=False):
         raise TooManyRequestsError("other bundles are being written here; come back in a moment")
     try:
-        with tempfile.TemporaryDirectory(prefix="evault-export-") as folder:
+        with tempfile.TemporaryDirectory(prefix=WRITTEN) as folder:
             yield Path(folder) / "bundle.zip"
     finally:
         writing.release()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 
 from vault.http import guard
@@ -41,16 +41,21 @@ def health_routes(service: Service) -> APIRouter:
     @router.get("/v1/whoami")
     @needs(AUTHENTICATED)
     @tells(WHOAMI)
-    def whoami(asked: Annotated[Asking, Depends(asking)]) -> Object:
-        """Who the vault takes you for, your roles, and what they permit on some chain."""
+    def whoami(
+        asked: Annotated[Asking, Depends(asking)],
+        chain: Annotated[
+            str | None, Query(max_length=80, description="On this incident or stream alone.")
+        ] = None,
+    ) -> Object:
+        """Who the vault takes you for, your roles, and what they permit on a chain, or on some."""
         identity = asked.identity
         return {
             "authenticated": identity.authenticated,
             "chains": None if identity.chains is None else list(identity.chains),
             "id": identity.id,
             "kind": identity.kind,
-            "permissions": sorted(asked.access.permissions(None)),
-            "roles": asked.access.roles(None),
+            "permissions": sorted(asked.access.permissions(chain)),
+            "roles": asked.access.roles(chain),
             "token": identity.token,
         }
 

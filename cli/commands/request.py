@@ -1,0 +1,113 @@
+"""`evault request …`: what one person asked a server for, and another approves or refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import AsJson, Reason
+from cli.render import columns, count_text, paragraph
+from cli.session import Answer, give, vault_of
+from vault.errors import RefusedError
+from verify.strictjson import Object
+
+if TYPE_CHECKING:
+    from vault.http.client.requests import RemoteRequests
+
+_app = typer.Typer(
+    help="What takes two people through a server: see, approve and refuse what others asked for.",
+    no_args_is_help=True,
+)
+
+RequestArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="The request's id, as evault request list shows it.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_app, name="request")
+
+
+@_app.command("list")
+def list_(context: typer.Context, as_json: AsJson = False) -> None:
+    """List your own requests, and those on what you may read, the oldest first."""
+    with _requests(context) as requests:
+        found = requests.list()
+        lines = columns(
+            (each["id"], each["state"], each["kind"], each["chain"], _people(each), _told(each))
+            for each in found
+        ) or ["Nobody asked for anything that takes two people"]
+        pending = sum(each["state"] == "pending" for each in found)
+        if found:
+            lines.append(f"{count_text(len(found), 'request')}, {pending} pending")
+        data: Object = {"counts": {"pending": pending, "requests": len(found)}, "items": found}
+        give(Answer(lines, data), as_json=as_json)
+
+
+@_app.command()
+def approve(context: typer.Context, request_id: RequestArgument, as_json: AsJson = False) -> None:
+    """Approve what another person asked for; it is done at once, and the chain names you both."""
+    with _requests(context) as requests:
+        request = requests.approve(request_id)
+        lines = paragraph(
+            f"{request['chain']}  ", f"{request['kind']} done: asked for by {_people(request)}"
+        )
+        link = _export_link(request)
+        if link is not None:
+            lines += paragraph("  ", f"{request['requester']} fetches it within a day: "
+                                     f"{fetching(request['chain'], link)}")  # fmt: skip
+        give(Answer(lines, request), as_json=as_json)
+
+
+@_app.command()
+def refuse(
+    context: typer.Context, request_id: RequestArgument, reason: Reason, as_json: AsJson = False
+) -> None:
+    """Refuse what another person asked for, or take back what you did."""
+    with _requests(context) as requests:
+        request = requests.refuse(request_id, reason)
+        lines = paragraph(f"{request['chain']}  ", f"{request['kind']} refused: {_told(request)}")
+        give(Answer(lines, request), as_json=as_json)
+
+
+def fetching(incident: str, link: object) -> str:
+    """The command that writes the bundle of an export that was approved."""
+    return f"evault export {incident} --at {link} -o FILE"
+
+
+@contextmanager
+def _requests(context: typer.Context) -> Iterator[RemoteRequests]:
+    with vault_of(context) as vault:
+        if vault.requests is None:
+            raise RefusedError(
+                "requests are made and approved by people who sign in to a server; name it with "
+                "EVAULT_URL"
+            )
+        yield vault.requests
+
+
+def _people(request: Object) -> str:
+    by = {"refused": "refused by"}.get(request["state"], "approved by")
+    second = f", {by} {request['approver']}" if request["approver"] else ""
+    return f"{request['requester']}{second}"
+
+
+def _told(request: Object) -> str:
+    """Why it was asked for, and what became of it."""
+    result = request["result"] or {}
+    link, why = _export_link(request), result.get("detail") or result.get("reason")
+    if link is not None:
+        return f'"{request["reason"]}"; export link {link}'
+    if request["state"] in ("refused", "failed") and why:
+        return f'"{request["reason"]}"; {why}'
+    return f'"{request["reason"]}"; until {request["expires"]}'
+
+
+def _export_link(request: Object) -> object:
+    if (request["kind"], request["state"]) != ("export", "done"):
+        return None
+    return (request["result"] or {}).get("sequence")

@@ -1,0 +1,124 @@
+"""What takes two people, by command: each with a token of their own, against one server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from case_served import INCIDENT, Case
+from cli_support import Said, check, run
+
+from vault.access import VaultRole
+
+As = Callable[..., Said]
+
+
+@pytest.fixture
+def by(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> As:
+    """A command of a person who is known to the server."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("EVAULT_URL", case.site.url)
+    monkeypatch.chdir(tmp_path)
+    case.who("gus", VaultRole.GOVERNANCE_STEWARD)
+    case.who("ann", VaultRole.AUDITOR)
+    case.who("lea", VaultRole.LEGAL)
+
+    def said(name: str, *words: object) -> Said:
+        monkeypatch.setenv("EVAULT_TOKEN", f"secret-{name}")
+        return run(*words)
+
+    return said
+
+
+def types(case: Case) -> list[str]:
+    found = case.vault.incidents.read(INCIDENT).manifests
+    return [str(each.statement.body.get("event", each.statement.type)) for each in found]
+
+
+def asked(by: As, name: str = "ann") -> Any:
+    said = by(name, "export", INCIDENT, "-o", "case.zip", "--purpose", "audit", "--json")
+    assert said.code == 0, said.err
+    check("export", said.json)
+    assert not os.path.lexists("case.zip")
+    return said.json["request"]
+
+
+@pytest.mark.parametrize("name", ["ann", "gus"])
+def test_who_may_not_export_alone_asks_is_approved_and_fetches(
+    case: Case, by: As, name: str
+) -> None:
+    request = asked(by, name)
+    assert (request["state"], request["requester"], request["reason"]) == ("pending", name, "audit")
+    assert not {"refused", "export"} & set(types(case)), "asking is no attempt that is refused"
+    listed = by("lea", "request", "list", "--json")
+    check("request-list", listed.json)
+    assert listed.json == {"counts": {"pending": 1, "requests": 1}, "items": [request]}
+    approved = by("lea", "request", "approve", request["id"], "--json")
+    assert approved.code == 0, approved.err
+    check("request", approved.json)
+    link = approved.json["result"]["sequence"]
+    shown = by(name, "request", "list")
+    assert f"export link {link}" in shown.out
+    fetched = by(name, "export", INCIDENT, "--at", link, "-o", "case.zip", "--json")
+    assert fetched.code == 0, fetched.err
+    check("export", fetched.json)
+    assert fetched.json["sha256"] == approved.json["result"]["sha256"]
+    told = by(name, "verify", "case.zip")
+    assert told.code == 0, told.out
+    custody = " ".join(by(name, "custody", INCIDENT).out.split())
+    assert "approved by lea (authenticated by the vault: token)" in custody
+
+
+def test_what_was_asked_for_is_said_with_how_it_goes_on(by: As) -> None:
+    said = by("ann", "export", INCIDENT, "-o", "case.zip", "--purpose", "audit")
+    words = " ".join(said.out.split())
+    request = by("ann", "request", "list", "--json").json["items"][0]["id"]
+    for told in (
+        "NOT written yet", f"evault request approve {request}",
+        f"evault export {INCIDENT} --at N -o FILE",
+    ):  # fmt: skip
+        assert told in words
+    approved = by("lea", "request", "approve", request)
+    assert (approved.code, f"evault export {INCIDENT} --at" in approved.out) == (0, True)
+
+
+def test_who_may_export_alone_asks_nobody(case: Case, by: As) -> None:
+    said = by("lea", "export", INCIDENT, "-o", "case.zip", "--purpose", "production", "--json")
+    assert said.code == 0, said.err
+    assert Path("case.zip").stat().st_size == said.json["size"]
+    assert by("lea", "request", "list", "--json").json["items"] == []
+
+
+def test_a_request_is_refused_and_not_approved_any_more(case: Case, by: As) -> None:
+    request = asked(by)["id"]
+    refused = by("lea", "request", "refuse", request, "--reason", "too wide", "--json")
+    check("request", refused.json)
+    assert (refused.json["state"], refused.json["approver"]) == ("refused", "lea")
+    again = by("lea", "request", "approve", request, "--json")
+    assert (again.code, "too wide" in again.err) == (2, True)
+    shown = by("ann", "request", "list").out
+    assert "refused by lea" in shown
+    assert "too wide" in shown
+    assert "export" not in types(case)
+
+
+def test_nobody_approves_their_own_request(case: Case, by: As) -> None:
+    request = asked(by, "gus")["id"]
+    said = by("gus", "request", "approve", request)
+    assert (said.code, "second person" in said.err) == (2, True)
+    assert "export" not in types(case)
+
+
+def test_what_a_server_does_not_export_by_is_refused_before_it_is_asked_for(by: As) -> None:
+    said = by("ann", "export", INCIDENT, "-o", "case.zip", "--purpose", "p", "--compress")
+    assert (said.code, "--compress" in said.err) == (2, True)
+    assert by("ann", "request", "list", "--json").json["items"] == []
+
+
+def test_in_a_home_there_are_no_requests(case: Case, by: As) -> None:
+    for words in (("list",), ("approve", "X"), ("refuse", "X", "--reason", "r")):
+        said = by("ann", "--home", case.vault.home, "request", *words)
+        assert (said.code, "EVAULT_URL" in said.err) == (2, True)

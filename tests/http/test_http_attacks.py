@@ -1,0 +1,76 @@
+"""Attacks on the service by people whom it knows, and by who only reaches it: a story a test."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from case_served import INCIDENT, Case
+
+from vault.access import VaultRole
+from verify import strictjson
+
+AT = f"/v1/incidents/{INCIDENT}"
+WHY = "purpose=to%20see%20it"
+
+
+def told(case: Case, event: str) -> list[Any]:
+    """The statements of one event on the incident's chain."""
+    return [
+        each.statement
+        for each in case.vault.incidents.read(INCIDENT).manifests
+        if each.statement.body.get("event") == event
+    ]
+
+
+def id_of(prefix: str, *said: Any) -> str:
+    """A deposit id of the vault's own, which anyone can compute who knows what it follows from."""
+    return f"{prefix}-{hashlib.sha256(strictjson.dumps(list(said))).hexdigest()[:32]}"
+
+
+def claimed(case: Case, who: Any, deposit: str) -> int:
+    """The status of evidence that is sent under a deposit id of the sender's choice."""
+    path = f"{AT}/evidence?name=junk-{deposit}.txt"
+    return case.site.post(path, who, b"junk", Idempotency_Key=deposit).status
+
+
+def test_nobody_takes_the_deposit_id_under_which_their_refusal_is_going_to_be_sealed(
+    case: Case,
+) -> None:
+    rex = case.who("rex", VaultRole.REMEDIATION_LEAD)
+    status = claimed(case, rex, id_of("refused", INCIDENT, "rex", -1))
+    assert case.site.get(f"{AT}/evidence/EV-0001/content?{WHY}", rex).status == 403
+    assert [each.body["identity"] for each in told(case, "refused")] == ["rex"]
+    assert status == 400
+
+
+def test_nobody_keeps_another_from_reading_by_taking_the_deposit_id_of_the_reading(
+    case: Case,
+) -> None:
+    rex, fay = case.who("rex", VaultRole.REMEDIATION_LEAD), case.who("fay", VaultRole.LEGAL)
+    session = id_of("viewed", INCIDENT, "fay", "person", ["EV-0001"], "to see it", -1)
+    status = claimed(case, rex, session)
+    assert case.site.get(f"{AT}/evidence/EV-0001/content?{WHY}", fay).status == 200
+    assert [each.actor.id for each in told(case, "viewed")] == ["fay"]
+    assert status == 400
+
+
+def test_nobody_makes_a_release_look_done_by_taking_the_deposit_id_of_the_request(
+    case: Case,
+) -> None:
+    case.vault.retention.set_hold(INCIDENT, "M-1", "a claim", None)
+    lea, gus = case.who("lea", VaultRole.LEGAL), case.who("gus", VaultRole.GOVERNANCE_STEWARD)
+    rex = case.who("rex", VaultRole.REMEDIATION_LEAD)
+    body = {"matter": "M-1", "reason": "the claim was withdrawn"}
+    asked = case.site.post(f"{AT}/holds/releases", lea, body).json
+    statuses = [claimed(case, rex, each) for each in (asked["id"], f"request-{asked['id']}")]
+    done = case.site.post(f"/v1/requests/{asked['id']}/approval", gus)
+    assert (done.status, done.json["state"]) == (200, "done")
+    assert [each.body["approved_by"]["person"] for each in told(case, "released")] == ["gus"]
+    assert not case.vault.incidents.read(INCIDENT).state.live_holds
+    assert statuses == [201, 400]  # an id like any other, and one of the vault's own
+
+
+def test_nobody_shuts_a_collector_out_by_taking_the_deposit_ids_of_its_spool(case: Case) -> None:
+    rex = case.who("rex", VaultRole.REMEDIATION_LEAD)
+    assert claimed(case, rex, "spool-0123456789abcdef-1") == 400

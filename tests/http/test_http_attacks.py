@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from case_served import INCIDENT, Case
+import pytest
+from case_served import INCIDENT, STREAM, Case
 
-from vault.access import VaultRole
+from vault.access import Identity, VaultRole
 from verify import strictjson
+from verify.grant import GrantedRole
 
 AT = f"/v1/incidents/{INCIDENT}"
 WHY = "purpose=to%20see%20it"
@@ -74,3 +76,22 @@ def test_nobody_makes_a_release_look_done_by_taking_the_deposit_id_of_the_reques
 def test_nobody_shuts_a_collector_out_by_taking_the_deposit_ids_of_its_spool(case: Case) -> None:
     rex = case.who("rex", VaultRole.REMEDIATION_LEAD)
     assert claimed(case, rex, "spool-0123456789abcdef-1") == 400
+
+
+@pytest.mark.parametrize("role", VaultRole)
+def test_who_may_read_one_incident_learns_of_no_other_from_the_chain_of_grants(
+    case: Case, role: VaultRole
+) -> None:
+    elsewhere = case.vault.grants
+    elsewhere.grant("ada", GrantedRole.LEGAL, [STREAM], reason="of another team")
+    cleo = case.who("cleo", role, chains=(INCIDENT,))
+    narrow = case.who("nia", role)
+    case.site.people.known["secret-nia"] = Identity("nia", "person", "token", "t", (INCIDENT,))
+    for who in (cleo, narrow):
+        for path in ("", "/manifests", "/manifests/0", "/manifests/0/receipt"):
+            heard = case.site.get(f"/v1/chains/vault{path}", who)
+            assert heard.status == 403, heard.data
+        chains = case.site.get("/v1/chains", who).json["items"]
+        assert {each["chain"] for each in chains} <= {INCIDENT}
+        verified = case.site.post("/v1/verify", who, {"incident": "vault"})
+        assert verified.status == 403

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import socket
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from case_served import INCIDENT, STREAM, Case
+from case_served import INCIDENT, STREAM, Case, serving_copy
+from serving import People, eventually, listening
 
+from cli.compose import Vault, now
+from cli.serving import service_of
 from vault.access import Identity, VaultRole
+from vault.http.app import create_app
+from vault.http.served import Limits
 from verify import strictjson
 from verify.grant import GrantedRole
 
@@ -95,3 +107,48 @@ def test_who_may_read_one_incident_learns_of_no_other_from_the_chain_of_grants(
         assert {each["chain"] for each in chains} <= {INCIDENT}
         verified = case.site.post("/v1/verify", who, {"incident": "vault"})
         assert verified.status == 403
+
+
+def test_a_body_that_drips_is_not_waited_for_longer_than_one_that_stops(
+    vault: Vault, people: People
+) -> None:
+    people.add("ida", VaultRole.INCIDENT_COMMANDER)
+    service = replace(
+        service_of(vault),
+        authenticator=people,
+        grants=lambda: tuple(people.grants),
+        limits=Limits(body_seconds=1.0),
+    )
+    with listening(create_app(service)) as url:
+        place = urlsplit(url)
+        with socket.create_connection((place.hostname, place.port), timeout=0.1) as line:
+            line.sendall(
+                b"POST /v1/incidents HTTP/1.1\r\nHost: vault\r\n"
+                b"Authorization: Bearer secret-ida\r\nContent-Length: 1000\r\n\r\n{"
+            )
+            for _ in range(300):  # each byte comes long before its second is over
+                with suppress(TimeoutError):
+                    assert line.recv(4096).startswith(b"HTTP/1.1 408 ")
+                    return
+                line.sendall(b" ")
+    raise AssertionError("it was waited for")
+
+
+def test_who_takes_bytes_slowly_gets_all_of_them(lived: Path, tmp_path: Path) -> None:
+    shutil.copytree(lived, tmp_path / "lived")
+    people = People(now())
+    fay = people.add("fay", VaultRole.FORENSICS_LEAD)
+    data = bytes(range(256)) * (128 << 10)  # more than lies on the way
+    with serving_copy(tmp_path / "lived", people, limits=Limits(body_seconds=0.2)) as case:
+        sent = case.site.post(f"{AT}/evidence?name=big.bin", fay, data)
+        assert sent.status == 201
+        exhibit = sent.json["items"][0]["exhibit"]
+        answer = case.site.pool.request(
+            "GET",
+            f"{case.site.url}{AT}/evidence/{exhibit}/content?{WHY}",
+            headers=fay,
+            preload_content=False,
+        )
+        began, taken = time.monotonic(), answer.read(1 << 16)
+        eventually(lambda: time.monotonic() > began + 1)
+        assert taken + answer.read() == data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import socket
 import time
@@ -152,3 +153,32 @@ def test_who_takes_bytes_slowly_gets_all_of_them(lived: Path, tmp_path: Path) ->
         began, taken = time.monotonic(), answer.read(1 << 16)
         eventually(lambda: time.monotonic() > began + 1)
         assert taken + answer.read() == data
+
+
+def test_refusals_on_chains_that_are_none_are_not_remembered_nor_put_into_the_log(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    rex = case.who("rex", VaultRole.REMEDIATION_LEAD)
+    with caplog.at_level(logging.INFO, logger="evault.http"):
+        for number in range(3):
+            forged = f"x{number}%0A%7B%22identity%22:%22ada%22%7D"
+            assert case.site.post(f"/v1/chains/{forged}/holds", rex, {}).status == 403
+            assert case.site.post(f"/v1/chains/INC-2026-999{number}/holds", rex, {}).status == 403
+    assert not case.service.refusals._waiting
+    assert not [each for each in caplog.messages if "\n" in each]
+
+
+def test_private_answers_are_kept_by_no_cache(case: Case) -> None:
+    fay = case.who("fay", VaultRole.FORENSICS_LEAD)
+    paths = (AT, f"{AT}/evidence", f"{AT}/evidence/EV-0001", f"{AT}/custody", f"{AT}/evidence/EV-9")
+    chain = f"/v1/chains/{INCIDENT}"
+    for path in (*paths, f"{chain}/manifests/0", f"{chain}/descriptions", "/v1/whoami"):
+        heard = case.site.get(path, fay)
+        assert heard.headers["Cache-Control"] == "private, no-store", path
+        assert heard.headers["X-Content-Type-Options"] == "nosniff", path
+
+
+def test_nobody_is_sent_on_to_a_host_of_the_senders_choice(case: Case) -> None:
+    fay = case.who("fay", VaultRole.FORENSICS_LEAD)
+    heard = case.site.get("/v1/incidents/", {**fay, "Host": "evil.example"})
+    assert (heard.status, heard.headers.get("Location")) == (404, None)

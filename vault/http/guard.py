@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 
 from vault.access import Access, Permission
 from vault.errors import NotPermittedError, UnauthenticatedError
+from vault.http.problems import PRIVATE
 from vault.http.served import Asking, Service
 
 PUBLIC = "public"
@@ -72,9 +73,13 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             try:
-                if self.permission != PUBLIC:
-                    request.state.asking = await run_in_threadpool(self._admit, request)
-                return await handle(request)
+                if self.permission == PUBLIC:
+                    return await handle(request)
+                request.state.asking = await run_in_threadpool(self._admit, request)
+                response = await handle(request)
+                for name, value in PRIVATE.items():
+                    response.headers.setdefault(name, value)
+                return response
             except NotPermittedError as error:
                 await run_in_threadpool(self._note, request, error)
                 raise

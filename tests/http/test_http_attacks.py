@@ -21,6 +21,7 @@ from cli.compose import Vault, now
 from cli.serving import service_of
 from vault.access import Identity, VaultRole
 from vault.http.app import create_app
+from vault.http.frames import MAGIC, FrameKind, Head, SentList, framed, missed_frame
 from vault.http.served import Limits
 from verify import strictjson
 from verify.grant import GrantedRole
@@ -182,3 +183,44 @@ def test_nobody_is_sent_on_to_a_host_of_the_senders_choice(case: Case) -> None:
     fay = case.who("fay", VaultRole.FORENSICS_LEAD)
     heard = case.site.get("/v1/incidents/", {**fay, "Host": "evil.example"})
     assert (heard.status, heard.headers.get("Location")) == (404, None)
+
+
+@pytest.mark.parametrize("lost", ["token", "grant"])
+@pytest.mark.parametrize("kind", ["evidence", "captures"])
+def test_what_was_begun_before_a_token_or_grant_ended_is_not_sealed_after(
+    case: Case, lost: str, kind: str
+) -> None:
+    case.who("rex", VaultRole.REMEDIATION_LEAD)
+    before = case.vault.incidents.read(INCIDENT).state.sequence
+    body = whole_capture() if kind == "captures" else b"0123456789"
+    place = urlsplit(case.site.url)
+    with socket.create_connection((place.hostname, place.port), timeout=60) as line:
+        line.sendall(
+            f"POST /v1/chains/{INCIDENT}/{kind}?name=late.txt HTTP/1.1\r\nHost: vault\r\n"
+            f"Authorization: Bearer secret-rex\r\nContent-Length: {len(body)}\r\n"
+            "Expect: 100-continue\r\n\r\n".encode()
+        )
+        assert line.recv(4096).startswith(b"HTTP/1.1 100 ")  # it was let in
+        if lost == "token":
+            case.site.people.known.clear()
+        else:
+            case.site.people.grants.clear()
+        line.sendall(body)
+        status = b"401" if lost == "token" else b"404"
+        assert line.recv(4096).startswith(b"HTTP/1.1 " + status)
+    assert case.vault.incidents.read(INCIDENT).state.sequence == before
+
+
+def whole_capture() -> bytes:
+    """A capture that only tells of something that could not be kept."""
+    sent = SentList()
+    sent.missed.append({"detail": "it was gone", "name": "a.txt", "reason": "unreadable"})
+    head = Head(None, "by hand", None, None, {"name": "me"}, pack=True)
+    return b"".join(
+        (
+            MAGIC,
+            framed(FrameKind.HEAD, head.encode()),
+            missed_frame("a.txt", "unreadable", "it was gone"),
+            framed(FrameKind.LIST, sent.encode()),
+        )
+    )

@@ -6,14 +6,16 @@ import hashlib
 import logging
 import shutil
 import socket
+import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
+import urllib3
 from case_served import INCIDENT, STREAM, Case, serving_copy
 from serving import People, eventually, listening
 
@@ -23,6 +25,8 @@ from vault.access import Identity, VaultRole
 from vault.http.app import create_app
 from vault.http.frames import MAGIC, FrameKind, Head, SentList, framed, missed_frame
 from vault.http.served import Limits
+from vault.opened import assemble
+from vault.ports import ObjectStore
 from verify import strictjson
 from verify.grant import GrantedRole
 
@@ -224,3 +228,65 @@ def whole_capture() -> bytes:
             framed(FrameKind.LIST, sent.encode()),
         )
     )
+
+
+class Stuck:
+    """A store that answers nothing once it is stuck, until it is let go."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+
+        def late(*given: Any, **named: Any) -> Any:
+            self.answers.wait()
+            return found(*given, **named)
+
+        return late
+
+
+@dataclass
+class Counted:
+    """Knows who people know, and how often it was asked."""
+
+    people: People
+    asked: int = 0
+
+    def identify(self, bearer: str, address: str) -> Identity:
+        self.asked += 1
+        return self.people.identify(bearer, address)
+
+
+def test_one_who_verifies_again_and_again_keeps_nobody_else_waiting(case: Case) -> None:
+    stuck, counted = Stuck(case.vault.store), Counted(case.site.people)
+    foundation = replace(case.vault.foundation, store=cast("ObjectStore", stuck))
+    slow = replace(
+        case.service,
+        vault=assemble(foundation, case.vault.door.actor),
+        authenticator=counted,
+    )
+    ann = case.who("ann", VaultRole.AUDITOR)
+    sent = {"incident": INCIDENT, "depth": "bytes"}
+    with listening(create_app(slow)) as url:
+        pool = urllib3.PoolManager(maxsize=60, retries=False, timeout=None)
+
+        def verify() -> None:
+            pool.request("POST", f"{url}/v1/verify", json=sent, headers=ann)
+
+        stuck.answers.clear()
+        verifying = [threading.Thread(target=verify) for _ in range(60)]  # more than all threads
+        for each in verifying:
+            each.start()
+        try:
+            eventually(lambda: counted.asked >= 40)
+            # A server whose threads all wait would never answer.
+            assert pool.request("GET", f"{url}/v1/whoami", headers=ann, timeout=30).status == 200
+        finally:
+            stuck.answers.set()
+            for each in verifying:
+                each.join()

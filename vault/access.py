@@ -165,7 +165,8 @@ WHOLE_VAULT = frozenset(
 incident lets nobody into the others, and who commands one declares no other."""
 
 _ON_VAULT_CHAIN = WHOLE_VAULT | {Permission.READ_CHAIN, Permission.VERIFY}
-"""What a grant gives on the vault's own chain: it takes no evidence, and has no holds."""
+"""What a grant on all chains gives on the vault's own: it takes no evidence, and has no holds. It
+names people, and the incidents of their grants, and so no other grant shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ class Grant:
     def covers(self, chain: str | None, at: datetime) -> bool:
         """Whether it is for this chain, at that time; both ends count (FORMAT.md §4.14).
 
-        The vault's own chain: any grant's.
+        None and the vault's own chain: any grant's.
         """
         if at < self.valid_from or (self.valid_to is not None and at > self.valid_to):
             return False
@@ -229,7 +230,7 @@ class Access:
     def permissions(self, chain: str | None) -> frozenset[Permission]:
         """What the identity may do on a chain, or, for None, on some chain.
 
-        For None and the vault's own chain, `WHOLE_VAULT` takes a grant on all chains.
+        The vault's own chain, and `WHOLE_VAULT` for None, take a grant on all chains.
         """
         if chain is not None and not self._within_token(chain):
             return frozenset()
@@ -240,7 +241,10 @@ class Access:
         for each in self._grants:
             if each.covers(chain, self._at):
                 all_of_it = whole or (EVERYWHERE in each.chains and self.identity.chains is None)
-                found |= ROLES[each.role] if all_of_it else ROLES[each.role] - WHOLE_VAULT
+                if all_of_it:
+                    found |= ROLES[each.role]
+                elif chain is None:
+                    found |= ROLES[each.role] - WHOLE_VAULT
         return found & _ON_VAULT_CHAIN if chain == VAULT_CHAIN else found
 
     def roles(self, chain: str | None) -> list[VaultRole]:

@@ -18,6 +18,7 @@ from vault.log import Log, content_digest, indexed, next_head
 from vault.ports import ChainHead, Clock, Index, NewManifest, Row, Sighting, Signer
 from verify.chain import Manifest, open_manifest
 from verify.envelope import Envelope, ManifestKey, leaf_hash_of, pae
+from verify.errors import MalformedError
 from verify.incident import AFTER_SEAL
 from verify.statement import (
     ON_STREAM,
@@ -37,6 +38,8 @@ from verify.strictjson import Object
 
 _ATTEMPTS = 5
 _PART = re.compile(r"/[0-9]+\Z")
+_FORESEEN = ("refused-", "request-", "spool-", "view-failed-", "viewed-")
+"""How deposit ids begin that follow from what others can know, and so may not be chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,18 @@ class Receipt:
             "sequence": self.sequence,
             "state": "kept",
         }
+
+
+def check_chosen(deposit: str) -> str:
+    """Return a deposit id that a sender chose, if it is one; else raise `MalformedError`.
+
+    Whoever took an id that the vault, or a spool, will come to would keep that statement out.
+    """
+    if check_deposit(deposit).startswith(_FORESEEN):
+        raise MalformedError(
+            f"{deposit[:40]!r} begins as the vault's own deposit ids do; choose another"
+        )
+    return deposit
 
 
 class Door:

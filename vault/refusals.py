@@ -20,7 +20,7 @@ from verify import strictjson
 from verify.custody import MAX_ADDRESS, Refused, parse_refused
 from verify.digest import sha256_hex
 from verify.errors import EvidenceError
-from verify.statement import Type
+from verify.statement import Type, is_chain_id
 from verify.strictjson import Fields
 
 EVERY = timedelta(minutes=1)
@@ -53,6 +53,8 @@ class Refusals:
 
     def note(self, chain: str, identity: str, permission: str, address: str | None) -> None:
         """Count a refusal; the first of a minute is sealed before this returns, if it can be."""
+        if not is_chain_id(chain):  # whatever stood in the path: no chain can tell of it
+            return
         moment = self._clock()
         key = (chain, identity)
         with self._lock:

@@ -1,8 +1,8 @@
 """What takes two people: one asks, a second one approves, and then it is done, once.
 
 A request waits for a day. Who approves is not who asked, by identity and under whatever spelling of
-a name. What is asked for is carried out under the request's id as its deposit id: who dies in the
-middle, and who repeats it, double nothing.
+a name. What is asked for is carried out under a deposit id that follows from the request's: who
+dies in the middle, and who repeats it, double nothing.
 
     pending ──approve──▸ approved ──carried out──▸ done
        │                    │  ▲ └──the vault refuses──▸ failed
@@ -52,9 +52,9 @@ class Kind:
     """Raises unless the request can be done as things stand, and its requester may still ask for
     it; called when it is asked for, and again before it is done."""
     execute: Callable[[Request], Object]
-    """Does it, under the request's id as deposit id, in the name of requester and approver; gives
-    what came of it. After `UnavailableError`, `RecordError` and `ConflictError` it may be tried
-    again; any other error of ours means that it cannot be done."""
+    """Does it, under a deposit id of the request's own, in the name of requester and approver;
+    gives what came of it. After `UnavailableError`, `RecordError` and `ConflictError` it may be
+    tried again; any other error of ours means that it cannot be done."""
 
 
 class Requests:

@@ -243,9 +243,14 @@ def check_spool(text: str, *, where: str) -> str:
 
 def check_chain_id(text: str) -> str:
     """Return `text` if it is a chain id; else raise `MalformedError`."""
-    if not _CHAIN.match(text):
+    if not is_chain_id(text):
         raise MalformedError(f"{text!r} is no chain id: INC-2026-0001, stream:NAME or vault")
     return text
+
+
+def is_chain_id(text: str) -> bool:
+    """Whether `text` is a chain id."""
+    return _CHAIN.match(text) is not None
 
 
 def check_deposit(text: str) -> str:

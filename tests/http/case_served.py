@@ -18,7 +18,7 @@ from cli.serving import service_of
 from cli.settings import read_settings
 from vault.access import VaultRole
 from vault.http.app import create_app
-from vault.http.served import Service
+from vault.http.served import Limits, Service
 
 INCIDENT = f"INC-{datetime.now(UTC).year}-0001"
 STREAM = "stream:web"
@@ -61,12 +61,15 @@ class Case:
 
 
 @contextmanager
-def serving_copy(home: Path, people: People) -> Iterator[Case]:
+def serving_copy(home: Path, people: People, *, limits: Limits | None = None) -> Iterator[Case]:
     """A home, served to people."""
     vault = open_vault(read_settings({}, home))
     try:
         service = replace(
-            service_of(vault), authenticator=people, grants=lambda: tuple(people.grants)
+            service_of(vault),
+            authenticator=people,
+            grants=lambda: tuple(people.grants),
+            limits=limits or Limits(),
         )
         app = create_app(service)
         with listening(app) as url:

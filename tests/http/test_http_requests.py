@@ -70,7 +70,7 @@ def test_a_hold_is_released_by_two_and_the_statement_names_both(held: Case, chai
     statement = last(held, chain)
     assert (statement.actor.id, statement.actor.authenticated) == ("lea", "token")
     assert statement.body["approved_by"] == {"authenticated": "token", "person": "gus"}
-    assert statement.deposit == done.json["id"]
+    assert statement.deposit == f"request-{done.json['id']}"
     kept = held.vault.retention.kept(held.vault.incidents.read(chain)).values()
     assert not any(each.held for each in kept)
     again = held.site.post(f"{where}/approval", gus)

@@ -70,6 +70,8 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # To where it would send on is the Host that was sent, and http behind a proxy.
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     problems.install(app)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from vault.capture import Capturing, check_open
 from vault.delivery import Deliveries, Missed, ReadFacts
-from vault.deposit import Receipt
+from vault.deposit import Receipt, check_chosen
 from vault.errors import RefusedError
 from vault.http.frames import Digested, FrameKind, FrameReader, SentList, parse_head
 from vault.opened import Vault
@@ -19,7 +19,6 @@ from verify.collection import Collection
 from verify.description import Description
 from verify.digest import sha256_hex
 from verify.errors import DigestMismatchError, MalformedError
-from verify.statement import check_deposit
 from verify.strictjson import dumps
 
 
@@ -40,7 +39,7 @@ def receive(vault: Vault, chain: str, body: Iterable[bytes], facts: ReadFacts) -
     head = parse_head(frames.take(FrameKind.HEAD))
     if frames.peek() == FrameKind.SIGNED:
         return _receive_signed(vault, chain, frames, facts)
-    deposit = None if head.deposit is None else check_deposit(head.deposit)
+    deposit = None if head.deposit is None else check_chosen(head.deposit)
     check_open(vault.incidents.to_add_to(chain), deposit)
     capture = vault.captures.open(
         chain,

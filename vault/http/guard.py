@@ -7,6 +7,7 @@ one that is checked: there is no second place where a handler could forget it.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -16,6 +17,7 @@ from starlette.routing import BaseRoute
 
 from vault.access import Access, Permission
 from vault.errors import NotPermittedError, UnauthenticatedError
+from vault.http.problems import PRIVATE
 from vault.http.served import Asking, Service
 
 PUBLIC = "public"
@@ -72,9 +74,14 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             try:
-                if self.permission != PUBLIC:
-                    request.state.asking = await run_in_threadpool(self._admit, request)
-                return await handle(request)
+                if self.permission == PUBLIC:
+                    return await handle(request)
+                request.state.asking = await run_in_threadpool(self._admit, request)
+                request.state.still_admitted = partial(self._still, request)
+                response = await handle(request)
+                for name, value in PRIVATE.items():
+                    response.headers.setdefault(name, value)
+                return response
             except NotPermittedError as error:
                 await run_in_threadpool(self._note, request, error)
                 raise
@@ -91,6 +98,19 @@ class GuardedRoute(APIRoute):
         if isinstance(self.permission, Permission):
             access.check(self.permission, chain_of(request))
         return Asking(access, service.acting_as(identity.actor))
+
+    def _still(self, request: Request) -> None:
+        """Judge anew once a body has come, which may have taken days: by the grants as they are.
+
+        A token of the vault's own has to be valid still. One of a provider lives for minutes, and
+        would expire under any long body: it is not asked for again.
+        """
+        service, identity = self.guarding, asking(request).identity
+        if identity.token is not None:
+            service.authenticator.identify(bearer_of(request), identity.address)
+        if isinstance(self.permission, Permission):
+            access = Access(identity, service.grants(), at=service.vault.clock())
+            access.check(self.permission, chain_of(request))
 
     def _note(self, request: Request, error: NotPermittedError) -> None:
         """Have a refusal sealed; where it concerns no one chain, the audit log alone has it."""

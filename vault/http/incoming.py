@@ -53,13 +53,15 @@ class Incoming:
         digests = header.getlist("content-digest")
         self.sha256 = declared_sha256(",".join(digests) if digests else None)
         self.size = _size_of(header.get("content-length"))
+        self._still_admitted: Callable[[], None] = request.state.still_admitted
         self._stream = request.stream()
         self._rest = b""
 
     async def read(self, work: Callable[[Iterator[bytes]], T], limiter: anyio.CapacityLimiter) -> T:
         """Do some work with the pieces, on a thread of its own; gives what it gives.
 
-        Raises what it raises, and `BrokenOffError` if the sender went away.
+        Raises what it raises, `BrokenOffError` if the sender went away, and as the guard does where
+        the sender's token or grant ended meanwhile.
         """
         try:
             return await anyio.to_thread.run_sync(work, self._pieces(), limiter=limiter)
@@ -68,7 +70,8 @@ class Incoming:
 
     def _pieces(self) -> Iterator[bytes]:
         pieces: Iterable[bytes] = iter(self._piece, b"")
-        return as_declared(pieces, sha256=self.sha256, size=self.size)
+        yield from as_declared(pieces, sha256=self.sha256, size=self.size)
+        self._still_admitted()
 
     def _piece(self) -> bytes:
         return anyio.from_thread.run(self._gather)

@@ -65,18 +65,25 @@ class LimitsMiddleware:
         most = self._limits.export if TELEMETRY.match(path) else self._limits.body
         limit = None if streamed else most
         patience = self._limits.idle_seconds if streamed else self._limits.body_seconds
-        size, begun = 0, False
+        size, begun, whole = 0, False, False
+        end: float | None = None
+        """Until when a body that is read whole has to be there."""
         failure: EvidenceError | None = None
 
         async def bounded() -> Message:
-            nonlocal size, failure
-            if begun:  # the answer is under way: what is waited for now is the end of the line
+            nonlocal size, failure, end, whole
+            if begun or whole:  # nothing is to come any more: what is waited for is the line's end
                 return await receive()
+            if end is None or streamed:
+                end = asyncio.get_running_loop().time() + patience
             try:
-                message = await asyncio.wait_for(receive(), patience)
+                async with asyncio.timeout_at(end):
+                    message = await receive()
             except TimeoutError:
-                failure = TooSlowError(f"nothing came for {patience:g} s; nothing was kept of it")
+                slow = "nothing came for" if streamed else "a body here has to be whole within"
+                failure = TooSlowError(f"{slow} {patience:g} s; nothing was kept of it")
                 raise failure from None
+            whole = not message.get("more_body", False)
             size += len(message.get("body", b""))
             if limit is not None and size > limit:
                 failure = TooLargeError(f"a body here is {limit:,} bytes at most")

@@ -34,6 +34,11 @@ from verify.errors import (
 from verify.strictjson import Object
 
 PROBLEM = "application/problem+json"
+PRIVATE: Mapping[str, str] = {
+    "Cache-Control": "private, no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Fields of every answer that is for who asked alone, problems among them."""
 RETRY_AFTER = 2
 """Seconds after which it is worth trying again."""
 
@@ -160,7 +165,10 @@ def answer(
 ) -> JSONResponse:
     """A problem as an answer."""
     return JSONResponse(
-        problem(status, code, detail, instance), status, dict(headers or {}), media_type=PROBLEM
+        problem(status, code, detail, instance),
+        status,
+        {**PRIVATE, **(headers or {})},
+        media_type=PROBLEM,
     )
 
 

@@ -86,6 +86,11 @@ def asker_of(request: Request) -> Identity:
     return Identity(request.requester, "person", request.requester_authenticated)
 
 
+def deposit_of(request: Request) -> str:
+    """Under which id it is done, so that it is done once; no sender may choose such an id."""
+    return f"request-{request.id}"
+
+
 def _approver(request: Request) -> tuple[str, str]:
     """Who approved, and how the vault knew them."""
     assert request.approver is not None
@@ -97,7 +102,7 @@ def _moment(value: object, name: str) -> datetime | None:
 
 
 def _check_release(vault: Vault, request: Request, _profile: Profile) -> None:
-    if vault.incidents.receipt_of(request.chain, request.id):
+    if vault.incidents.receipt_of(request.chain, deposit_of(request)):
         return
     chain = vault.incidents.read(request.chain)
     matter = request.parameters["matter"]
@@ -118,14 +123,14 @@ def _release(vault: Vault, request: Request, _profile: Profile) -> Object:
         person,
         request.parameters["exhibits"],
         authenticated=how,
-        deposit=request.id,
+        deposit=deposit_of(request),
     )
     state = vault.incidents.read(request.chain).state
     return hold_released_json(state, matter, laid, receipt)
 
 
 def _check_waiver(vault: Vault, request: Request, profile: Profile) -> None:
-    if vault.incidents.receipt_of(request.chain, request.id):
+    if vault.incidents.receipt_of(request.chain, deposit_of(request)):
         return  # it is done, and is only told again
     chain = vault.incidents.read(request.chain)
     if chain.incident.sealed:
@@ -159,7 +164,7 @@ def _waive(vault: Vault, request: Request, profile: Profile) -> Object:
             scope=said["scope"],
             compensating=said["compensating"],
             authenticated=how,
-            deposit=request.id,
+            deposit=deposit_of(request),
         ),
     )
     incident = vault.incidents.read(request.chain).incident
@@ -178,7 +183,7 @@ def _attestation_notes(vault: Vault, request: Request, profile: Profile) -> list
 
 
 def _check_attestation(vault: Vault, request: Request, profile: Profile) -> None:
-    if vault.incidents.receipt_of(request.chain, request.id):
+    if vault.incidents.receipt_of(request.chain, deposit_of(request)):
         return
     chain = vault.incidents.read(request.chain)
     if chain.incident.sealed:
@@ -209,7 +214,7 @@ def _attest(vault: Vault, request: Request, profile: Profile) -> Object:
         statement=said["statement"],
         approved_by=person,
         authenticated=how,
-        deposit=request.id,
+        deposit=deposit_of(request),
     )
     told = [*notes, *sealed.notes]
     return attested_json(request.chain, sealed.attestation, told, sealed.receipt)

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from vault.access import Permission
+from vault.deposit import check_chosen
 from vault.documents import exhibit_json, shown_json
 from vault.errors import NotFoundError
 from vault.evidence import content
@@ -33,7 +34,7 @@ from vault.opened import Vault
 from vault.readings import Reading
 from verify.errors import EvidenceError, MalformedError, VerificationError
 from verify.incident import Exhibit
-from verify.statement import check_deposit, check_kind, exhibit_number
+from verify.statement import check_kind, exhibit_number
 
 _KEY = Header(
     alias="Idempotency-Key",
@@ -222,7 +223,7 @@ def deposit_of(key: str | None) -> str | None:
     if key is None:
         return None
     quoted = len(key) > 1 and key[0] == key[-1] == '"'
-    return check_deposit(key[1:-1] if quoted else key)
+    return check_chosen(key[1:-1] if quoted else key)
 
 
 def _behind(cursor: str | None) -> int:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Annotated
 
 import anyio
+import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
 
 from vault.access import Permission
 from vault.documents import known_json
@@ -30,7 +32,8 @@ from verify.strictjson import Object
 from verify.trust import Trust
 
 _AT_ONCE = 8
-"""Files and bundles that are verified at once in one process; others wait."""
+"""Files and bundles that are verified at once in one process, and chains that are audited: others
+wait, on no thread that other requests need."""
 
 _HEAD = Query(ge=0, lt=1 << 53, description="Fail a bundle that ends before this link.")
 
@@ -38,22 +41,23 @@ _HEAD = Query(ge=0, lt=1 << 53, description="Fail a bundle that ends before this
 def verify_routes(service: Service) -> APIRouter:
     """`/v1/verify…`."""
     router = guard.router(service, "/v1/verify", tags=["verification"])
-    limiter = anyio.CapacityLimiter(_AT_ONCE)
+    limiter, auditing = anyio.CapacityLimiter(_AT_ONCE), anyio.CapacityLimiter(_AT_ONCE)
     limits = service.limits
 
     @router.post("")
     @needs(AUTHENTICATED)
     @tells(VERIFIED)
-    def verify(body: VerifyBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
+    async def verify(body: VerifyBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """What is known of a digest, or the audit of an incident or stream, by this server.
 
         Of a digest you are told what lies on chains that you may verify; what was never sealed and
         what you may not see are both `unknown`.
         """
         if body.digest is not None:
-            return JSONResponse(_known(asked, body.digest))
-        assert body.incident is not None
-        return JSONResponse(_audited(asked, body.incident, body))
+            told = await run_in_threadpool(_known, asked, body.digest)
+        else:
+            told = await anyio.to_thread.run_sync(_audited, asked, body, limiter=auditing)
+        return JSONResponse(told)
 
     @router.post("/file")
     @needs(AUTHENTICATED)
@@ -112,7 +116,9 @@ def verify_routes(service: Service) -> APIRouter:
     return router
 
 
-def _audited(asked: Asking, chain: str, body: VerifyBody) -> Object:
+def _audited(asked: Asking, body: VerifyBody) -> Object:
+    chain = body.incident
+    assert chain is not None
     asked.access.check(Permission.VERIFY, chain)
     vault = asked.vault
     if body.exhibits:

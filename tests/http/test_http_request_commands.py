@@ -221,3 +221,19 @@ def test_in_a_home_who_approved_is_named_as_ever(
     said = held("gus", "--home", case.vault.home, *words)
     assert (said.code, "--approved-by" in said.err) == (2, True)
     assert "request" not in types(case)
+
+
+def test_a_person_accepts_their_own_role_by_command(case: Case, by: As) -> None:
+    case.who("ida", VaultRole.INCIDENT_COMMANDER)
+    case.who("cleo", VaultRole.COMMS_LEAD)
+    assert by("ida", "incident", "assign", INCIDENT, "comms_lead", "cleo").code == 0
+    said = by("cleo", "incident", "assign", INCIDENT, "comms_lead", "cleo", "--accept", "--json")
+    assert said.code == 0, said.err
+    check("incident-act", said.json)
+    statement = case.vault.incidents.read(INCIDENT).manifests[-1].statement
+    found = (statement.actor.id, statement.body["event"], statement.body["person"])
+    assert found == ("cleo", "accepted", "cleo")
+    offered = by("ida", "incident", "assign", INCIDENT, "comms_lead", "dora")
+    assert offered.code == 0, offered.err
+    said = by("cleo", "incident", "assign", INCIDENT, "comms_lead", "dora", "--accept")
+    assert (said.code, "may not declare" in said.err) == (2, True)

@@ -64,7 +64,7 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
     store, index = RemoteStore(traits), RemoteIndex(connection, trust)
     log = RemoteLog(connection, trust)
     incidents = RemoteIncidents(
-        connection=connection, store=store, index=index, trust=trust, clock=clock
+        connection=connection, store=store, index=index, trust=trust, clock=clock, actor=actor
     )
     retention = RemoteRetention(
         connection, trust, store, index, incidents, clock, incidents.closing

@@ -237,3 +237,27 @@ def test_a_person_accepts_their_own_role_by_command(case: Case, by: As) -> None:
     assert offered.code == 0, offered.err
     said = by("cleo", "incident", "assign", INCIDENT, "comms_lead", "dora", "--accept")
     assert (said.code, "may not declare" in said.err) == (2, True)
+
+
+def test_custody_of_a_person_shows_what_they_approved_and_what_they_were_refused(
+    case: Case, held: As
+) -> None:
+    lea, ann = case.who("lea", VaultRole.LEGAL), case.who("ann", VaultRole.AUDITOR)
+    expected = []
+    for name, words, *_ in COMMANDS:
+        request = held(name, *words, "--json").json["request"]["id"]
+        assert held("lea", "request", "approve", request).code == 0
+        expected.append(case.vault.incidents.read(INCIDENT).incident.sequence)
+    export = asked(held)["id"]
+    assert held("lea", "request", "approve", export).code == 0
+    expected.append(case.vault.incidents.read(INCIDENT).incident.sequence)
+    assert held("ann", *ATTEST).code == 2
+    refused = case.vault.incidents.read(INCIDENT).incident.sequence
+    home = ("--home", case.vault.home, "custody", INCIDENT, "--person")
+    for name, links in (("lea", expected), ("ann", [expected[-1] - 1, expected[-1], refused])):
+        said = held(name, *home, name, "--json")
+        assert said.code == 0, said.err
+        path = f"/v1/incidents/{INCIDENT}/custody?person={name}"
+        heard = case.told("custody", "GET", path, lea if name == "lea" else ann)
+        assert [each["sequence"] for each in said.json["items"]] == links
+        assert heard["items"] == said.json["items"]

@@ -261,3 +261,11 @@ def test_custody_of_a_person_shows_what_they_approved_and_what_they_were_refused
         heard = case.told("custody", "GET", path, lea if name == "lea" else ann)
         assert [each["sequence"] for each in said.json["items"]] == links
         assert heard["items"] == said.json["items"]
+
+
+def test_who_may_see_no_incident_is_not_told_that_there_is_none(case: Case, by: As) -> None:
+    case.who("nils")
+    for words in (("status",), ("incident", "list")):
+        said = by("nils", *words)
+        assert (said.code, "incident that you may see" in said.out) == (0, True)
+        assert "declare" not in said.out

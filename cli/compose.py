@@ -85,6 +85,8 @@ class Vault(opened.Vault):
 
     home: Path
     config: HomeConfig
+    appends_only: bool = False
+    """Whether whoever opened it is a collector, to whom a server shows nothing."""
 
     @property
     def requests(self) -> RemoteRequests | None:

@@ -49,7 +49,9 @@ def open_remote(settings: Settings) -> Vault:
         served = connected(connection, trust, clock=now)
         parts = {each.name: getattr(served.vault, each.name) for each in fields(served.vault)}
         config = HomeConfig(trust.origin, served=served.words)
-        return ServedVault(**parts, home=settings.home, config=config)
+        return ServedVault(
+            **parts, home=settings.home, config=config, appends_only=served.appends_only
+        )
     except BaseException:
         connection.close()
         raise

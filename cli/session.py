@@ -20,7 +20,7 @@ from cli.compose import Vault, now, open_vault
 from cli.render import prose
 from cli.settings import Settings
 from vault.deposit import Receipt
-from vault.errors import UnavailableError
+from vault.errors import RefusedError, UnavailableError
 from verify.errors import EvidenceError, MalformedError
 from verify.instant import read_given_instant
 from verify.report import printable
@@ -92,8 +92,21 @@ def let_go_of_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def check_reads(vault: Vault) -> None:
+    """Raise `RefusedError` for a collector: what it asked would be sealed as an attempt to read."""
+    if vault.appends_only:
+        raise RefusedError(
+            "a collector's token appends only; add --spool FOLDER (evault ingest and capture take "
+            "it), or use a person's token"
+        )
+
+
 def incident_or_only(vault: Vault, given: str | None, *, as_json: bool = False) -> str:
-    """The incident named, or the one open incident, which is then said on standard error."""
+    """The incident named, or the one open incident, which is then said on standard error.
+
+    Raises as `check_reads`.
+    """
+    check_reads(vault)
     if given is None:
         name = vault.incidents.the_only_open()
         if not as_json:
@@ -110,7 +123,8 @@ def incident_or_only(vault: Vault, given: str | None, *, as_json: bool = False) 
 
 
 def chain_or_only(vault: Vault, given: str | None, *, as_json: bool = False) -> str:
-    """The incident or stream named, or the one open incident."""
+    """The incident or stream named, or the one open incident. Raises as `check_reads`."""
+    check_reads(vault)
     if given is not None and given.startswith(STREAM):
         return check_stream(given)
     return incident_or_only(vault, given, as_json=as_json)

@@ -267,6 +267,14 @@ class Access:
         if chain is not None and chain != VAULT_CHAIN and not found:
             what = "stream" if is_stream(chain) else "incident"
             raise NotFoundError(f"there is no {what} {chain} that {self.identity.id} may see")
+        if self.identity.kind == "collector":
+            raise NotPermittedError(
+                f"{self.identity.id} is a collector, which appends to the chains that its token "
+                f"names and may not {permission.value.replace('_', ' ')}; no grant changes that. "
+                "Use a person's token",
+                permission=permission.value,
+                chain=None if chain == VAULT_CHAIN else chain,
+            )
         held = ", ".join(self.roles(chain)) or "none"
         where = "here" if chain else "in all of the vault"
         raise NotPermittedError(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from verify.approval import known_by
+from verify.approval import Approval, known_by
 from verify.attestation import RULES, Attestation, Value, parse_attestation
 from verify.chain import Manifest
 from verify.custody import Refused, parse_refused, parse_viewed
@@ -40,8 +40,8 @@ class CustodyRow:
     actor: str
     leaf_hash: str
     log_index: int | None
-    person: str = ""
-    """The id of who did it, or tried to."""
+    people: tuple[str, ...] = ()
+    """Who did it, or tried to, and who is named in it as having approved it."""
 
     def to_json(self) -> Object:
         """The JSON object."""
@@ -73,7 +73,7 @@ def custody_rows(manifests: Sequence[Manifest], indices: Sequence[int | None]) -
                 actor=actor_text(statement.actor),
                 leaf_hash=manifest.leaf,
                 log_index=index,
-                person=_person_of(statement),
+                people=_people_of(statement, manifest.name),
             )
         )
     return rows
@@ -126,11 +126,25 @@ def reading_rows(manifests: Sequence[Manifest]) -> list[ReadingRow]:
     return rows
 
 
-def _person_of(statement: Statement) -> str:
-    """Who did it, or, of a refusal, who tried to."""
-    if statement.type == Type.CUSTODY and statement.body.get("event") == "refused":
-        return str(statement.body["identity"])
-    return statement.actor.id
+def _people_of(statement: Statement, where: str) -> tuple[str, ...]:
+    """Who did it, or, of a refusal, who tried to; then who approved it."""
+    body = statement.body
+    if statement.type == Type.CUSTODY and body.get("event") == "refused":
+        return (str(body["identity"]),)
+    approval: Approval | None = None
+    if statement.type == Type.EXPORT:
+        approval = parse_export(body, where=where).approval
+    elif statement.type == Type.HOLD:
+        approval = parse_hold(body, where=where).approval
+    elif statement.type == Type.ATTESTATION:
+        attestation = parse_attestation(statement, where=where)
+        approval = attestation.approval
+        if "approver" in attestation.fields:
+            return (statement.actor.id, str(attestation.fields["approver"]))
+    elif statement.type == Type.WAIVER:
+        waiver = parse_waiver(statement, where=where)
+        approval = waiver.approval if isinstance(waiver, Waiver) else None
+    return (statement.actor.id, *((approval.person,) if approval else ()))
 
 
 def _is_custody(manifest: Manifest, event: str) -> bool:

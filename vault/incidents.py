@@ -424,7 +424,24 @@ class Incidents:
         """
         return self._role(incident_id, "accepted", role, person, at)
 
-    def _role(self, incident_id: str, event: str, role: str, person: str, at: datetime) -> Receipt:
+    def accept_own(self, incident_id: str, role: str, person: str, at: datetime) -> Receipt:
+        """Record that who signed in as `person` accepts a role. Raises as `accept`.
+
+        A name that was given with another host is another person's: here it is not the word of
+        somebody who may assign roles that tells whom it means.
+        """
+        return self._role(incident_id, "accepted", role, person, at, own=True)
+
+    def _role(
+        self,
+        incident_id: str,
+        event: str,
+        role: str,
+        person: str,
+        at: datetime,
+        *,
+        own: bool = False,
+    ) -> Receipt:
         body: Object = {
             "at": format_instant(at),
             "event": event,
@@ -440,7 +457,7 @@ class Incidents:
                 body["event"] = "assigned" if free else "offered"
             _check_apart(incident, role, person)
             if event == "accepted":
-                _check_given(incident, role, person, at)
+                _check_given(incident, role, person, at, own=own)
             try:
                 return self.state(incident_id, Type.INCIDENT, body, expect=incident.sequence)
             except StaleHeadError:
@@ -545,10 +562,18 @@ def _check_apart(incident: Incident, role: str, person: str) -> None:
             )
 
 
-def _check_given(incident: Incident, role: str, person: str, at: datetime) -> None:
+def _check_given(
+    incident: Incident, role: str, person: str, at: datetime, *, own: bool = False
+) -> None:
     """A role is accepted by whom it was given to, once, and not before."""
     held, waiting = current(incident.assignments, role), offer(incident.assignments, role)
     given = [each for each in (waiting, held) if each and same_person(each.person, person)]
+    if own:
+        given = [
+            each
+            for each in given
+            if "@" not in each.person or each.person.casefold() == person.casefold()
+        ]
     if not given:
         raise RefusedError(
             f"{role} was not given to {person}; offer it first: "

@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.commands.request import asked
 from cli.options import AsJson, stated
 from cli.render import columns, paragraph
 from cli.session import (
@@ -17,6 +18,7 @@ from cli.session import (
     give,
     incident_or_only,
     read_time,
+    settings_of,
     split_incident,
     vault_of,
 )
@@ -31,7 +33,7 @@ from vault.completeness import (
 )
 from vault.custody import attestation_text, exhibit_ranges
 from vault.documents import attested_json
-from verify.approval import ATTESTED, Approval
+from verify.approval import ATTESTED, TOKEN, Approval
 from verify.attestation import (
     RULES,
     Attestation,
@@ -127,7 +129,8 @@ def attest(
         typer.Option(
             "--approved-by",
             metavar="PERSON",
-            help="Who approved it, not you; attested by you and an exhibit, not authenticated.",
+            help="Who approved it, not you; attested by you and an exhibit, not authenticated. "
+            "Through a server, leave it out: it is asked for, see evault request.",
             callback=stated,
         ),
     ] = None,
@@ -145,7 +148,9 @@ def attest(
         give(Answer(_fields_lines(type_), _fields_json(type_), 2), as_json=as_json)
     fields = _read(type_, rest[1:])
     exhibits = list(dict.fromkeys(exhibit or []))
-    _check_form(type_, fields, exhibits, approved_by)
+    served = settings_of(context).server is not None
+    asking = RULES[type_].second_person and approved_by is None and served
+    _check_form(type_, fields, exhibits, approved_by, asking=asking)
     with vault_of(context) as vault:
         name = incident_or_only(vault, given, as_json=as_json)
         chain = vault.incidents.read(name)
@@ -158,6 +163,11 @@ def attest(
                 raise _mistake(type_, str(error)) from error
             except UnknownConditionError as error:
                 raise UsageError(str(error)) from error
+        if asking and vault.requests:
+            request = vault.requests.ask_for_attestation(
+                name, type_, fields, exhibits=exhibits, statement=statement
+            )
+            give(asked(name, "attested", request), as_json=as_json)
         attested = vault.attestations.attest(
             name,
             type_,
@@ -248,17 +258,24 @@ def _check_form(
     fields: Mapping[str, Value],
     exhibits: Sequence[str],
     approved_by: str | None,
+    *,
+    asking: bool,
 ) -> None:
-    """What the format would refuse is said in the words of the command line."""
+    """What the format would refuse is said in the words of the command line.
+
+    `asking` is whether a second person will sign in to a server, and is not named here.
+    """
     rule = RULES[type_]
     missing = [each.name for each in rule.fields if each.required and each.name not in fields]
     if missing:
         raise _mistake(type_, f"{type_} needs {', '.join(f'{name}=' for name in missing)}")
     if rule.one_of and not any(name in fields for name in rule.one_of):
         raise _mistake(type_, f"{type_} needs {' or '.join(f'{n}=' for n in rule.one_of)}")
-    if rule.second_person and not approved_by:
+    if rule.second_person and not approved_by and not asking:
         raise _mistake(type_, f"{type_} takes a second person: --approved-by PERSON --exhibit EV")
     approval = Approval(approved_by, ATTESTED) if approved_by and exhibits else None
+    if asking:
+        approval = Approval("a second person", TOKEN)
     try:
         if approval or not approved_by:
             attestation_body(type_, fields, exhibits=tuple(exhibits), approval=approval)
@@ -285,7 +302,10 @@ def _fields_lines(type_: AttestationType) -> list[str]:
     if rule.one_of:
         lines.append(f"At least one of {', '.join(rule.one_of)} is needed.")
     if rule.second_person:
-        lines.append("It takes a second person: --approved-by PERSON --exhibit EV.")
+        lines.append(
+            "It takes a second person: --approved-by PERSON --exhibit EV; through a server, leave "
+            "out --approved-by, and they approve with evault request approve."
+        )
     return [*lines, f"For example: evault attest {type_} {EXAMPLES[type_]}"]
 
 

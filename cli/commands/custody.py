@@ -34,7 +34,9 @@ def custody(
     ] = None,
     person: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--person", metavar="NAME", help="Only what this person did, or tried to."),
+        typer.Option(
+            "--person", metavar="NAME", help="Only what this person did, tried to, or approved."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,7 +52,7 @@ def custody(
             vault.incidents.exhibits_named(chain, rest)
             rows = [row for row in rows if rest[0] in row.exhibits]
         if person is not None:
-            rows = [row for row in rows if row.person == person]
+            rows = [row for row in rows if person in row.people]
         give(
             Answer(
                 _lines(rows),

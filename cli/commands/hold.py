@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.commands.request import asked, asks_for_approval
 from cli.commands.retention import (
     binding,
     drift_lines,
@@ -77,18 +78,19 @@ def release(
     matter: MatterOption,
     reason: Reason,
     approved_by: Annotated[
-        str,
+        Optional[str],  # noqa: UP045
         typer.Option(
             "--approved-by",
             metavar="PERSON",
-            help="Who approved it, not you; attested by you, not authenticated.",
+            help="Who approved it, not you; attested by you, not authenticated. Through a server, "
+            "leave it out: it is asked for, see evault request.",
             callback=stated,
         ),
-    ],
+    ] = None,
     exhibit: Annotated[
-        list[str],
+        Optional[list[str]],  # noqa: UP045
         typer.Option("--exhibit", metavar="EV", help="What shows the approval; repeatable."),
-    ],
+    ] = None,
     incident: ChainArgument = None,
     as_json: AsJson = False,
 ) -> None:
@@ -96,9 +98,14 @@ def release(
 
     Evidence stays on hold while another matter holds it, and is retained as before in any case.
     """
-    exhibits = list(dict.fromkeys(exhibit))
+    exhibits = list(dict.fromkeys(exhibit or ()))
+    asking = asks_for_approval(context, approved_by, exhibits)
     with vault_of(context) as vault:
         name = chain_or_only(vault, incident, as_json=as_json)
+        if asking and vault.requests:
+            request = vault.requests.ask_for_release(name, matter, reason, exhibits)
+            give(asked(name, "released", request), as_json=as_json)
+        assert approved_by is not None
         with ObjectLine("releasing") as line:
             receipt, laid = vault.retention.release_hold(
                 name, matter, reason, approved_by, exhibits, line.show

@@ -29,6 +29,7 @@ from cli.session import (
     incident_or_only,
     place_text,
     read_time,
+    settings_of,
     split_words,
     vault_of,
 )
@@ -129,7 +130,12 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
             )
             for incident in incidents
         ]
-        lines = columns(rows) or ["No incident yet; see: evault incident declare --help"]
+        none = (
+            "No incident yet; see: evault incident declare --help"
+            if settings_of(context).server is None
+            else "There is no incident that you may see"
+        )
+        lines = columns(rows) or [none]
         items = [incident_json(incident, now()) for incident in incidents]
         give(Answer(lines, {"counts": {"incidents": len(items)}, "items": items}), as_json=as_json)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +10,7 @@ import typer
 
 from cli.options import AsJson, Reason
 from cli.render import columns, count_text, paragraph
-from cli.session import Answer, give, vault_of
+from cli.session import Answer, UsageError, give, settings_of, vault_of
 from vault.errors import RefusedError
 from verify.strictjson import Object
 
@@ -77,6 +77,38 @@ def refuse(
 def fetching(incident: str, link: object) -> str:
     """The command that writes the bundle of an export that was approved."""
     return f"evault export {incident} --at {link} -o FILE"
+
+
+def asks_for_approval(
+    context: typer.Context, approved_by: str | None, exhibits: Sequence[str]
+) -> bool:
+    """Whether a second person is asked for through a server, rather than named here.
+
+    Raises `UsageError` where they must be named, with what shows it, and are not.
+    """
+    if settings_of(context).server is not None:
+        return approved_by is None  # who is named there all the same, is refused
+    if approved_by is None:
+        raise UsageError(
+            "Missing option '--approved-by': name who approved it, and --exhibit EV that shows it; "
+            "only through a server is a second person asked for"
+        )
+    if not exhibits:
+        raise UsageError("Missing option '--exhibit': name what shows the approval")
+    return False
+
+
+def asked(name: str, undone: str, request: Object) -> Answer:
+    """That a second person is to approve something, which was not done: `NOT waived yet`."""
+    lines = [
+        *paragraph(
+            f"{name}  ",
+            f"NOT {undone} yet: it takes a second person; request {request['id']} waits for one "
+            f"until {request['expires']}",
+        ),
+        f"  Legal or a steward, not you, approves it: evault request approve {request['id']}",
+    ]
+    return Answer(lines, {"incident": name, "request": request})
 
 
 @contextmanager

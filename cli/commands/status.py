@@ -11,7 +11,7 @@ import typer
 
 from cli.options import AsJson, IncidentArgument
 from cli.render import clip, columns, count_text, folded, prose, span_text, typed
-from cli.session import Answer, UsageError, give, is_incident, vault_of
+from cli.session import Answer, UsageError, give, is_incident, settings_of, vault_of
 from vault.completeness import built_in_profile, report_of
 from vault.documents import statuses_json
 from vault.report_words import reported_waiver_text
@@ -53,7 +53,11 @@ def status(
             report = report_of(vault.incidents, chain, profile, moment)
             found.append(status_of(chain.incident, report))
     if not found:
-        lines = ["No incident is open; declare one: evault incident declare --help"]
+        lines = [
+            "No incident is open; declare one: evault incident declare --help"
+            if settings_of(context).server is None
+            else "There is no open incident that you may see"
+        ]
     else:
         lines = _whole(found[0], all_) if len(found) == 1 else _overview(found)
     give(Answer(lines, statuses_json(found)), as_json=as_json)

@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.commands.request import asked, asks_for_approval
 from cli.compose import now
 from cli.options import AsJson, Reason, stated
 from cli.render import count_text, paragraph, prose
@@ -56,25 +57,26 @@ def grant(
         str,
         typer.Option("--owner", metavar="PERSON", help="Who bears the risk.", callback=stated),
     ],
-    approved_by: Annotated[
-        str,
-        typer.Option(
-            "--approved-by",
-            metavar="PERSON",
-            help="Who approved it, neither you nor who asked; attested by you, not authenticated.",
-            callback=stated,
-        ),
-    ],
-    exhibit: Annotated[
-        list[str],
-        typer.Option("--exhibit", metavar="EV", help="What shows the approval; repeatable."),
-    ],
     until: Annotated[
         str,
         typer.Option(
             "--until", metavar="TIME", help="When it ends: RFC 3339 with zone, or +12h, +14d, +2w."
         ),
     ],
+    approved_by: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--approved-by",
+            metavar="PERSON",
+            help="Who approved it, neither you nor who asked; attested by you, not authenticated. "
+            "Through a server, leave it out: it is asked for, see evault request.",
+            callback=stated,
+        ),
+    ] = None,
+    exhibit: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--exhibit", metavar="EV", help="What shows the approval; repeatable."),
+    ] = None,
     from_: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--from", metavar="TIME", help="From when it counts; now if left out."),
@@ -109,6 +111,10 @@ def grant(
     if not conditions:
         raise UsageError("name the conditions, like C2.models; see: evault checklist --explain")
     end, start = read_end(until, option="--until"), read_time(from_)
+    exhibits = list(dict.fromkeys(exhibit or ()))
+    asking = asks_for_approval(context, approved_by, exhibits)
+    if asking and requested_by is not None:
+        raise UsageError("a server takes you for who asks; leave out --requested-by")
     with vault_of(context) as vault:
         name = incident_or_only(vault, given, as_json=as_json)
         chain = vault.incidents.read(name)
@@ -117,6 +123,20 @@ def grant(
             check_waivable(conditions, report)
         except UnknownConditionError as error:
             raise UsageError(str(error)) from error
+        if asking and vault.requests:
+            request = vault.requests.ask_for_waiver(
+                name,
+                conditions,
+                reason=reason,
+                owner=owner,
+                exhibits=exhibits,
+                valid_to=end,
+                valid_from=start,
+                scope=scope or (),
+                compensating=compensating or (),
+            )
+            give(asked(name, "waived", request), as_json=as_json)
+        assert approved_by is not None
         waiver, receipt = vault.waivers.grant(
             name,
             Wanted(
@@ -124,7 +144,7 @@ def grant(
                 reason=reason,
                 owner=owner,
                 approved_by=approved_by,
-                exhibits=list(exhibit),
+                exhibits=exhibits,
                 valid_to=end,
                 valid_from=start,
                 requester=requested_by,

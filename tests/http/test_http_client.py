@@ -388,6 +388,42 @@ def test_a_collectors_token_is_enough_to_deliver_and_shows_nothing(
     assert [each.size for each in delivery.items] == [13]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ingest", "{case}", "b.log"),
+        ("ingest", "b.log"),
+        ("ingest", "stream:web", "b.log"),
+        ("capture", "{case}", "--", "true"),
+        ("evidence", "list", "{case}"),
+        ("evidence", "show", "{case}", "EV-0001"),
+        ("evidence", "get", "{case}", "EV-0001", "--purpose", "look"),
+        ("evidence", "withdraw", "{case}", "EV-0001", "--reason", "r"),
+    ],
+)
+def test_a_collector_without_a_spool_is_told_so_and_nothing_is_sealed_of_it(
+    place: Place,
+    case: str,
+    vault: Vault,
+    people: People,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    people.collector("collector:edge-1", case)
+    monkeypatch.setenv("EVAULT_TOKEN", "secret-collector:edge-1")
+    Path("b.log").write_text("another line\n")
+    before = vault.index.head(case)
+    place.between.asked.clear()
+    said = run(*(word.format(case=case) for word in words))
+    assert (said.code, said.raw) == (2, b"")
+    message = said.err.splitlines()[-1]
+    assert "a collector's token appends only; add --spool FOLDER" in message
+    assert "grant" not in said.err
+    assert vault.index.head(case) == before
+    paths = [path for _, path, _ in place.between.asked]
+    assert not [path for path in paths if case in path or "stream" in path]
+
+
 def test_a_large_file_streams_through_without_being_held(
     place: Place, case: str, vault: Vault
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cli_support import check
 from serving import Site
 
 from vault.access import VaultRole
@@ -123,3 +124,37 @@ def test_an_index_that_no_log_can_have_is_refused_and_breaks_nothing(site: Site)
         assert site.get(f"/v1/log/proof?index={index}").status == status, index
     for older, status in ((0, 400), (1, 200), (2, 422), (2**63 - 1, 400)):
         assert site.get(f"/v1/log/consistency?older={older}").status == status, older
+
+
+def test_a_person_accepts_their_own_role_and_nobody_elses(site: Site, vault: Vault) -> None:
+    name = declare(site)
+    ida = site.people.add("ida", VaultRole.INCIDENT_COMMANDER)
+    cleo = site.people.add("cleo@corp.example", VaultRole.COMMS_LEAD)
+    like = site.people.add("cleo@elsewhere.example", VaultRole.COMMS_LEAD)
+    path = f"/v1/incidents/{name}/roles"
+    own = f"{path}/comms_lead/acceptance"
+    early = site.post(own, cleo, {})
+    assert (early.status, "was not given to cleo" in early.json["detail"]) == (409, True)
+    given = {"role": "comms_lead", "person": "cleo@corp.example", "at": "2026-03-01T09:15:00Z"}
+    assert site.post(path, ida, given).status == 201
+    before = vault.incidents.read(name).incident.sequence
+    for who in (ida, like):
+        assert site.post(own, who, {}).status == 409
+    assert site.post(own, cleo, {"person": "ida"}).status in (400, 422), "nobody is named"
+    assert site.post(f"{path}/forensics_lead/acceptance", cleo, {}).status == 409
+    assert vault.incidents.read(name).incident.sequence == before
+    heard = site.post(own, cleo, {"at": "2026-03-01T09:16:00Z"})
+    assert heard.status == 201, heard.data
+    check("incident-act", heard.json)
+    statement = vault.incidents.read(name).manifests[-1].statement
+    assert statement.actor.id == "cleo@corp.example"
+    told = {each: statement.body[each] for each in ("event", "role", "person", "at")}
+    assert told == {
+        "event": "accepted",
+        "role": "comms_lead",
+        "person": "cleo@corp.example",
+        "at": "2026-03-01T09:16:00Z",
+    }
+    assert site.post(own, cleo, {}).status == 409, "once"
+    other = site.post(path, cleo, {**given, "event": "accepted"})
+    assert other.status == 403, "what another did is said by who may declare"

@@ -122,3 +122,150 @@ def test_in_a_home_there_are_no_requests(case: Case, by: As) -> None:
     for words in (("list",), ("approve", "X"), ("refuse", "X", "--reason", "r")):
         said = by("ann", "--home", case.vault.home, "request", *words)
         assert (said.code, "EVAULT_URL" in said.err) == (2, True)
+
+
+HOLD = ("hold", "release", INCIDENT, "--matter", "M-1", "--reason", "settled")
+WAIVE = (
+    "waive", "grant", INCIDENT, "C2.models", "--reason", "no versions are kept", "--owner", "Ida",
+    "--until", "+2w",
+)  # fmt: skip
+ATTEST = ("attest", INCIDENT, "not_applicable", "item=C5", "reason=nothing was changed")
+COMMANDS = [
+    ("gus", HOLD, "hold-release", "hold_release", "NOT released yet"),
+    ("aut", WAIVE, "waive", "waiver", "NOT waived yet"),
+    ("aut", ATTEST, "attest", "attestation", "NOT attested yet"),
+]
+
+
+@pytest.fixture
+def held(case: Case, by: As) -> As:
+    case.who("aut", VaultRole.POSTMORTEM_AUTHOR)
+    case.vault.retention.set_hold(INCIDENT, "M-1", "a claim", None)
+    return by
+
+
+@pytest.mark.parametrize(("name", "words", "schema", "kind", "told"), COMMANDS)
+def test_what_takes_two_people_is_asked_for_and_done_when_the_second_approves(
+    case: Case, held: As, name: str, words: tuple[str, ...], schema: str, kind: str, told: str
+) -> None:
+    before = types(case)
+    said = held(name, *words, "--json")
+    assert said.code == 0, said.err
+    check(schema, said.json)
+    request = said.json["request"]
+    found = (said.json["incident"], request["kind"], request["requester"], request["state"])
+    assert found == (INCIDENT, kind, name, "pending")
+    assert types(case) == before, "asking seals nothing"
+    own = held(name, "request", "approve", request["id"])
+    assert (own.code, [each for each in types(case) if each != "refused"]) == (2, before)
+    approved = held("lea", "request", "approve", request["id"], "--json")
+    assert approved.code == 0, approved.err
+    assert approved.json["state"] == "done"
+    statement = case.vault.incidents.read(INCIDENT).manifests[-1].statement
+    body = statement.body
+    assert (statement.actor.id, body["approved_by"]["person"]) == (name, "lea")
+    assert body["approved_by"]["authenticated"] == "token"
+    assert len([each for each in types(case) if each != "refused"]) == len(before) + 1
+
+
+@pytest.mark.parametrize(("name", "words", "schema", "kind", "told"), COMMANDS)
+def test_how_a_request_is_approved_is_said(
+    held: As, name: str, words: tuple[str, ...], schema: str, kind: str, told: str
+) -> None:
+    del schema, kind
+    said = held(name, *words)
+    assert said.code == 0, said.err
+    request = held(name, "request", "list", "--json").json["items"][0]["id"]
+    assert told in said.out
+    assert f"evault request approve {request}" in " ".join(said.out.split())
+
+
+@pytest.mark.parametrize(("name", "words", "schema", "kind", "told"), COMMANDS)
+def test_nobody_is_named_as_the_second_person_to_a_server(
+    case: Case, held: As, name: str, words: tuple[str, ...], schema: str, kind: str, told: str
+) -> None:
+    del schema, kind, told
+    before = types(case)
+    said = held(name, *words, "--approved-by", "lea", "--exhibit", "EV-0001")
+    assert said.code == 2
+    err = " ".join(said.err.split())
+    assert "leave it out: a second person approves with: evault request approve ID" in err
+    assert held(name, "request", "list", "--json").json["items"] == []
+    assert types(case) == before
+
+
+def test_a_server_takes_nobody_else_for_who_asks_for_a_waiver(held: As) -> None:
+    said = held("aut", *WAIVE, "--requested-by", "Linus")
+    assert (said.code, "--requested-by" in said.err) == (2, True)
+    assert held("aut", "request", "list", "--json").json["items"] == []
+
+
+def test_what_of_a_request_makes_no_sense_is_said_and_nothing_is_asked_for(held: As) -> None:
+    for name, words, told in (
+        ("gus", (*HOLD[:4], "M-2", *HOLD[5:]), "M-2"),
+        ("gus", (*HOLD, "--exhibit", "EV-0404"), "EV-0404"),
+        ("aut", (*WAIVE[:3], "C2.modles", *WAIVE[4:]), "C2.modles"),
+        ("aut", (*ATTEST[:3], "item=C99", ATTEST[4]), "C99"),
+        ("ann", ATTEST, "may not attest"),
+        ("aut", HOLD, "may not request release"),
+    ):
+        said = held(name, *words)
+        assert (said.code, told in said.err) == (2, True), said.err + said.out
+        assert held(name, "request", "list", "--json").json["items"] == []
+
+
+@pytest.mark.parametrize("words", [HOLD, WAIVE, ATTEST])
+def test_in_a_home_who_approved_is_named_as_ever(
+    case: Case, held: As, words: tuple[str, ...]
+) -> None:
+    said = held("gus", "--home", case.vault.home, *words)
+    assert (said.code, "--approved-by" in said.err) == (2, True)
+    assert "request" not in types(case)
+
+
+def test_a_person_accepts_their_own_role_by_command(case: Case, by: As) -> None:
+    case.who("ida", VaultRole.INCIDENT_COMMANDER)
+    case.who("cleo", VaultRole.COMMS_LEAD)
+    assert by("ida", "incident", "assign", INCIDENT, "comms_lead", "cleo").code == 0
+    said = by("cleo", "incident", "assign", INCIDENT, "comms_lead", "cleo", "--accept", "--json")
+    assert said.code == 0, said.err
+    check("incident-act", said.json)
+    statement = case.vault.incidents.read(INCIDENT).manifests[-1].statement
+    found = (statement.actor.id, statement.body["event"], statement.body["person"])
+    assert found == ("cleo", "accepted", "cleo")
+    offered = by("ida", "incident", "assign", INCIDENT, "comms_lead", "dora")
+    assert offered.code == 0, offered.err
+    said = by("cleo", "incident", "assign", INCIDENT, "comms_lead", "dora", "--accept")
+    assert (said.code, "may not declare" in said.err) == (2, True)
+
+
+def test_custody_of_a_person_shows_what_they_approved_and_what_they_were_refused(
+    case: Case, held: As
+) -> None:
+    lea, ann = case.who("lea", VaultRole.LEGAL), case.who("ann", VaultRole.AUDITOR)
+    expected = []
+    for name, words, *_ in COMMANDS:
+        request = held(name, *words, "--json").json["request"]["id"]
+        assert held("lea", "request", "approve", request).code == 0
+        expected.append(case.vault.incidents.read(INCIDENT).incident.sequence)
+    export = asked(held)["id"]
+    assert held("lea", "request", "approve", export).code == 0
+    expected.append(case.vault.incidents.read(INCIDENT).incident.sequence)
+    assert held("ann", *ATTEST).code == 2
+    refused = case.vault.incidents.read(INCIDENT).incident.sequence
+    home = ("--home", case.vault.home, "custody", INCIDENT, "--person")
+    for name, links in (("lea", expected), ("ann", [expected[-1] - 1, expected[-1], refused])):
+        said = held(name, *home, name, "--json")
+        assert said.code == 0, said.err
+        path = f"/v1/incidents/{INCIDENT}/custody?person={name}"
+        heard = case.told("custody", "GET", path, lea if name == "lea" else ann)
+        assert [each["sequence"] for each in said.json["items"]] == links
+        assert heard["items"] == said.json["items"]
+
+
+def test_who_may_see_no_incident_is_not_told_that_there_is_none(case: Case, by: As) -> None:
+    case.who("nils")
+    for words in (("status",), ("incident", "list")):
+        said = by("nils", *words)
+        assert (said.code, "incident that you may see" in said.out) == (0, True)
+        assert "declare" not in said.out

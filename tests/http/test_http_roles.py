@@ -103,6 +103,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/v1/incidents/{incident}/scope"): "declare",
     ("POST", "/v1/incidents/{incident}/phases"): "declare",
     ("POST", "/v1/incidents/{incident}/roles"): "declare",
+    ("POST", "/v1/incidents/{incident}/roles/{role}/acceptance"): "read_chain",
     ("POST", "/v1/incidents/{incident}/updates"): "update",
     ("POST", "/v1/incidents/{incident}/closing"): "declare",
     ("POST", "/v1/incidents/{incident}/reopening"): "declare",
@@ -165,6 +166,7 @@ JUDGED_INSIDE = {("GET", "/v1/incidents/{incident}/exports/{sequence}")}
 FILLED = {
     "incident": INCIDENT, "sequence": "0", "exhibit": "EV-0001", "waiver": "W-0001", "number": "1",
     "path:path": "0/000.p/1", "name": "edge", "request_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    "role": "comms_lead",
 }  # fmt: skip
 
 HERE = (INCIDENT, STREAM)

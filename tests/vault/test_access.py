@@ -81,6 +81,15 @@ def test_absent_and_forbidden_are_told_apart_only_to_whom_sees_the_chain() -> No
         judged.check(Permission.EXPORT, OTHER)
 
 
+def test_nobody_is_told_to_grant_a_collector_a_role() -> None:
+    collector = Identity("collector:web", "collector", "token", chains=(ONE,))
+    for chain in (ONE, None):
+        with pytest.raises(NotPermittedError) as raised:
+            access(identity=collector).check(Permission.READ_CHAIN, chain)
+        assert "collector:web is a collector, which appends" in str(raised.value)
+        assert "evault grant add" not in str(raised.value)
+
+
 def test_a_collector_appends_to_its_chains_and_holds_no_role() -> None:
     collector = Identity("collector:web", "collector", "token", chains=("stream:web",))
     judged = access(granted(VaultRole.LEGAL, EVERYWHERE, who="collector:web"), identity=collector)

@@ -133,6 +133,14 @@ class RoleBody(Body):
     event: Literal["assigned", "accepted"] = "assigned"
 
 
+class AcceptanceBody(Body):
+    """That whoever asks says yes to a role that they were given or offered."""
+
+    model_config = example(at="2026-03-01T09:16:00Z")
+
+    at: Time | None = Field(None, description="When they said so; now if left out.")
+
+
 class UpdateBody(Body):
     """What everyone was told."""
 

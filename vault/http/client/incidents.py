@@ -13,6 +13,7 @@ from vault.http.client.receipts import receipt_of
 from vault.http.client.record import Elsewhere, RemoteIndex, RemoteStore
 from vault.incidents import Chain, Incidents
 from vault.ports import Clock, Index, ObjectStore
+from verify.approval import same_person
 from verify.chain import Manifest
 from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Change, check_value, declared_body
 from verify.digest import sha256_hex
@@ -21,6 +22,7 @@ from verify.incident import Incident
 from verify.instant import format_instant
 from verify.response import parse_role, parse_update
 from verify.statement import (
+    Actor,
     Described,
     Item,
     Type,
@@ -46,7 +48,9 @@ class RemoteIncidents(Incidents):
         index: RemoteIndex,
         trust: Trust,
         clock: Clock,
+        actor: Actor,
     ) -> None:
+        """The incidents, as `actor` sees them, who signed in."""
         super().__init__(
             store=cast("ObjectStore", store),
             index=cast("Index", index),
@@ -55,6 +59,7 @@ class RemoteIncidents(Incidents):
             key=trust.keys[0],
         )
         self._keys = tuple(trust.keys)
+        self._actor = actor
         self.closing: dict[str, Fields] = {}
         """What the server said it locked as it closed an incident, by its id."""
         self._remote = index
@@ -166,7 +171,24 @@ class RemoteIncidents(Incidents):
         """Give a free role to a person, or offer them one that another holds."""
         return self._role(incident_id, "assigned", role, person, at)
 
-    def _role(self, incident_id: str, event: str, role: str, person: str, at: datetime) -> Receipt:
+    def accept(self, incident_id: str, role: str, person: str, at: datetime) -> Receipt:
+        """Say yes to one's own role; to another's only who may declare says that they did."""
+        if not same_person(person, self._actor.id):
+            return self._role(incident_id, "accepted", role, person, at)
+        path = f"roles/{quoted(role)}/acceptance"
+        return self._stated(incident_id, path, {"at": format_instant(at)})
+
+    def _role(
+        self,
+        incident_id: str,
+        event: str,
+        role: str,
+        person: str,
+        at: datetime,
+        *,
+        own: bool = False,
+    ) -> Receipt:
+        del own  # the server knows who signed in
         body = {"at": format_instant(at), "event": event, "person": person, "role": role}
         parse_role(Fields(body, incident_id))
         return self._stated(incident_id, "roles", body)

@@ -35,6 +35,8 @@ class Served:
 
     vault: Vault
     words: str
+    appends_only: bool
+    """Whether whoever signed in is a collector, which reads nothing."""
 
 
 def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
@@ -62,7 +64,7 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
     store, index = RemoteStore(traits), RemoteIndex(connection, trust)
     log = RemoteLog(connection, trust)
     incidents = RemoteIncidents(
-        connection=connection, store=store, index=index, trust=trust, clock=clock
+        connection=connection, store=store, index=index, trust=trust, clock=clock, actor=actor
     )
     retention = RemoteRetention(
         connection, trust, store, index, incidents, clock, incidents.closing
@@ -99,4 +101,4 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
         sweeper=RemoteSweeper(connection, trust, index, incidents, retention, clock),
         collectors=RemoteCollectors(connection, trust, index, clock),
     )
-    return Served(vault, told.text("words"))
+    return Served(vault, told.text("words"), appends_only=actor.kind == "collector")

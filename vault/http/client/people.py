@@ -52,7 +52,7 @@ class RemoteAttestations(Attestations):
             raise no_other_person("--approved-by")
         body: Object = {
             "exhibits": list(exhibits),
-            "fields": {name: _plain(value) for name, value in fields.items()},
+            "fields": fields_json(fields),
             "type": type_.value,
         }
         if statement is not None:
@@ -95,9 +95,14 @@ class RemoteWaivers(Waivers):
 def no_other_person(option: str) -> RefusedError:
     """Through a server a second person is one who shows a token of their own."""
     return RefusedError(
-        f"{option} names another person, whom a server takes nobody's word for; they approve it "
-        "themselves, with their own token"
+        f"{option} names another person, whom a server takes nobody's word for; leave it out: a "
+        "second person approves with: evault request approve ID"
     )
+
+
+def fields_json(fields: Mapping[str, Value]) -> Object:
+    """An attestation's fields as a server takes them."""
+    return {name: _plain(value) for name, value in fields.items()}
 
 
 def _plain(value: Value) -> object:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from vault.access import Permission
 from vault.export import Target
 from vault.http.client.connection import Connection, quoted
 from vault.http.client.exports import PATIENCE, check_asked
+from vault.http.client.people import fields_json
+from verify.attestation import AttestationType, Value
+from verify.instant import format_instant
 from verify.profile import Profile
 from verify.strictjson import Object
 
@@ -54,6 +58,59 @@ class RemoteRequests:
         if recipient is not None:
             body["recipient"] = recipient
         return self._connection.post(f"/v1/incidents/{quoted(incident)}/exports/requests", body)
+
+    def ask_for_release(
+        self, chain: str, matter: str, reason: str, exhibits: Sequence[str]
+    ) -> Object:
+        """Ask that a matter's hold on an incident or a stream be released."""
+        body: Object = {"exhibits": list(exhibits), "matter": matter, "reason": reason}
+        return self._connection.post(f"/v1/chains/{quoted(chain)}/holds/releases", body)
+
+    def ask_for_waiver(
+        self,
+        incident: str,
+        conditions: Sequence[str],
+        *,
+        reason: str,
+        owner: str,
+        exhibits: Sequence[str],
+        valid_to: datetime,
+        valid_from: datetime | None,
+        scope: Sequence[str],
+        compensating: Sequence[str],
+    ) -> Object:
+        """Ask for what `Waivers.grant` seals; where no beginning is named, approval is it."""
+        body: Object = {
+            "compensating": list(compensating),
+            "conditions": list(conditions),
+            "exhibits": list(exhibits),
+            "owner": owner,
+            "reason": reason,
+            "scope": list(scope),
+            "until": format_instant(valid_to),
+        }
+        if valid_from is not None:
+            body["from"] = format_instant(valid_from)
+        return self._connection.post(f"/v1/incidents/{quoted(incident)}/waivers", body)
+
+    def ask_for_attestation(
+        self,
+        incident: str,
+        type_: AttestationType,
+        fields: Mapping[str, Value],
+        *,
+        exhibits: Sequence[str],
+        statement: str | None,
+    ) -> Object:
+        """Ask for an attestation of a type that takes a second person."""
+        body: Object = {
+            "exhibits": list(exhibits),
+            "fields": fields_json(fields),
+            "type": type_.value,
+        }
+        if statement is not None:
+            body["statement"] = statement
+        return self._connection.post(f"/v1/incidents/{quoted(incident)}/attestations", body)
 
 
 def _path(request_id: str) -> str:

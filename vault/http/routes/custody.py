@@ -25,7 +25,8 @@ OfExhibit = Annotated[
     str | None, Query(max_length=16, description="Only the links that concern this exhibit.")
 ]
 OfPerson = Annotated[
-    str | None, Query(max_length=1_000, description="Only the links of this actor, by their id.")
+    str | None,
+    Query(max_length=1_000, description="Only what this person did, tried to, or approved."),
 ]
 
 
@@ -59,12 +60,7 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
             asked.vault.incidents.exhibits_named(read, [exhibit])
             rows = [row for row in rows if exhibit in row.exhibits]
         if person is not None:
-            theirs = {
-                each.statement.link.sequence
-                for each in read.manifests
-                if each.statement.actor.id == person
-            }
-            rows = [row for row in rows if row.sequence in theirs]
+            rows = [row for row in rows if person in row.people]
         return JSONResponse(custody_json(chain, rows))
 
     @router.post("/evidence/{exhibit}/withdrawal", status_code=201)

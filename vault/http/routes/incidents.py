@@ -14,6 +14,7 @@ from vault.documents import incident_json
 from vault.http import guard, owed
 from vault.http.answers import CLOSED, a_page_of, ref, tells
 from vault.http.bodies import (
+    AcceptanceBody,
     AmendBody,
     CloseBody,
     DeclareBody,
@@ -31,6 +32,7 @@ from vault.http.served import Asking, Service
 from vault.opened import Vault
 from verify.incident import Incident
 from verify.instant import format_instant, read_given_instant
+from verify.response import Role
 from verify.strictjson import Object
 
 IfMatch = Annotated[
@@ -133,6 +135,17 @@ def incident_routes(service: Service) -> APIRouter:
         incidents = asked.vault.incidents
         state = incidents.accept if body.event == "accepted" else incidents.assign
         receipt = state(incident, body.role, body.person, _moment(body.at, asked.vault))
+        return _sealed(incident, receipt.to_json())
+
+    @router.post("/{incident}/roles/{role}/acceptance", status_code=201)
+    @needs(Permission.READ_CHAIN)
+    @tells("incident-act")
+    def accept(
+        incident: str, role: Role, body: AcceptanceBody, asked: Annotated[Asking, Depends(asking)]
+    ) -> Response:
+        """Say yes to a role that you were given or offered: nobody else's, whatever is sent."""
+        at = _moment(body.at, asked.vault)
+        receipt = asked.vault.incidents.accept_own(incident, role, asked.identity.id, at)
         return _sealed(incident, receipt.to_json())
 
     @router.post("/{incident}/updates", status_code=201)

@@ -56,7 +56,7 @@ def waiver_routes(service: Service) -> APIRouter:
 
     @router.post("/{waiver}/revocation", status_code=201)
     @needs(Permission.APPROVE_WAIVER)
-    @tells("waive")
+    @tells("waive#/oneOf/0")
     def revoke(
         incident: str, waiver: str, body: ReasonBody, asked: Annotated[Asking, Depends(asking)]
     ) -> Response:

@@ -19,7 +19,7 @@ from vault.http.client.connection import Connection, Server, check_server
 from vault.http.client.opened import connected
 from vault.http.client.record import RemoteIndex, RemoteLog
 from vault.http.client.requests import RemoteRequests
-from vault.http.client.trust import given_trust, pinned_trust
+from vault.http.client.trust import check_before_token, given_trust, pinned_trust
 from vault.http.frames import (
     MAGIC,
     Digested,
@@ -87,7 +87,9 @@ def trust_of(settings: Settings, connection: Connection) -> Trust:
     """Whom to believe: the file that was named, else the server's, pinned at first use."""
     assert settings.server is not None
     if settings.server.trust is not None:
-        return given_trust(settings.server.trust)
+        trust = given_trust(settings.server.trust)
+        check_before_token(connection, trust)
+        return trust
     return pinned_trust(connection, settings.home, lambda told: print(told, file=sys.stderr))
 
 

@@ -17,7 +17,7 @@ from cli.commands.store import (
     tried_lines,
     unencrypted,
 )
-from cli.compose import INDEX, STORE, check_at_home, init_home, load_trust, own_trust
+from cli.compose import ACCESS, INDEX, STORE, check_at_home, init_home, load_trust, own_trust
 from cli.config import (
     CONCURRENCY,
     CONFIG,
@@ -244,12 +244,15 @@ def _index_lines(kept: HomeConfig, owner: str | None) -> list[str]:
 
 def _next_lines(home: Path, kept: HomeConfig, known: Trust) -> list[str]:
     record = kept.store.url if kept.store else str(home / STORE)
-    index = kept.database or str(home / INDEX)
+    index, access = str(home / INDEX), str(home / ACCESS)
+    if kept.database is not None:
+        index, access = f"the rest of {kept.database}", f"{kept.database}, schema evault_access"
     rows = [
         (str(home / "keys"), "whoever has these can sign as this vault; losing them ends it"),
         (str(home / TRUST), "whom a verifier should believe"),
         (str(home / CONFIG), "where record and index are; no secrets"),
         (record, "the record itself: evidence, chains, log"),
+        (access, "tokens and requests of a server, once there is one; no rebuild makes it"),
     ]
     width = max(len(place) for place, _ in rows)
     return [

@@ -4,7 +4,7 @@
 |---|---|
 | loose | type, size, NUL and content under zlib, as in `.git/objects` |
 | raw | the content of a commit, tag or tree alone, as `git cat-file` prints it |
-| listing | `git ls-tree -r`: the tree it was made from is built anew and its id computed |
+| listing | `git ls-tree -r`, also with `-t`, `-l`, `-z`: its tree is built anew, its id computed |
 | pack | many objects, some as differences to others; the checksum at its end is checked |
 | bundle | a header of refs, then a pack |
 
@@ -55,6 +55,7 @@ _LISTING = re.compile(
     r"(?:\s+(?P<size>\d+|-))?\t(?P<path>.+)",
     re.ASCII | re.DOTALL,
 )
+_ENTRY = re.compile(rb"[0-7]{6} (?:blob|commit|tree) " + _HEX)
 _BUNDLE = re.compile(rb"# v([23]) git bundle\n")
 _PACK = b"PACK"
 _HEAD_LINE = re.compile(r"(-)?([0-9a-f]{40}|[0-9a-f]{64})(?: (.*))?", re.ASCII)
@@ -69,7 +70,7 @@ class GitParser:
     """Reads Git's objects in any of their forms."""
 
     name = "git"
-    version = 1
+    version = 2
     kinds = ("config_snapshot",)
     whole = True
 
@@ -85,9 +86,10 @@ class GitParser:
         form = _form(head) or "raw"
         seen = _Seen(name)
         if form == "listing":
+            by_nul = _ends_in_nul(head)
             watched = _Watched(source)
-            lines = LineReader.verbatim(watched)
-            told = seen.take_listing(lines, watched)
+            lines = (LineReader.ended_by_nul if by_nul else LineReader.verbatim)(watched)
+            told = seen.take_listing(lines, watched, by_nul=by_nul)
             return Reading(seen.gathered.facts(self, damage=lines), self.kinds, "Git tree", told)
         damage = PackDamage()
         if form == "bundle":
@@ -111,10 +113,23 @@ def _form(head: bytes) -> str | None:
         return "loose" if _LOOSE.match(_inflated(head, 64)) else None
     if _RAW_COMMIT.match(head) or _RAW_TAG.match(head):
         return "raw"
-    if _RAW_TREE.match(head):
-        return "raw" if any(_tree_entries(head, size) for size in (20, 32)) else None
-    first = head[:4096].split(b"\n", 1)[0].decode("utf-8", "replace").removesuffix("\r")
+    # An entry of `ls-tree -z` begins as one of a tree does, and is followed by no bare id.
+    if _RAW_TREE.match(head) and any(_tree_entries(head, size) for size in (20, 32)):
+        return "raw"
+    end = b"\0" if _ends_in_nul(head) else b"\n"
+    first = head[:4096].split(end, 1)[0].decode("utf-8", "replace").removesuffix("\r")
     return "listing" if _LISTING.fullmatch(first.removeprefix("\ufeff")) else None
+
+
+def _ends_in_nul(head: bytes) -> bool:
+    """Whether the entries of a listing end in NUL (`-z`), where a name may hold a line feed.
+
+    Without `-z` Git writes no NUL: one that stands there is damage, and no entry follows it.
+    """
+    nul, line = head.find(b"\0"), head.find(b"\n")
+    if nul < 0:
+        return False
+    return line < 0 or nul < line or nul + 1 == len(head) or bool(_ENTRY.match(head, nul + 1))
 
 
 def _inflated(data: bytes, size: int) -> bytes:
@@ -192,33 +207,40 @@ class _Seen:
         self._judge(loose.kind, identifier, named)
         return self.take(loose.kind, identifier, loose.content)
 
-    def take_listing(self, lines: LineReader, watched: _Watched) -> str:
+    def take_listing(self, lines: LineReader, watched: _Watched, *, by_nul: bool) -> str:
         """A listing of a tree with all that is below it."""
         tree, complete = _Folder(), True
-        number = 0
+        number = files = 0
         for offset, line in lines:
             entry = _LISTING.fullmatch(line)
-            path = _unquoted(entry["path"]) if entry else None
+            path = _path_of(entry, quoted=not by_nul) if entry else None
             if entry is None or path is None:
                 lines.note_bad(offset, "not an entry of a tree")
                 continue
             number += 1
             self.gathered.record()
+            is_folder = entry["kind"] == "tree"
+            files += not is_folder
             mode, own = entry["mode"].lstrip("0").encode(), bytes.fromhex(entry["id"])
-            if number > MOST_ENTRIES or entry["kind"] == "tree":
+            if number > MOST_ENTRIES:
                 complete = False
-            elif not tree.add(path.split(b"/"), mode, own):
+            elif not tree.add(path.split(b"/"), None if is_folder else mode, own):
                 complete = False
                 self.gathered.count_problem("path", "that is listed twice, or names no file")
         self.gathered.add("not_captured", "times")
-        if watched.last != b"\n":
-            self.gathered.problem("the last line has no end: the listing may be cut off")
+        if watched.last != (b"\0" if by_nul else b"\n"):
+            last = "entry" if by_nul else "line"
+            self.gathered.problem(f"the last {last} has no end: the listing may be cut off")
             complete = False
         if not complete or lines.bad or not number:
-            return f"{counted(number, 'file')}; its tree cannot be built from this"
-        identifier = tree.identifier(_HASHES[2 * tree.id_size])
+            return f"{counted(files, 'file')}; its tree cannot be built from this"
+        identifier, unlike = tree.identifier(_HASHES[2 * tree.id_size])
+        if unlike:
+            what = "whose id is not that of what is listed in it"
+            self.gathered.count_problem("folder", what, unlike)
+            return f"{counted(files, 'file')}; its tree cannot be built from this"
         self.gathered.keep(Config("tree", "of all that is listed", None, identifier))
-        return f"{counted(number, 'file')} of the tree {identifier[:12]}"
+        return f"{counted(files, 'file')} of the tree {identifier[:12]}"
 
     def take_bundle(self, stream: ByteSource, damage: PackDamage) -> str:
         """The header of a bundle, and its pack."""
@@ -408,6 +430,14 @@ def _header(content: bytes, name: bytes) -> str:
     return clip(_header_bytes(content, name).decode("utf-8", "replace"))
 
 
+def _path_of(entry: re.Match[str], *, quoted: bool) -> bytes | None:
+    """The path of an entry as bytes; None if the entry is none."""
+    if (entry["kind"] == "tree") != (entry["mode"] == "040000"):
+        return None
+    path = entry["path"]
+    return _unquoted(path) if quoted else path.encode("utf-8", "surrogateescape")
+
+
 def _unquoted(path: str) -> bytes | None:
     """A path as bytes; Git quotes those with unusual characters as C does."""
     if not path.startswith('"'):
@@ -429,32 +459,37 @@ class _Folder:
     def __init__(self) -> None:
         self._files: dict[bytes, tuple[bytes, bytes]] = {}
         self._folders: dict[bytes, _Folder] = {}
+        self._listed: bytes | None = None
+        """The id that the listing gives for this tree itself (`-t`)."""
         self.id_size = 20
 
-    def add(self, path: list[bytes], mode: bytes, identifier: bytes) -> bool:
-        """Add a file; False if it cannot be where it says."""
+    def add(self, path: list[bytes], mode: bytes | None, identifier: bytes) -> bool:
+        """Add a file, or a folder, which has no mode; False if it cannot be where it says."""
         folder = self
         self.id_size = len(identifier)
-        for step in path[:-1]:
+        for step in path[:-1] if mode else path:
             if not step or step in folder._files:
                 return False
             folder = folder._folders.setdefault(step, _Folder())
+        if mode is None:
+            if folder._listed is not None:
+                return False
+            folder._listed = identifier
+            return True
         name = path[-1]
         if not name or name in folder._files or name in folder._folders:
             return False
         folder._files[name] = (mode, identifier)
         return True
 
-    def identifier(self, algorithm: str) -> str:
-        """The id of this tree."""
-        return self._hash(algorithm).hex()
-
-    def _hash(self, algorithm: str) -> bytes:
+    def identifier(self, algorithm: str) -> tuple[str, int]:
+        """The id of this tree, and how many of the folders in it are listed with another id."""
         # Deepest first, without recursion: paths may have thousands of steps.
         order: list[_Folder] = [self]
         for folder in order:
             order += folder._folders.values()
         hashes: dict[int, bytes] = {}
+        unlike = 0
         for folder in reversed(order):
             # Git sorts folders as if their names ended in a slash.
             entries = [(name, mode, own) for name, (mode, own) in folder._files.items()]
@@ -462,7 +497,8 @@ class _Folder:
             entries.sort(key=lambda each: each[0] + (b"/" if each[1] == b"40000" else b""))
             content = b"".join(b"%b %b\0%b" % (mode, name, own) for name, mode, own in entries)
             hashes[id(folder)] = bytes.fromhex(_object_id(algorithm, "tree", content))
-        return hashes[id(self)]
+            unlike += folder._listed not in (None, hashes[id(folder)])
+        return hashes[id(self)].hex(), unlike
 
 
 class _Watched:

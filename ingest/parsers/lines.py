@@ -36,6 +36,7 @@ class LineReader(Damage):
         self._limit = limit
         self._chunk_size = chunk_size
         self._verbatim = False
+        self._end = b"\n"
         super().__init__()
 
     @classmethod
@@ -45,8 +46,17 @@ class LineReader(Damage):
         reader._verbatim = True
         return reader
 
+    @classmethod
+    def ended_by_nul(cls, stream: ByteSource, *, limit: int = RECORD_LIMIT) -> Self:
+        """What ends in a NUL byte, as it is: a line feed is one of its characters."""
+        reader = cls.verbatim(stream, limit=limit)
+        reader._end = b"\0"
+        return reader
+
     def __iter__(self) -> Iterator[tuple[int, str]]:
         text_of = _verbatim_text if self._verbatim else _text
+        if self._end == b"\0":
+            text_of = _bare_text
         empty_too = self._verbatim
         too_long_is = f"longer than {self._limit >> 20} MiB"
         offset = 0
@@ -56,7 +66,7 @@ class LineReader(Damage):
             if offset == 0 and not rest and chunk.startswith(codecs.BOM_UTF8):
                 chunk = chunk[len(codecs.BOM_UTF8) :]
                 offset = len(codecs.BOM_UTF8)
-            *lines, rest = (rest + chunk).split(b"\n")
+            *lines, rest = (rest + chunk).split(self._end)
             for line in lines:
                 if too_long or len(line) > self._limit:
                     if not too_long:
@@ -81,6 +91,10 @@ def _text(line: bytes) -> str:
 
 def _verbatim_text(line: bytes) -> str:
     return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+
+
+def _bare_text(line: bytes) -> str:
+    return line.decode("utf-8", "surrogateescape")
 
 
 def first_lines(head: bytes) -> list[str]:

@@ -51,6 +51,8 @@ def test_a_revision_is_sealed_so_that_its_hashes_recompute(
     assert [item["name"] for item in said["items"]] == [
         f"repo@{commit[:12]}/{name}" for name in ("commit", "tree", "bundle")
     ]
+    tree = git(repository, "rev-parse", f"{commit}^{{tree}}")
+    assert said["items"][1]["summary"] == f"1 file of the tree {tree[:12]}"
     found = sealed(evault)
     header = f"commit {len(found['commit'])}\0".encode()
     assert hashlib.sha1(header + found["commit"]).hexdigest() == commit

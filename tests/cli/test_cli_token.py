@@ -70,6 +70,12 @@ def test_a_secret_is_printed_once_and_kept_nowhere(evault: Evault, case: str) ->
     assert stat.S_IMODE((evault.home / "access.sqlite").stat().st_mode) == 0o600
 
 
+def test_init_names_the_file_of_tokens_among_what_to_back_up(evault: Evault) -> None:
+    told = evault("--home", evault.folder / "other", "init").out
+    (backed_up,) = re.findall(r"^Back up.*?^  \(", told, re.MULTILINE | re.DOTALL)
+    assert f"{evault.folder / 'other' / 'access.sqlite'} " in backed_up
+
+
 def test_a_rotated_token_overlaps_and_a_revoked_one_does_not(evault: Evault, case: str) -> None:
     first = evault.answer("token-add", "token", "add", ADA)
     second = evault.answer(

@@ -14,8 +14,9 @@ from cli_support import run
 from serving import People, listening
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cli.compose import Vault
+from cli.compose import Vault, now, open_vault
 from cli.serving import service_of
+from cli.settings import read_settings
 from vault.access import VaultRole
 from vault.errors import RefusedError, UnauthenticatedError, UnavailableError
 from vault.http.app import create_app
@@ -228,6 +229,47 @@ def test_another_trust_file_later_is_an_error_that_names_the_file(
     assert (said.code, said.raw) == (2, b"")
     assert str(pinned) in said.err
     assert pinned.read_bytes() != other
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["pinned", "EVAULT_TRUST"])
+def test_another_vault_at_the_address_never_sees_the_token(
+    place: Place, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    if named:
+        monkeypatch.setenv("EVAULT_TRUST", str(made / "trust.json"))
+    assert run("incident", "list").code == 0
+    other = tmp_path / "other"
+    words = ["--title", "Another", "--severity", "sev1", "--tier", "unknown"]
+    words += ["--detected-at", "2026-03-01T09:00Z", "--system", "mail-agent"]
+    assert run("--home", other, "init").code == 0
+    assert run("--home", other, "incident", "declare", *words).code == 0
+    own = place.between.app
+    second = open_vault(read_settings({}, other))
+    try:
+        people = People(now())
+        people.add("lea", *VaultRole)
+        place.between.app = create_app(replace(service_of(second), authenticator=people))
+        place.between.asked.clear()
+        said = run("incident", "list", "--json")
+        assert (said.code, said.raw) == (2, b"")
+        assert "not shown the token" in json.loads(said.err)["detail"]
+        assert SECRET not in said.err
+        assert [path for _, path, _ in place.between.asked] == ["/v1/log/checkpoint"]
+        assert "authorization" not in place.between.asked[0][2]
+    finally:
+        second.close()
+    place.between.app = own
+    assert run("incident", "list").code == 0, "the vault itself is believed as before"
+    assert "authorization" in place.between.asked[-1][2]
+
+
+def test_a_page_that_is_no_vault_never_sees_the_token(place: Place) -> None:
+    assert run("incident", "list").code == 0
+    for status in (200, 404):
+        place.between.answers = lambda path, _, status=status: (status, {}, b"<h1>no</h1>")
+        place.between.asked.clear()
+        assert run("incident", "list").code == 2
+        assert all("authorization" not in headers for _, _, headers in place.between.asked)
 
 
 def test_a_collector_more_is_taken_over_and_a_manifest_key_more_is_not(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
 import zlib
 from pathlib import Path
 
@@ -165,6 +167,77 @@ def test_quoted_paths_are_bytes() -> None:
         assert config.digest == tree_of(name)
     bad = b"100644 blob " + b"0" * 40 + b'\t"\\9"\n'
     assert check(bad).facts.bad_records == 1
+
+
+def git(folder: Path, *words: str) -> bytes:
+    names = {
+        f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    names |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    done = subprocess.run(
+        ["git", "-C", str(folder), *words], env=os.environ | names, check=True, capture_output=True
+    )
+    return done.stdout
+
+
+FILES = {
+    "one": (b"a.txt",),
+    "two": (b"a.txt", b"b.txt"),
+    "folders": (b"a.b", b"a/x", b"a/y/z", b"a0", b"b/c/d/e"),
+    "unusual": (b"line\nfeed", b"tab\there", b'"quoted"', b"caf\xc3\xa9", b"\xff\xfe", b"d\ne/f\r"),
+    "posing": (b"x\n100644 blob " + b"0" * 40 + b"\ty", b'"a\\n"'),
+    "many": tuple(b"%03d/%04d" % (number % 40, number) for number in range(3000)),
+}
+
+
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+@pytest.mark.parametrize("which", FILES)
+def test_what_git_lists_builds_the_tree_that_git_made(
+    tmp_path: Path, which: str, object_format: str
+) -> None:
+    git(tmp_path, "init", "-q", f"--object-format={object_format}")
+    for name in FILES[which]:
+        path = tmp_path / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name)
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "all")
+    tree = git(tmp_path, "rev-parse", "HEAD^{tree}").decode().strip()
+    number = len(FILES[which])
+    files = "1 file" if number == 1 else f"{number:,} files"
+    for words in (["-r"], ["-r", "-l"], ["-r", "-t", "-l"]):
+        for end in ([], ["-z"]):
+            listing = git(tmp_path, "ls-tree", *words, *end, "HEAD")
+            assert GitParser().detect(listing[: 64 << 10], "") is Confidence.CERTAIN
+            reading = check(listing, "repo@0123/tree")
+            assert reading.summary == f"{files} of the tree {tree[:12]}", (words, end)
+            assert reading.facts.configs == (Config("tree", "of all that is listed", None, tree),)
+            assert reading.facts.problems == ()
+            cut = check(listing[:-1])
+            assert cut.facts.configs == ()
+            assert "may be cut off" in " ".join(cut.facts.problems)
+
+
+def test_a_folder_that_is_listed_with_another_id_is_told(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    for name in ("a/x", "a/y", "b"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "all")
+    for end in (b"\n", b"\0"):
+        listing = git(tmp_path, "ls-tree", "-r", "-t", *(["-z"] if end == b"\0" else []), "HEAD")
+        left_out = b"".join(
+            entry + end for entry in listing.split(end)[:-1] if not entry.endswith(b"a/y")
+        )
+        assert check(listing).facts.configs
+        shallow = git(tmp_path, "ls-tree", *(["-z"] if end == b"\0" else []), "HEAD")
+        for data, files in ((left_out, 2), (shallow, 1)):
+            reading = check(data)
+            assert reading.facts.configs == ()
+            counted = "1 file" if files == 1 else f"{files} files"
+            assert reading.summary == f"{counted}; its tree cannot be built from this"
+            assert "1 folder whose id is not that of what is listed in it" in reading.facts.problems
 
 
 def test_folders_sort_as_if_they_ended_in_a_slash() -> None:

@@ -154,14 +154,12 @@ class Connection:
         """How many requests changed something: what was read before them may have changed."""
         self._sleep = sleep
         self._seconds = timeout
+        self._shown = {"Authorization": f"Bearer {server.token}"}
         self._pool = urllib3.PoolManager(
             num_pools=1,
             maxsize=4,
             retries=False,
-            headers={
-                "Authorization": f"Bearer {server.token}",
-                "User-Agent": user_agent,
-            },
+            headers={"User-Agent": user_agent},
         )
 
     def close(self) -> None:
@@ -171,6 +169,10 @@ class Connection:
     def get(self, path: str, /, **query: object) -> Heard:
         """Read something whole. Raises what the server says, and `UnavailableError`."""
         return self._asked("GET", _with(path, query), repeatable=True)
+
+    def get_public(self, path: str, /) -> Heard:
+        """Read something that needs no token, without showing it."""
+        return self._asked("GET", path, repeatable=True, public=True)
 
     def get_json(self, path: str, /, **query: object) -> Object:
         """Read a JSON object."""
@@ -265,11 +267,13 @@ class Connection:
         *,
         repeatable: bool,
         patience: float | None = None,
+        public: bool = False,
     ) -> Heard:
         for attempt in range(_ATTEMPTS):
             last = attempt == _ATTEMPTS - 1
             try:
-                heard = self._whole(self._request(method, target, body, headers or {}, patience))
+                answer = self._request(method, target, body, headers or {}, patience, public)
+                heard = self._whole(answer)
             except (HTTPError, OSError) as error:
                 if last or not (repeatable or _never_sent(error)):
                     raise self._unreachable(error) from error
@@ -292,12 +296,14 @@ class Connection:
         body: bytes | Iterable[bytes] | None,
         headers: Mapping[str, str],
         patience: float | None = None,
+        public: bool = False,
     ) -> urllib3.BaseHTTPResponse:
+        shown = {} if public else self._shown
         return self._pool.request(
             method,
             f"{self.server.url}{target}",
             body=body,
-            headers={**self._pool.headers, **headers},
+            headers={**self._pool.headers, **shown, **headers},
             redirect=False,  # a token is shown to the host that was named, and to no other
             preload_content=False,
             decode_content=False,

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from vault.errors import UnavailableError
+from vault.errors import NotFoundError, UnavailableError
 from vault.http.client.connection import Connection
+from verify.checkpoint import open_checkpoint
 from verify.errors import EvidenceError, VerificationError
 from verify.trust import Trust, parse_trust
 
@@ -37,30 +38,45 @@ def given_trust(path: Path) -> Trust:
         ) from error
 
 
+def check_before_token(connection: Connection, trust: Trust) -> None:
+    """That the server's public checkpoint is of the trusted log, asked before it sees the token.
+
+    A log without entries has none, and is taken to be the one. Raises `VerificationError`, and
+    `UnavailableError` where the server answers otherwise.
+    """
+    try:
+        shown = connection.get_public("/v1/log/checkpoint").data
+    except NotFoundError:
+        return
+    try:
+        open_checkpoint(shown, trust.log)
+    except EvidenceError as error:
+        raise VerificationError(
+            f"{connection.server.url} shows no checkpoint of the log that the trust file names: "
+            f"{error}. It was not shown the token. Is EVAULT_URL right? Else ask who runs the "
+            "vault, by another way"
+        ) from error
+
+
 def pinned_trust(connection: Connection, folder: Path, told: Callable[[str], None]) -> Trust:
     """The server's trust file, as it was first seen; `told` is called where it is taken over.
 
     Raises `TrustChangedError` where the server shows another one now.
     """
     path = folder / TRUST
+    known = _known(path)
+    if known is not None:
+        check_before_token(connection, known)
     shown = parse_trust(connection.get("/v1/trust").data, where=f"{connection.server.url}/v1/trust")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    if known is None:
         _write(path, shown.data)
         told(
             f"pinned the trust file of {connection.server.url} (sha256 {shown.sha256}) in {path}; "
             "compare it with who runs the vault, by another way"
         )
         return shown
-    except OSError as error:
-        raise UnavailableError(f"cannot read {path}: {error.strerror}") from error
-    if data == shown.data:
+    if known.data == shown.data:
         return shown
-    try:
-        known = parse_trust(data, where=str(path))
-    except EvidenceError as error:
-        raise UnavailableError(f"{error}; remove the file, and compare the new one") from error
     if not _only_collectors_added(known, shown):
         raise TrustChangedError(
             f"{connection.server.url} shows another trust file (sha256 {shown.sha256}) than the "
@@ -71,6 +87,18 @@ def pinned_trust(connection: Connection, folder: Path, told: Callable[[str], Non
     more = len(shown.collector_keys) - len(known.collector_keys)
     told(f"the vault lists {more} more collector{'' if more == 1 else 's'}; pinned anew in {path}")
     return shown
+
+
+def _known(path: Path) -> Trust | None:
+    """The trust file as it was pinned; None before the first use."""
+    try:
+        return parse_trust(path.read_bytes(), where=str(path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UnavailableError(f"cannot read {path}: {error.strerror}") from error
+    except EvidenceError as error:
+        raise UnavailableError(f"{error}; remove the file, and compare the new one") from error
 
 
 def _only_collectors_added(known: Trust, shown: Trust) -> bool:

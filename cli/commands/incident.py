@@ -434,7 +434,11 @@ def _show_lines(chain: Chain, vault: Vault) -> list[str]:
         ("phase", _phase_text(incident)),
         ("window", f"{format_instant(start)} to {format_instant(end)}"),
     ]
-    rows += [(name, value_text(value)) for name, value in sorted(incident.scope.items())]
+    rows += [
+        (name, value_text(value))
+        for name, value in sorted(incident.scope.items())
+        if name not in ("from", "to")  # the window's
+    ]
     rows += [
         (
             f"phase {entry.phase}",

@@ -298,6 +298,15 @@ def test_close_seals_and_reopen_opens_again(evault: Evault, case: str) -> None:
     evault.sound()
 
 
+def test_show_tells_the_window_of_the_scope_once(evault: Evault, case: str) -> None:
+    start, end = "2026-02-01T08:00:00Z", "2026-02-02T09:30:00Z"
+    evault("incident", "scope", "--from", start, "--to", end, "--run", "r1")
+    told = evault("incident", "show", case).out
+    assert f"{start} to {end}" in told
+    assert (told.count(start), told.count(end)) == (1, 1)
+    assert "r1" in told
+
+
 def test_the_list_shows_where_each_stands(evault: Evault) -> None:
     first = evault.declare()
     second = declare(evault, "--detected-at", "now").split()[0]

@@ -12,7 +12,7 @@ from cli.config import HomeConfig
 from cli.settings import ServerSettings, Settings, version
 from ingest.entry import Entry
 from vault.deposit import Receipt
-from vault.errors import UnavailableError
+from vault.errors import NotFoundError, UnavailableError
 from vault.http.client.audited import RemoteRecord
 from vault.http.client.captures import RemoteCaptures
 from vault.http.client.connection import Connection, Server, check_server
@@ -31,6 +31,7 @@ from vault.http.frames import (
     missed_frame,
 )
 from vault.record import StoreRecord
+from verify.errors import MalformedError
 from verify.strictjson import Object
 from verify.trust import Trust
 
@@ -45,8 +46,14 @@ def open_remote(settings: Settings) -> Vault:
     assert settings.server is not None
     connection = Connection(server_of(settings.server), user_agent=f"evault/{version()}")
     try:
-        trust = trust_of(settings, connection)
-        served = connected(connection, trust, clock=now)
+        try:
+            trust = trust_of(settings, connection)
+            served = connected(connection, trust, clock=now)
+        except NotFoundError as error:  # what is asked for first, every vault has
+            raise MalformedError(
+                f"EVAULT_URL {connection.server.url} is not where the server's root is; name it "
+                "without more of a path, like https://vault.example.org"
+            ) from error
         parts = {each.name: getattr(served.vault, each.name) for each in fields(served.vault)}
         config = HomeConfig(trust.origin, served=served.words)
         return ServedVault(

@@ -29,8 +29,8 @@ from verify.strictjson import Object
 
 _RELATIVE = re.compile(r"-(\d{1,5})([smhd])\Z")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_AHEAD = re.compile(r"\+?(\d{1,4})([hdw])\Z")
-_AHEAD_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+_AHEAD = re.compile(r"\+?(\d{1,4})([mhdw])\Z")
+_AHEAD_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _INCIDENT = re.compile(r"INC-[0-9]{4}-[0-9]{4,8}\Z")
 _STREAM = re.compile(r"stream:[a-z0-9][a-z0-9-]{0,62}\Z")
 _MEANT_AS_INCIDENT = re.compile(r"inc-[0-9]", re.IGNORECASE)
@@ -247,13 +247,16 @@ def read_time(text: str | None) -> datetime | None:
 
 
 def read_end(text: str, *, option: str) -> datetime:
-    """A time to come: RFC 3339 with a zone, or `+12h`, `30d`, `+2w`. Raises `UsageError`."""
+    """A time to come: RFC 3339 with a zone, or `30m`, `+12h`, `30d`, `+2w`. Raises `UsageError`."""
     ahead = _AHEAD.match(text)
     if ahead:
         return now() + timedelta(**{_AHEAD_UNITS[ahead.group(2)]: int(ahead.group(1))})
     try:
         moment = read_time(text)
     except UsageError as error:
-        raise UsageError(f"{option}: {str(error).partition(';')[0]}; or +12h, +14d, +2w") from error
+        told = str(error).partition(";")[0]
+        raise UsageError(
+            f"{option}: {told}; how long from now is understood too: 30m, +12h, +14d, +2w"
+        ) from error
     assert moment is not None
     return moment

@@ -35,7 +35,7 @@ Expires = Annotated[
     typer.Option(
         "--expires",
         metavar="TIME",
-        help=f"When it ends: RFC 3339 with zone, or 12h, 30d, 8w; {LIFE.days}d if left out, "
+        help=f"When it ends: RFC 3339 with zone, or 5m, 12h, 30d, 8w; {LIFE.days}d if left out, "
         "366d at most.",
     ),
 ]

@@ -60,7 +60,9 @@ def grant(
     until: Annotated[
         str,
         typer.Option(
-            "--until", metavar="TIME", help="When it ends: RFC 3339 with zone, or +12h, +14d, +2w."
+            "--until",
+            metavar="TIME",
+            help="When it ends: RFC 3339 with zone, or 30m, +12h, +14d, +2w.",
         ),
     ],
     approved_by: Annotated[

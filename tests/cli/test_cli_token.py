@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from cli.settings import read_settings
 from vault.errors import UnauthenticatedError
 from vault.ports import Token
 from vault.tokens import Tokens
+from verify.instant import parse_instant
 
 SECRET = re.compile(r"evt_[0-9a-hjkmnp-tv-z]{12}_[A-Za-z0-9_-]{43}")
 ADA = "ada@example.org"
@@ -111,7 +113,7 @@ def test_a_rotated_token_overlaps_and_a_revoked_one_does_not(evault: Evault, cas
         ((ADA, "--expires", "2020-01-01T00:00Z"), "is past"),
         ((ADA, "--expires", "0d"), "is past"),
         ((ADA, "--expires", "400d"), "at most 366 days"),
-        ((ADA, "--expires", "never"), "--expires"),
+        ((ADA, "--expires", "never"), "how long from now is understood too: 30m, +12h"),
         ((" ",), "not nothing"),
         (("agent:mailer",), "only people hold roles"),
         (("collector:edge-1",), "only people hold roles"),
@@ -124,6 +126,25 @@ def test_a_token_that_makes_no_sense_is_refused(
 ) -> None:
     assert says in evault.refused("token", "add", *words)
     assert evault.answer("token-list", "token", "list")["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "life"),
+    [
+        ("5m", timedelta(minutes=5)),
+        ("30m", timedelta(minutes=30)),
+        ("12h", timedelta(hours=12)),
+        ("30d", timedelta(days=30)),
+        ("8w", timedelta(weeks=8)),
+    ],
+)
+def test_how_long_a_token_lives_is_said_from_now(
+    evault: Evault, given: str, life: timedelta
+) -> None:
+    before = now()
+    token = evault.answer("token-add", "token", "add", ADA, "--expires", given)["token"]
+    ends = parse_instant(token["expires"], where="expires")
+    assert before + life <= ends <= now() + life
 
 
 def test_what_is_no_token_is_not_repeated(evault: Evault, case: str) -> None:

@@ -115,7 +115,7 @@ def test_the_approval_is_called_attested_and_never_authenticated(
         ({"until": ""}, "Missing option '--until'"),
         ({"until": "-1d"}, "is past; name a moment to come"),
         ({"until": "2026-13-01"}, "--until: '2026-13-01' is not a time"),
-        ({"until": "soon"}, "or +12h, +14d, +2w"),
+        ({"until": "soon"}, "from now is understood too: 30m, +12h, +14d, +2w"),
         ({"until": "2999-01-01T00:00Z", "from": "2999-01-01T00:00Z"}, "not after it starts"),
         ({"until": "2999-01-01T00:00Z", "from": "2999-01-02T00:00Z"}, "name a later end"),
     ],

@@ -430,6 +430,19 @@ def test_a_collectors_token_is_enough_to_deliver_and_shows_nothing(
     assert [each.size for each in delivery.items] == [13]
 
 
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/vault"])
+def test_an_address_that_is_not_the_servers_root_is_told_in_one_line(
+    place: Place, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setenv("EVAULT_URL", place.url + path)
+    for words in (("status",), ("incident", "show", "INC-2026-0001"), ("request", "list")):
+        said = run(*words)
+        assert (said.code, said.raw, said.err.count("\n")) == (2, b"", 1), said.err
+        assert (
+            f"EVAULT_URL {place.url}/{path.strip('/')} is not where the server's root" in said.err
+        )
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -243,7 +243,7 @@ class Access:
                 all_of_it = whole or (EVERYWHERE in each.chains and self.identity.chains is None)
                 if all_of_it:
                     found |= ROLES[each.role]
-                elif chain is None:
+                elif chain is None and self._meets_token(each):
                     found |= ROLES[each.role] - WHOLE_VAULT
         return found & _ON_VAULT_CHAIN if chain == VAULT_CHAIN else found
 
@@ -283,6 +283,13 @@ class Access:
             f"{chain or '--all'}",
             permission=permission.value,
             chain=None if chain == VAULT_CHAIN else chain,
+        )
+
+    def _meets_token(self, grant: Grant) -> bool:
+        """Whether a grant is for a chain that the token is for too."""
+        limit = self.identity.chains
+        return (
+            limit is None or EVERYWHERE in grant.chains or not set(grant.chains).isdisjoint(limit)
         )
 
     def _within_token(self, chain: str) -> bool:

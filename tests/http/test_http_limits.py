@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -79,3 +80,28 @@ def test_nobody_names_their_own_address(
     ida = site.people.add("ida", VaultRole.LEGAL)
     site.get("/v1/whoami", {**ida, header: "203.0.113.9"})
     assert seen == ["127.0.0.1"]
+
+
+def test_one_who_lets_answers_wait_leaves_room_for_others(vault: Vault, people: People) -> None:
+    service = replace(
+        service_of(vault),
+        authenticator=people,
+        grants=lambda: tuple(people.grants),
+        limits=Limits(concurrent=4, concurrent_of_one=2, body_seconds=20),
+    )
+    ida, otto = (people.add(name, VaultRole.INCIDENT_COMMANDER) for name in ("ida", "otto"))
+    with listening(create_app(service)) as url, ExitStack() as lines:
+        site, place = Site(url, people), urlsplit(url)
+        for _ in range(2):  # each waits for a body that does not come
+            line = lines.enter_context(
+                socket.create_connection((place.hostname, place.port), timeout=10)
+            )
+            line.sendall(
+                b"POST /v1/incidents HTTP/1.1\r\nHost: vault\r\n"
+                b"Authorization: Bearer secret-ida\r\nContent-Length: 9\r\n\r\n{"
+            )
+        while site.get("/v1/whoami", ida).status == 200:
+            pass
+        assert site.get("/v1/whoami", ida).status == 429
+        assert site.get("/v1/whoami", otto).status == 200
+        assert site.get("/v1/whoami").status == 401

@@ -138,7 +138,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/v1/incidents/{incident}/exports/requests"): "request_export",
     ("POST", "/v1/verify"): KNOWN,
     ("POST", "/v1/verify/file"): KNOWN,
-    ("POST", "/v1/verify/bundle"): KNOWN,
+    ("POST", "/v1/verify/bundle"): "verify",
     **{
         (method, f"{prefix}/{rest}"): permission
         for prefix in ("/v1/incidents/{incident}", "/v1/chains/{chain}")
@@ -173,6 +173,10 @@ HERE = (INCIDENT, STREAM)
 ELSEWHERE = ("INC-2026-0099",)
 
 IN, UNKNOWN, FORBIDDEN, HIDDEN = "let in", "unauthenticated", "forbidden", "as if absent"
+
+
+VERIFIES_ELSEWHERE = {("POST", "/v1/verify/bundle"): IN}
+"""What is brought is on no chain here: who may verify anywhere may have it judged."""
 
 
 @pytest.fixture(scope="module")
@@ -235,11 +239,13 @@ def judged(
         if needed == ITSELF:
             continue
         of_chain = "{incident}" in route[1] or "{chain}" in route[1]
+        # A bundle that is brought is judged for whoever may verify anything here.
+        somewhere = of_chain or needed == "verify"
         if needed == ANYONE:
             found[route] = IN
         elif not known:
             found[route] = UNKNOWN
-        elif needed == KNOWN or needed in (may if of_chain else may_everywhere):
+        elif needed == KNOWN or needed in (may if somewhere else may_everywhere):
             found[route] = IN
         else:
             found[route] = HIDDEN if of_chain and not may else FORBIDDEN
@@ -298,7 +304,7 @@ def test_who_holds_no_grant_sees_nothing(served: Case) -> None:
 
 def test_a_grant_for_another_incident_opens_nothing_here(served: Case) -> None:
     who = served.who("otto", *VaultRole, chains=ELSEWHERE)
-    assert met(served, who, "otto") == expected(set(), set())
+    assert met(served, who, "otto") == expected(set(), set()) | VERIFIES_ELSEWHERE
 
 
 def test_a_collector_appends_to_its_chains_and_reads_nothing(served: Case) -> None:
@@ -324,7 +330,7 @@ def test_a_token_limited_to_chains_narrows_and_never_widens(served: Case) -> Non
     here = limited("tia", HERE, ("*",))
     assert met(served, here, "tia") == expected(everything, set())
     elsewhere = limited("tom", ELSEWHERE, ("*",))
-    assert met(served, elsewhere, "tom") == expected(set(), set())
+    assert met(served, elsewhere, "tom") == expected(set(), set()) | VERIFIES_ELSEWHERE
     not_wider = limited("tess", HERE, ELSEWHERE)
     assert met(served, not_wider, "tess") == expected(set(), set())
 

@@ -96,3 +96,11 @@ def test_a_collector_appends_to_its_chains_and_holds_no_role() -> None:
     assert judged.permissions("stream:web") == {Permission.INGEST}
     assert judged.permissions(ONE) == frozenset()
     assert judged.roles(None) == []
+
+
+def test_a_token_for_one_chain_and_a_grant_for_another_come_to_nothing() -> None:
+    narrow = Identity("ada", "person", "token", chains=(ONE,))
+    assert access(granted(VaultRole.LEGAL, OTHER), identity=narrow).permissions(None) == frozenset()
+    assert Permission.VERIFY in access(
+        granted(VaultRole.LEGAL, OTHER, ONE), identity=narrow
+    ).permissions(None)

@@ -7,7 +7,9 @@ marker in `STREAMED`; all others are cut off at `Limits.body`.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
+from collections import Counter
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,6 +40,8 @@ class LimitsMiddleware:
         self._limits = limits
         self._at_work = {False: 0, True: 0}
         """Requests at work: of telemetry, and all others."""
+        self._at_work_of: Counter[bytes] = Counter()
+        """All others, by the digest of what they show to be let in."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -53,11 +57,23 @@ class LimitsMiddleware:
             )
             await response_of(error, path)(scope, receive, send)
             return
+        one = b"" if kind else _shown(scope)
+        if one and self._at_work_of[one] >= self._limits.concurrent_of_one:
+            error = TooManyRequestsError(
+                f"{self._at_work_of[one]} requests of one token, or of none, are at work here; "
+                "come back in a moment"
+            )
+            await response_of(error, path)(scope, receive, send)
+            return
         self._at_work[kind] += 1
+        self._at_work_of[one] += 1
         try:
             await self._limited(scope, receive, send)
         finally:
             self._at_work[kind] -= 1
+            self._at_work_of[one] -= 1
+            if not self._at_work_of[one]:
+                del self._at_work_of[one]
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -101,3 +117,9 @@ class LimitsMiddleware:
             await self._app(scope, bounded, watched)
         if failure is not None:
             await response_of(failure, path)(scope, receive, send)
+
+
+def _shown(scope: Scope) -> bytes:
+    """What tells one from another before anybody is asked who they are; no secret is kept."""
+    shown = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    return hashlib.sha256(shown).digest()

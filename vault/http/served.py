@@ -57,6 +57,8 @@ class Limits:
     """Of one identity."""
     concurrent: int = 64
     """Requests at work at once in one process; more are told to come back."""
+    concurrent_of_one: int = 24
+    """Of these, by one token, or by all who show none: the others have room whatever one does."""
     export: int = 20 << 20
     """Bytes of an OTLP export, also once it is unpacked; the specification recommends 20 MiB."""
     exports: int = 256

@@ -72,7 +72,7 @@ def verify_routes(service: Service) -> APIRouter:
         return await Incoming(request).read(look, limiter)
 
     @router.post("/bundle")
-    @needs(AUTHENTICATED)
+    @needs(Permission.VERIFY)
     @tells(AUDITED, refuses=(413, 422))
     async def bundle(
         request: Request,

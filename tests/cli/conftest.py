@@ -69,6 +69,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
+def where() -> str:
+    """At home, where nobody says otherwise: a fixture that asks for a vault while a test runs."""
+    return "here"
+
+
+@pytest.fixture
 def evault(
     where: str,
     empty: Evault,

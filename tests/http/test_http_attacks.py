@@ -269,6 +269,7 @@ def test_one_who_verifies_again_and_again_keeps_nobody_else_waiting(case: Case) 
         case.service,
         vault=assemble(foundation, case.vault.door.actor),
         authenticator=counted,
+        limits=Limits(concurrent_of_one=64),  # as many as several people would ask together
     )
     ann = case.who("ann", VaultRole.AUDITOR)
     sent = {"incident": INCIDENT, "depth": "bytes"}

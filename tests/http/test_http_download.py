@@ -108,7 +108,7 @@ def test_a_reading_is_sealed_with_who_why_and_where(site: Site, vault: Vault) ->
     assert statement.body["exhibits"] == ["EV-0001"]
     assert statement.body["address"] == "127.0.0.1"
     row = custody_rows(chain.manifests, chain.indices)[-1]
-    assert (row.event, row.person) == ("viewed", "lea")
+    assert (row.event, row.people) == ("viewed", ("lea",))
     assert row.detail == 'EV-0001, from 127.0.0.1 "find out"'
     assert chain.indices[-1] is not None
 

@@ -55,7 +55,7 @@ def test_a_refusal_is_sealed_by_the_vault_with_who_and_what(site: Site, vault: V
     }  # fmt: skip
     assert since <= custody_rows(chain.manifests, chain.indices)[-1].recorded_at
     row = custody_rows(chain.manifests, chain.indices)[-1]
-    assert (row.event, row.person) == ("refused", "ann")
+    assert (row.event, row.people) == ("refused", ("ann",))
     assert row.detail.startswith("ann may not read content, from 127.0.0.1, at ")
     (told,) = reading_rows(chain.manifests)
     assert (told.person, told.result) == ("ann", "refused: may not read content (1 times)")

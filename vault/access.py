@@ -251,10 +251,6 @@ class Access:
         """The roles that are held for a chain, or, for None, for any."""
         return sorted({each.role for each in self._grants if each.covers(chain, self._at)})
 
-    def sees(self, chain: str) -> bool:
-        """Whether the identity may know that the chain is there."""
-        return bool(self.permissions(chain))
-
     def check(self, permission: Permission, chain: str | None) -> None:
         """Raise unless it is permitted; `chain` is None for what concerns no one chain.
 

@@ -105,3 +105,13 @@ def test_one_who_lets_answers_wait_leaves_room_for_others(vault: Vault, people: 
         assert site.get("/v1/whoami", ida).status == 429
         assert site.get("/v1/whoami", otto).status == 200
         assert site.get("/v1/whoami").status == 401
+
+
+def test_who_watches_is_answered_whatever_those_without_a_token_do(
+    vault: Vault, people: People
+) -> None:
+    service = replace(service_of(vault), authenticator=people, limits=Limits(concurrent_of_one=0))
+    with listening(create_app(service)) as url:
+        site = Site(url, people)
+        assert site.get("/v1/log/checkpoint").status == 429
+        assert [site.get(path).status for path in ("/healthz", "/readyz")] == [200, 200]

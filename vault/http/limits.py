@@ -31,6 +31,8 @@ STREAMED = re.compile(
 TELEMETRY = re.compile(r"/v1/(traces|logs)\Z")
 """Paths of OTLP/HTTP: read whole, with a limit of their own; many wait, and do little else."""
 
+HEALTH = ("/healthz", "/readyz")
+
 
 class LimitsMiddleware:
     """Turns away what is too much, too large or too slow, with a problem that says so."""
@@ -50,19 +52,10 @@ class LimitsMiddleware:
             return
         path = scope["path"]
         kind = TELEMETRY.match(path) is not None
-        most = self._limits.exports if kind else self._limits.concurrent
-        if self._at_work[kind] >= most and path not in ("/healthz", "/readyz"):
-            error = TooManyRequestsError(
-                f"{self._at_work[kind]} requests are at work here; come back in a moment"
-            )
-            await response_of(error, path)(scope, receive, send)
-            return
         one = b"" if kind else _shown(scope)
-        if one and self._at_work_of[one] >= self._limits.concurrent_of_one:
-            error = TooManyRequestsError(
-                f"{self._at_work_of[one]} requests of one token, or of none, are at work here; "
-                "come back in a moment"
-            )
+        # Whoever watches over the process is answered whatever others do.
+        if path not in HEALTH and (full := self._full(kind, one)):
+            error = TooManyRequestsError(f"{full} are at work here; come back in a moment")
             await response_of(error, path)(scope, receive, send)
             return
         self._at_work[kind] += 1
@@ -74,6 +67,15 @@ class LimitsMiddleware:
             self._at_work_of[one] -= 1
             if not self._at_work_of[one]:
                 del self._at_work_of[one]
+
+    def _full(self, kind: bool, one: bytes) -> str:
+        """What there is too much of already, in words; nothing if there is room."""
+        most = self._limits.exports if kind else self._limits.concurrent
+        if self._at_work[kind] >= most:
+            return f"{self._at_work[kind]} requests"
+        if one and self._at_work_of[one] >= self._limits.concurrent_of_one:
+            return f"{self._at_work_of[one]} requests of one token, or of none,"
+        return ""
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]

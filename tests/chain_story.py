@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -89,7 +90,13 @@ class Story:
     def say(self, kind: Type, body: Object, **changes: Any) -> Incident:
         sequence = self.incident.sequence + 1
         link = Link(INCIDENT, sequence, self.incident.leaf or None)
-        self.incident.apply(manifest_of(kind, body, link, **changes))
+        as_it_was, next_ = deepcopy(self.incident), self.incident.continued()
+        try:
+            next_.apply(manifest_of(kind, body, link, **changes))
+        finally:
+            # Whoever goes on from a state, or fails to, changes nothing of it.
+            assert self.incident == as_it_was
+        self.incident = next_
         return self.incident
 
     def hold(self, body: Object, **changes: Any) -> Incident:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Protocol
 
 from vault import layout
@@ -56,6 +56,9 @@ PACK_SIZE = 64 << 20
 """One part: where a store takes objects in parts, a pack is put whole, under its own digest."""
 PAYLOAD_BUDGET = 6 << 20
 """Items are counted at their JSON size plus their subject; the payload limit is 8 MiB."""
+
+FEW_LOOKS = 8
+"""Sightings of a chain that are looked up one by one; whoever asks for more reads all at once."""
 
 _SUBJECT_SIZE = 130
 _ATTEMPTS = 5
@@ -152,7 +155,7 @@ class OpenCapture:
         collector: Object,
         guard: Callable[[], Guard],
         pack: bool = True,
-        turned_at: int = -1,
+        turned_at: Callable[[], int] = lambda: -1,
         repeats: int | None = None,
         delivered: Callable[[str], Delivered] | None = None,
         kept: Callable[[], None] = lambda: None,
@@ -160,7 +163,7 @@ class OpenCapture:
         """Open a capture; only `commit` claims anything.
 
         `guard` reads what evidence on this chain needs now; without `pack` every content has an
-        object of its own. `turned_at` is the last link after which the same bytes are evidence
+        object of its own. `turned_at` gives the last link after which the same bytes are evidence
         anew; `repeats` is the first link of an earlier attempt with this deposit id, of which this
         is then a retry. `delivered` says which collection is taken in, for the first exhibit of
         the capture, which is the collection's envelope and has to be claimed first. `kept` is
@@ -186,6 +189,7 @@ class OpenCapture:
         self._groups = [_Group()]
         self._uploads: list[Upload] = []
         self._missing: list[Object] = []
+        self._looks = 0
         self._sightings: dict[str, tuple[str, int]] | None = None
         self._kept_to = -1
 
@@ -234,7 +238,7 @@ class OpenCapture:
         if found is None:
             return None
         exhibit, sequence = found
-        return exhibit if sequence >= self._turned_at else None
+        return exhibit if sequence >= self._turned_at() else None
 
     def claim(self, kept: Kept, *, kinds: Sequence[str], description: Description) -> None:
         """Make an item of kept bytes; it becomes an exhibit at `commit`."""
@@ -354,9 +358,14 @@ class OpenCapture:
                 done.result()
 
     def _sighting(self, kept: Kept, path: str) -> tuple[str, int] | None:
+        wanted = self._fingerprint(path, kept.sha256)
+        self._looks += 1
+        if self._looks <= FEW_LOOKS:
+            found = self._index.sightings(self._chain, before=self._repeats, among=[wanted])
+            return found.get(wanted)
         if self._sightings is None:  # all at once: a second look at a folder asks for every file
             self._sightings = self._index.sightings(self._chain, before=self._repeats)
-        return self._sightings.get(self._fingerprint(path, kept.sha256))
+        return self._sightings.get(wanted)
 
     def _begin(self, key: str, size: int | None, protection: Protection) -> Upload:
         upload = self._store.upload(key, size=size, protection=protection)
@@ -505,7 +514,7 @@ class Captures:
             collector=collector,
             guard=partial(self._retention.guard, chain_id),
             pack=pack,
-            turned_at=last_turn(before),
+            turned_at=cache(partial(last_turn, before)),
             repeats=repeated,
             delivered=delivered,
             kept=kept,

@@ -13,7 +13,7 @@ from typing import Any
 from vault.deposit import Door, Draft, Receipt
 from vault.errors import NotFoundError, RefusedError, StaleHeadError, UnavailableError
 from vault.evidence import MAX_SIDE_DOCUMENT, content, descriptions, side_document
-from vault.ports import ChainHead, Clock, Index, ObjectStore
+from vault.ports import ChainHead, Clock, Index, ObjectStore, Row
 from vault.ulid import new_ulid
 from verify.approval import same_person
 from verify.chain import Manifest, open_manifest
@@ -72,6 +72,11 @@ class Chain:
         return Subject(f"{self.state.id}/{self.state.sequence}", self.state.leaf)
 
 
+def nothing_of(chain_id: str) -> Chain:
+    """A chain as it is before its first link."""
+    return Chain((), (), state_of(chain_id))
+
+
 class KnownChains:
     """The chains that were read last, for all who read: a command asks for one several times.
 
@@ -94,8 +99,12 @@ class KnownChains:
 
     def add(self, chain: Chain) -> None:
         """Remember a chain, and forget those that were read first where there is no room."""
-        size = sum(len(each.envelope.payload) for each in chain.manifests)
         with self._lock:
+            before, size = self._chains.get(chain.state.id, (None, 0))
+            if before is None or chain.manifests[: len(before.manifests)] != before.manifests:
+                before, size = None, 0
+            new = chain.manifests[len(before.manifests) if before else 0 :]
+            size += sum(len(each.envelope.payload) for each in new)
             self._forget(chain.state.id)
             self._chains[chain.state.id] = chain, size
             self._size += size
@@ -174,36 +183,44 @@ class Incidents:
         known = self._known.get(incident_id)
         if up_to is None and known and head and head.leaf == known.state.leaf:
             return known
+        begun, links = self._going_on(incident_id)
+        if up_to is not None and up_to < begun.state.sequence:
+            kept = begun.manifests[: up_to + 1]
+            return Chain(kept, begun.indices[: up_to + 1], fold(kept, chain=incident_id))
+        state = begun.state.continued()
         manifests: list[Manifest] = []
         indices: list[int | None] = []
-        for manifest, index in self._links(incident_id):
+        for manifest, index in links:
             if up_to is not None and manifest.statement.link.sequence > up_to:
                 break
+            state.apply(manifest)
             manifests.append(manifest)
             indices.append(index)
-        if not manifests:
+        chain = Chain((*begun.manifests, *manifests), (*begun.indices, *indices), state)
+        if not chain.manifests:
             raise absent(incident_id)
-        if up_to is not None and len(manifests) != up_to + 1:
-            raise NotFoundError(
-                f"{incident_id} has no link {up_to}; its last is {len(manifests) - 1}"
-            )
-        chain = Chain(tuple(manifests), tuple(indices), fold(manifests, chain=incident_id))
+        if up_to is not None and state.sequence != up_to:
+            raise NotFoundError(f"{incident_id} has no link {up_to}; its last is {state.sequence}")
         if up_to is None and None not in indices:
             self._known.add(chain)
         return chain
 
-    def _links(self, chain_id: str) -> Iterator[tuple[Manifest, int | None]]:
-        """A chain's manifests in order, their signatures checked, and their indices in the log."""
+    def _going_on(self, chain_id: str) -> tuple[Chain, Iterator[tuple[Manifest, int | None]]]:
+        """What is known of a chain and still stands, and the links that follow it, in order.
+
+        Each comes with its index in the log; their signatures are checked.
+        """
         known = self._known.get(chain_id)
-        rows = self._index.rows(chain_id, start=known.state.sequence if known else 0)
         if known:
             # Each link names the one before by its leaf hash: an index that still has the last one
             # that was read has all before it, and they need not be verified again.
+            rows = self._index.rows(chain_id, start=known.state.sequence)
             last = next(rows, None)
             if last is not None and last.leaf_hash.hex() == known.state.leaf:
-                yield from zip(known.manifests, known.indices, strict=True)
-            else:
-                rows = self._index.rows(chain_id)
+                return known, self._opened(rows)
+        return nothing_of(chain_id), self._opened(self._index.rows(chain_id))
+
+    def _opened(self, rows: Iterator[Row]) -> Iterator[tuple[Manifest, int | None]]:
         for row in rows:
             where = f"{row.chain} link {row.sequence}"
             yield open_manifest(row.envelope, self._keys, where=where), row.index
@@ -211,13 +228,13 @@ class Incidents:
     def to_add_to(self, chain_id: str) -> Chain:
         """A chain that evidence is added to: a stream that is not there yet is an empty one."""
         if is_stream(chain_id) and self._index.head(chain_id) is None:
-            return Chain((), (), state_of(check_chain_id(chain_id)))
+            return nothing_of(check_chain_id(chain_id))
         return self.read(chain_id)
 
     def before(self, chain: Chain, sequence: int) -> Chain:
         """A chain as it was before one of its links; a stream may have been empty."""
         if sequence == 0:
-            return Chain((), (), state_of(chain.state.id))
+            return nothing_of(chain.state.id)
         return self.read(chain.state.id, up_to=sequence - 1)
 
     def descriptions(self, chain: Chain) -> dict[str, Description]:

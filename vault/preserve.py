@@ -176,7 +176,7 @@ class Preserver:
         self, incident_id: str, stream: Chain, wanted: Sequence[Chosen], window: Window
     ) -> None:
         """Say on the stream's chain where its items go; once for each."""
-        known = self._incidents.read(stream.state.id).stream.preserved.get(incident_id, set())
+        known = self._incidents.read(stream.state.id).stream.preserved.get(incident_id, ())
         exhibits = [each.exhibit for each in wanted if each.exhibit.item.exhibit not in known]
         for start in range(0, len(exhibits), MAX_ITEMS):
             some = exhibits[start : start + MAX_ITEMS]

@@ -9,9 +9,10 @@ state but its grants: its links are read one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from verify.approval import check_second_person
 from verify.attestation import Attestation, parse_attestation
@@ -72,7 +73,7 @@ AFTER_SEAL = frozenset({Type.CUSTODY, Type.HOLD, Type.ASSESSMENT, Type.EXPORT, T
 _PHASES = frozenset(Phase)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Hold:
     """A matter's hold on an incident: every exhibit, also those still to come."""
 
@@ -97,7 +98,7 @@ class UsedProfile:
     sequence: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Exhibit:
     """An item as it stands now: as captured, with later withdrawals and classifications."""
 
@@ -113,14 +114,14 @@ class Exhibit:
     withdrawn: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """A collection that was delivered: the capture that took it in, part by part."""
 
     delivered: Delivered
     sequence: int
     """Of its first link."""
-    captures: list[Capture]
+    captures: tuple[Capture, ...]
 
     @property
     def items(self) -> list[Item]:
@@ -162,6 +163,18 @@ class ChainState:
         """The holds that were not released."""
         return [hold for hold in self.holds if hold.released_by is None]
 
+    def continued(self) -> Self:
+        """A state that goes on from here; this one stays as it is.
+
+        What it is made of is never changed, only replaced: lists of it need not be copied deeper.
+        """
+        other = copy(self)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, (dict, list, set)):
+                setattr(other, each.name, value.copy())
+        return other
+
     def apply(self, manifest: Manifest) -> None:
         """Take in the next statement. Raises `ChainError` or `MalformedError`."""
         statement = manifest.statement
@@ -192,7 +205,7 @@ class ChainState:
 class Stream(ChainState):
     """The state of one stream: what is collected before anybody knows of an incident."""
 
-    preserved: dict[str, set[str]] = field(default_factory=dict)
+    preserved: dict[str, frozenset[str]] = field(default_factory=dict)
     """By incident, the items that were brought into it, or were about to be when a vault died."""
 
     PREFIX: ClassVar[str] = STREAM
@@ -479,14 +492,14 @@ def _take_delivery(state: ChainState, capture: Capture, sequence: int, where: st
     if capture.part == 1 and delivered:
         if not capture.items or capture.items[0].exhibit != delivered.exhibit:
             raise ChainError(f"{where}: the collection is not the first exhibit of its capture")
-        state.deliveries.append(Delivery(delivered, sequence, [capture]))
+        state.deliveries.append(Delivery(delivered, sequence, (capture,)))
     elif capture.part > 1:
         last = state.deliveries[-1] if state.deliveries else None
         going_on = last is not None and last.sequence + len(last.captures) == sequence
         if delivered != (last.delivered if last and going_on else None):
             raise ChainError(f"{where}: its parts name different collections")
         if last and going_on:
-            last.captures.append(capture)
+            state.deliveries[-1] = replace(last, captures=(*last.captures, capture))
 
 
 def _take_custody(state: ChainState, statement: Statement, where: str) -> None:
@@ -507,12 +520,12 @@ def _take_custody(state: ChainState, statement: Statement, where: str) -> None:
         if event == "withdrawn":
             reason = body.text("reason")
             for name in exhibits:
-                state.exhibits[name].withdrawn = reason
+                state.exhibits[name] = replace(state.exhibits[name], withdrawn=reason)
         else:
             body.text_or_none("reason")
             kinds = tuple(check_kind(kind) for kind in body.texts("kinds"))
             for name in exhibits:
-                state.exhibits[name].kinds = kinds
+                state.exhibits[name] = replace(state.exhibits[name], kinds=kinds)
     elif event == "export_failed" and not is_stream(state.id):
         body.count("export")
         body.text("reason")
@@ -530,7 +543,7 @@ def _take_preserved(stream: Stream, statement: Statement, where: str) -> None:
     if not incident.startswith(Incident.PREFIX) or not exhibits or end < start:
         raise MalformedError(f"{where}: expected an incident, items for it, and a window of time")
     _known_exhibits(stream, exhibits, where)
-    stream.preserved.setdefault(incident, set()).update(exhibits)
+    stream.preserved[incident] = stream.preserved.get(incident, frozenset()).union(exhibits)
 
 
 def _take_seal(incident: Incident, statement: Statement, where: str) -> None:
@@ -562,8 +575,13 @@ def _take_hold(state: ChainState, statement: Statement, where: str) -> None:
             raise ChainError(f"{where}: no matter {hold.matter!r} holds this incident")
         _known_exhibits(state, hold.exhibits, where)
         check_second_person(statement.actor, hold.approval, where=where)
-        held.released_by, held.released_at = hold, statement.recorded_at
-        held.released_sequence, held.released_actor = sequence, statement.actor
+        state.holds[state.holds.index(held)] = replace(
+            held,
+            released_by=hold,
+            released_at=statement.recorded_at,
+            released_sequence=sequence,
+            released_actor=statement.actor,
+        )
     elif held:
         raise ChainError(f"{where}: the matter {hold.matter!r} holds this incident already")
     else:
@@ -586,8 +604,12 @@ def _take_waiver(incident: Incident, statement: Statement, where: str) -> None:
             raise ChainError(f"{where}: no waiver {waiver.waiver} was granted on this chain")
         if granted.revoked_at:
             raise ChainError(f"{where}: waiver {waiver.waiver} is revoked already")
-        granted.revoked_at, granted.revoked_reason = statement.recorded_at, waiver.reason
-        granted.revoked_sequence = statement.link.sequence
+        incident.waivers[granted.id] = replace(
+            granted,
+            revoked_at=statement.recorded_at,
+            revoked_reason=waiver.reason,
+            revoked_sequence=statement.link.sequence,
+        )
         return
     expected = waiver_name(len(incident.waivers) + 1)
     if waiver.id != expected:

@@ -7,7 +7,7 @@ offer is accepted. A vault offers what another person holds. FORMAT.md §4.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -47,7 +47,7 @@ class Containment(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """A role given to a person; `at` is claimed, `recorded_at` the vault's clock."""
 
@@ -160,14 +160,17 @@ def assign(assignments: list[Assignment], new: Assignment) -> None:
     An offer that still waits lapses. The holder's own name again keeps what they accepted.
     """
     held, waiting = current(assignments, new.role), offer(assignments, new.role)
-    if waiting:
-        waiting.until = new.at
-    if held:
-        held.until = new.at
+    for each in (waiting, held):
+        if each:
+            _become(assignments, each, replace(each, until=new.at))
+    new = replace(new, since=new.at)
     if held and same_person(held.person, new.person):
-        new.accepted_at, new.accepted_sequence = held.accepted_at, held.accepted_sequence
-        new.accepted_recorded_at = held.accepted_recorded_at
-    new.since = new.at
+        new = replace(
+            new,
+            accepted_at=held.accepted_at,
+            accepted_recorded_at=held.accepted_recorded_at,
+            accepted_sequence=held.accepted_sequence,
+        )
     assignments.append(new)
 
 
@@ -180,12 +183,12 @@ def offer_role(assignments: list[Assignment], new: Assignment, *, where: str) ->
     if held and same_person(held.person, new.person):
         raise ChainError(f"{where}: {new.person} holds {new.role} already")
     if waiting:
-        waiting.until = new.at
+        _become(assignments, waiting, replace(waiting, until=new.at))
     assignments.append(new)
 
 
 def accept(
-    assignments: Sequence[Assignment],
+    assignments: list[Assignment],
     role: str,
     person: str,
     *,
@@ -203,9 +206,17 @@ def accept(
         raise ChainError(f"{where}: {role} was not given to {person}")
     if taken.accepted_sequence is not None:
         raise ChainError(f"{where}: {person} has accepted {role} already")
-    taken.accepted_at, taken.accepted_recorded_at = at, recorded_at
-    taken.accepted_sequence = sequence
-    if taken.since is None:
-        taken.since = at
-        if held:
-            held.until = at
+    said = replace(
+        taken,
+        accepted_at=at,
+        accepted_recorded_at=recorded_at,
+        accepted_sequence=sequence,
+        since=taken.since or at,
+    )
+    _become(assignments, taken, said)
+    if taken.since is None and held:
+        _become(assignments, held, replace(held, until=at))
+
+
+def _become(assignments: list[Assignment], old: Assignment, new: Assignment) -> None:
+    assignments[assignments.index(old)] = new

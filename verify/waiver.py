@@ -26,7 +26,7 @@ from verify.statement import Statement
 from verify.strictjson import Fields, Object
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Waiver:
     """A waiver as it stands at one head of its chain."""
 

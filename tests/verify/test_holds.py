@@ -50,8 +50,8 @@ def story() -> Story:
 
 
 def test_a_hold_binds_what_comes_later_too(story: Story) -> None:
-    incident = story.hold(held_for(ordered_by="Legal"))
-    story.capture()
+    story.hold(held_for(ordered_by="Legal"))
+    incident = story.capture()
     assert list(incident.exhibits) == ["EV-0001", "EV-0002"]
     (hold,) = incident.live_holds
     assert (hold.matter, hold.sequence, hold.actor) == ("M-1", 2, ADA)
@@ -119,7 +119,7 @@ def test_a_released_matter_may_be_set_again(story: Story) -> None:
     first, second = story.incident.holds
     assert first.released_sequence == 3
     assert (second.sequence, second.released_by, second.set_by.reason) == (4, None, "sued again")
-    story.hold(released_of())
+    first, second = story.hold(released_of()).holds
     assert first.released_sequence == 3
     assert second.released_sequence == 5
 
@@ -208,7 +208,7 @@ def test_retention_is_extended_and_never_shortened(story: Story) -> None:
     for until in ("2040-01-01T00:00:00Z", "2039-12-31T23:59:59.999Z", "2020-01-01T00:00:00Z"):
         with pytest.raises(ChainError, match="only ever extended"):
             story.hold(extended_to(until))
-    story.hold(extended_to("2040-01-01T00:00:00.001Z"))
+    incident = story.hold(extended_to("2040-01-01T00:00:00.001Z"))
     assert incident.retained_sequence == 3
     assert incident.live_holds == []
 

@@ -63,6 +63,7 @@ def test_an_offered_role_changes_hands_when_it_is_accepted(story: Story) -> None
     assert story.incident.holder(COMMANDER) == "Ada"
     told(story, role("accepted", "Grace", 40))
     assert story.incident.holder(COMMANDER) == "Grace"
+    ada, grace = story.incident.assignments
     assert (ada.since, ada.until) == (moment(5), moment(40))
     assert (grace.since, grace.until, grace.accepted_at) == (moment(40), None, moment(40))
     assert (grace.accepted_sequence, grace.accepted_recorded_at) == (4, moment(4))

@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache, partial
 
 from vault.capture import Captures, Capturing, Kept, link_of
 from vault.deposit import Receipt
@@ -113,7 +114,7 @@ class RemoteCapture:
         self._before = before
         self._chain = before.state.id
         self._head = head
-        self._turned_at = last_turn(before)
+        self._turned_at = cache(partial(last_turn, before))
         self._sightings: dict[str, tuple[str, int]] | None = None
         self._sending: Sending | None = None
         self._sent = SentList()
@@ -149,7 +150,7 @@ class RemoteCapture:
             path=path, system=self._head.system, source=self._head.source, sha256=kept.sha256
         )
         exhibit, sequence = self._sightings.get(seen_as, (None, -1))
-        return exhibit if sequence >= self._turned_at else None
+        return exhibit if sequence >= self._turned_at() else None
 
     def claim(self, kept: Kept, *, kinds: Sequence[str], description: Description) -> None:
         """Make an item of the content that was sent last."""

@@ -11,7 +11,7 @@ from vault.errors import NotFoundError, RefusedError, StaleHeadError
 from vault.http.client.connection import Connection, quoted
 from vault.http.client.receipts import receipt_of
 from vault.http.client.record import Elsewhere, RemoteIndex, RemoteStore
-from vault.incidents import Chain, Incidents
+from vault.incidents import Chain, Incidents, nothing_of
 from vault.ports import Clock, Index, ObjectStore
 from verify.approval import same_person
 from verify.chain import Manifest
@@ -66,8 +66,8 @@ class RemoteIncidents(Incidents):
         self._connection = connection
         self._trust = trust
 
-    def _links(self, chain_id: str) -> Iterator[tuple[Manifest, int | None]]:
-        return self._remote.links(chain_id)
+    def _going_on(self, chain_id: str) -> tuple[Chain, Iterator[tuple[Manifest, int | None]]]:
+        return nothing_of(chain_id), self._remote.links(chain_id)
 
     def description_bytes(self, chain: Chain) -> Iterator[tuple[str, bytes]]:
         """Exhibit and description bytes of all exhibits, in order, each checked."""

@@ -552,7 +552,7 @@ def _check_store(vault: Vault) -> None:
 
     The first checkpoint alone may be owed to the store, by a process that was killed.
     """
-    last = vault.index.last_publication()
+    last = vault.index.log_state().last
     if last and last.number > 1 and not vault.store.exists(layout.publication(1)):
         where = vault.config.store.url if vault.config.store else vault.home / STORE
         raise UnavailableError(

@@ -36,6 +36,7 @@ from vault.evidence import choose, sightings
 from vault.ports import (
     ChainHead,
     Index,
+    LogState,
     NewManifest,
     ObjectStore,
     Publication,
@@ -217,9 +218,10 @@ class Log:
         end, new = self._index.assign(), False
         # Racing processes may publish less than what we integrate; then it is ours to go on.
         for _ in range(_ROUNDS):
-            newest = self._check()
+            state = self._index.log_state()
+            newest = self._check(state)
             try:
-                self._integrate(end)
+                self._integrate(state.tree, end)
             except ProofError as error:
                 raise self._two_histories(f"{error}: it went back while it was read") from error
             shown = self._publish(newest)
@@ -250,7 +252,7 @@ class Log:
                 )
             self._index.add_publication(Publication(number, head, published.note.encode()))
         self._index.mark_published(number)
-        self._integrate(self._restore_tail(frontier.size))
+        self._integrate(self._index.log_state().tree, self._restore_tail(frontier.size))
         self.settle()
 
     def check_record(self) -> Seen:
@@ -318,7 +320,7 @@ class Log:
     def _is_in_store(self, publication: Publication) -> bool:
         """Whether a publication's object is there; what was there once is locked."""
         if publication.number > self._in_store:
-            self._in_store = max(self._in_store, self._index.published())
+            self._in_store = max(self._in_store, self._index.log_state().published)
         if publication.number > self._in_store:
             if not self._store.exists(layout.publication(publication.number)):
                 return False
@@ -403,15 +405,15 @@ class Log:
             raise MalformedError(f"{where}: holds {manifest.name}")
         return manifest
 
-    def _integrate(self, end: int) -> None:
+    def _integrate(self, older: TreeHead, end: int) -> None:
         """Step 4. Tiles are a pure function of size and entries, so racing writers agree.
 
         Raises `ProofError` if the index lacks entries that it had a moment ago.
         """
-        older = self._index.tree()
         if end <= older.size:
             return
-        if Nodes(self._index).range_hash(0, older.size) != older.root:
+        nodes = Nodes(self._index)
+        if nodes.range_hash(0, older.size) != older.root:
             raise IndexDamagedError(
                 f"the index's first {older.size} log entries are not those of its tree; nothing is "
                 "lost: run: evault log rebuild"
@@ -432,8 +434,9 @@ class Log:
             if stop - start == WIDTH:
                 self._index.add_subtree(1, number, root_of(hashes))
         self._integrate_levels(older.size, end)
-        newer = TreeHead(end, Nodes(self._index).range_hash(0, end))
-        self._index.advance(older, newer)
+        if end // WIDTH != older.size // WIDTH:
+            nodes = Nodes(self._index)  # it has the roots of tiles that were filled since
+        self._index.advance(older, TreeHead(end, nodes.range_hash(0, end)))
 
     def _integrate_levels(self, older: int, newer: int) -> None:
         level, before, after = 1, older // WIDTH, newer // WIDTH
@@ -461,11 +464,11 @@ class Log:
         A number is added to the index only by one who put, or found, the one before it in the
         store: so the index is at most one ahead, and what it has is owed and put again.
         """
-        last = self._index.last_publication()
-        shown = newest
+        state = self._index.log_state()
+        tree, last, shown = state.tree, state.last, newest
         for number in range((newest.number if newest else 0) + 1, (last.number if last else 0) + 1):
             shown = self._put_publication(self._index.publication(number), before=shown)
-        tree, covered = self._index.tree(), last.head if last else EMPTY_HEAD
+        covered = last.head if last else EMPTY_HEAD
         if tree.size < covered.size or (newest and not (last and last.number >= newest.number)):
             raise self._two_histories("the index went back while it was read")
         if tree.size > covered.size:
@@ -512,7 +515,7 @@ class Log:
             if new or self._shown_size() < publication.head.size:
                 self._store.put_latest(layout.CHECKPOINT, publication.note)
             # Another may have shown a later one just before our put: show it again.
-            last = self._index.last_publication()
+            last = self._index.log_state().last
             if last is None or last.number <= publication.number:
                 return
             if not self._is_in_store(last):
@@ -550,29 +553,32 @@ class Log:
         key = layout.publication(number)
         return any(each.key == key and not each.marker for each in self._store.versions(key))
 
-    def _check(self) -> Publication | None:
+    def _check(self, state: LogState | None = None) -> Publication | None:
         """Step 3: the store's newest checkpoint is signed by our key, over our own tree.
 
-        Gives it; the index knows it then, and all before it.
+        Gives it; the index knows it then, and all before it. `state` is the index's, as just read.
         """
-        known = self._index.last_publication()
+        state = state or self._index.log_state()
+        known = state.last
         newest = self._newest_in_store(known)
         if newest == 0:
             return None
         # What was put or read here once is locked, and need not be read again.
         is_verified = known is not None and known == self._verified and known.number == newest
-        if known and is_verified and self._root(known.head.size) == known.head.root:
+        if known and is_verified and self._root(known.head.size, state.tree) == known.head.root:
             return known
         try:
             published, head = self._open_published(newest)
         except NotFoundError as error:
             raise self._lost(newest) from error
         # The index is read after the store, so it cannot lawfully be behind it.
-        own = self._index.publication(newest)
-        if (own and own.note.decode() != published.note) or self._root(head.size) != head.root:
+        own, tree = self._index.publication(newest), self._index.log_state().tree
+        if (own and own.note.decode() != published.note) or (
+            self._root(head.size, tree) != head.root
+        ):
             raise self._two_histories(
                 f"the store holds checkpoint {newest} of {head.size} entries, which the index "
-                f"(tree of {self._index.tree().size}) does not know: the index was put back, or "
+                f"(tree of {tree.size}) does not know: the index was put back, or "
                 "belongs to another vault",
                 note=published.note,
             )
@@ -580,7 +586,7 @@ class Log:
         for number in range((known.number if known else 0) + 1, newest + 1):
             published, head = self._open_published(number)
             # A checkpoint of ours under a later number is signed too, and still a forgery.
-            if head.size <= size or self._root(head.size) != head.root:
+            if head.size <= size or self._root(head.size, tree) != head.root:
                 raise RecordError(
                     f"{layout.publication(number)} does not continue this log. Nothing is signed. "
                     f"Run: evault log audit\n--- in the store\n{published.note}",
@@ -591,9 +597,8 @@ class Log:
         self._verified = Publication(newest, head, published.note.encode())
         return self._verified
 
-    def _root(self, size: int) -> bytes | None:
+    def _root(self, size: int, tree: TreeHead) -> bytes | None:
         """Our own root at a size; None for a size that our tree has not reached."""
-        tree = self._index.tree()
         if size >= tree.size:
             return tree.root if size == tree.size else None
         try:
@@ -625,7 +630,7 @@ class Log:
         return True
 
     def _lost(self, number: int) -> RecordError:
-        last = self._index.last_publication()
+        last = self._index.log_state().last
         index = last.note.decode() if last else ""
         return RecordError(
             f"{layout.publication(number)} was published, and is not in the store: the store was "
@@ -636,7 +641,7 @@ class Log:
 
     def _two_histories(self, what: str, *, note: str = "") -> RecordError:
         """An error that shows the store's checkpoint, by default the newest, and the index's."""
-        store, last = note, self._index.last_publication()
+        store, last = note, self._index.log_state().last
         if not store and (newest := self._newest_in_store(last)):
             store = self._open_published(newest)[0].note
         index = last.note.decode() if last else ""

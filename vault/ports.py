@@ -264,6 +264,18 @@ class Publication:
     note: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """How far the log is, at one moment."""
+
+    tree: TreeHead
+    """Size and root of what is integrated."""
+    last: Publication | None
+    """The publication with the highest number."""
+    published: int
+    """The highest number of a publication that was noted to be in the store, 0 for none."""
+
+
 class Index(Protocol):
     """A rebuildable index with transactions. Raises `UnavailableError`, `IndexDamagedError`."""
 
@@ -328,8 +340,8 @@ class Index(Protocol):
     def place(self, leaf_hashes: Sequence[bytes], *, start: int) -> int:
         """Give manifests the indices that the store's record gives them; the new end."""
 
-    def tree(self) -> TreeHead:
-        """Size and root of what is integrated."""
+    def log_state(self) -> LogState:
+        """What is integrated and published, at one moment."""
 
     def advance(self, older: TreeHead, newer: TreeHead) -> bool:
         """Compare-and-swap size and root; False if another was first."""
@@ -349,9 +361,6 @@ class Index(Protocol):
     def add_subtree(self, level: int, number: int, root: bytes) -> None:
         """Keep the root of a full subtree; repeating it changes nothing."""
 
-    def last_publication(self) -> Publication | None:
-        """The publication with the highest number."""
-
     def publication(self, number: int) -> Publication | None:
         """One publication."""
 
@@ -360,9 +369,6 @@ class Index(Protocol):
 
     def add_publication(self, publication: Publication) -> Publication:
         """Commit a publication under its number; the one that was first wins, and comes back."""
-
-    def published(self) -> int:
-        """The highest number of a publication that was noted to be in the store, 0 for none."""
 
     def mark_published(self, number: int) -> None:
         """Note that the store holds the publications up to this number."""

@@ -130,7 +130,7 @@ def rebuild(context: typer.Context, as_json: AsJson = False) -> None:
     settings = settings_of(context)
     old = rebuild_index(settings)
     with vault_of(context) as vault:
-        size = vault.index.tree().size
+        size = vault.index.log_state().tree.size
         chains = len(vault.index.chains(""))
     counted = f"{count_text(size, 'log entry')} on {count_text(chains, 'chain')}"
     lines = [f"The index was made anew: {counted}."]

@@ -202,7 +202,7 @@ def test_who_has_the_old_index_open_is_told_that_it_was_replaced(open_as: Open) 
         lambda: append(index, A, "late"),
         lambda: index.head(A),
         index.assign,
-        index.tree,
+        index.log_state,
     ):
         with pytest.raises(UnavailableError, match="was rebuilt while this command ran"):
             attempt()

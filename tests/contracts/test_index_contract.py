@@ -534,8 +534,8 @@ def test_what_does_not_continue_the_chain_is_not_adopted(index: Index, start: in
 
 
 def test_an_empty_index_has_an_empty_tree_and_no_publication(index: Index) -> None:
-    assert index.tree() == EMPTY_HEAD
-    assert index.last_publication() is None
+    assert index.log_state().tree == EMPTY_HEAD
+    assert index.log_state().last is None
     assert index.publication(1) is None
     assert index.first_publication_covering(1) is None
     assert EMPTY_HEAD.root.hex() == EMPTY
@@ -546,9 +546,9 @@ def test_advance_compares_size_and_root(connect: Connect) -> None:
     assert connect().advance(EMPTY_HEAD, one)
     assert not connect().advance(EMPTY_HEAD, other)
     assert not connect().advance(other, two)
-    assert connect().tree() == one
+    assert connect().log_state().tree == one
     assert connect().advance(one, two)
-    assert connect().tree() == two
+    assert connect().log_state().tree == two
 
 
 def test_of_racing_processes_one_advances(connect: Connect) -> None:
@@ -572,7 +572,7 @@ def test_the_first_publication_of_a_number_wins_and_comes_back(connect: Connect)
     assert connect().add_publication(first) == first
     assert connect().add_publication(publication(1, 4, b"second")) == first
     assert connect().publication(1) == first
-    assert connect().last_publication() == first
+    assert connect().log_state().last == first
 
 
 def test_of_racing_publications_all_are_told_the_same(connect: Connect) -> None:
@@ -592,19 +592,19 @@ def test_the_first_publication_that_covers_a_size_is_found(index: Index) -> None
         index.add_publication(each)
     covering = [index.first_publication_covering(size) for size in (1, 3, 4, 5, 9, 10)]
     assert [each.number if each else None for each in covering] == [1, 1, 2, 3, 3, None]
-    last = index.last_publication()
+    last = index.log_state().last
     assert last is not None
     assert last.number == 3
 
 
 def test_what_is_published_is_noted_and_never_less(connect: Connect) -> None:
-    assert connect().published() == 0
+    assert connect().log_state().published == 0
     for number, expected in ((3, 3), (2, 3), (3, 3), (9, 9)):
         connect().mark_published(number)
-        assert connect().published() == expected
+        assert connect().log_state().published == expected
     head = TreeHead(1, leaf_hash(b"x"))
     assert connect().advance(EMPTY_HEAD, head)
-    assert (connect().published(), connect().tree()) == (9, head)
+    assert (connect().log_state().published, connect().log_state().tree) == (9, head)
 
 
 def test_subtrees_are_kept_once_and_given_in_order(index: Index) -> None:

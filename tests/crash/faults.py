@@ -18,6 +18,7 @@ from vault.ports import (
     Claim,
     Entry,
     Index,
+    LogState,
     NewManifest,
     ObjectState,
     ObjectStore,
@@ -241,10 +242,6 @@ class MomentIndex:
         self._moment.look()
         return self._inner.is_covered(leaf_hashes)
 
-    def published(self) -> int:
-        self._moment.look()
-        return self._inner.published()
-
     def mark_published(self, number: int) -> None:
         self._moment.write("mark_published", lambda: self._inner.mark_published(number))
 
@@ -263,9 +260,9 @@ class MomentIndex:
         self._moment.look()
         self._inner.wait(what, patience=patience)
 
-    def tree(self) -> TreeHead:
+    def log_state(self) -> LogState:
         self._moment.look()
-        return self._inner.tree()
+        return self._inner.log_state()
 
     def entries(self, start: int, end: int) -> list[Entry]:
         self._moment.look()
@@ -278,10 +275,6 @@ class MomentIndex:
     def subtrees(self, level: int, start: int, end: int) -> list[bytes]:
         self._moment.look()
         return self._inner.subtrees(level, start, end)
-
-    def last_publication(self) -> Publication | None:
-        self._moment.look()
-        return self._inner.last_publication()
 
     def publication(self, number: int) -> Publication | None:
         self._moment.look()

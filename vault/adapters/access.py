@@ -223,7 +223,7 @@ class SqlAccessStore:
     def _read(self) -> Iterator[sa.Connection]:
         with (
             self._readable_errors(),
-            self._engine.connect().execution_options(reading=True) as connection,
+            self._engine.connect().execution_options(single=True) as connection,
         ):
             yield connection
 

@@ -92,6 +92,7 @@ class SqliteDatabase:
         sa.event.listen(self._engine, "connect", configure_sqlite)
         _watch(self._engine, path)
         sa.event.listen(self._engine, "begin", begin_sqlite)
+        self._single = self._engine.execution_options(single=True)
         try:
             self._prepare(create=create)
         except BaseException:
@@ -100,20 +101,17 @@ class SqliteDatabase:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A connection that only reads."""
-        with (
-            self._readable_errors(),
-            self._engine.connect().execution_options(reading=True) as connection,
-        ):
+        """A connection for one statement."""
+        with self._readable_errors(), self._single.connect() as connection:
             yield connection
+
+    change = read
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A connection that holds the write lock."""
         with self._readable_errors(), self._engine.begin() as connection:
             yield connection
-
-    change = write
 
     @contextmanager
     def alone(self, what: str, patience: float) -> Iterator[bool]:
@@ -480,9 +478,9 @@ def configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def begin_sqlite(connection: sa.Connection) -> None:
-    """Take the one write lock at once, unless the connection is only to read."""
-    reading = connection.get_execution_options().get("reading")
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    """Take the one write lock at once, unless a statement is to be a transaction of its own."""
+    if not connection.get_execution_options().get("single"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _configure_postgres(connection: Any, _record: object) -> None:

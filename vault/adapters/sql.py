@@ -6,68 +6,32 @@ index of the log (under the tree's row), the number of a publication.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import sqlalchemy as sa
 
+from vault.adapters import statements as ask
 from vault.adapters.database import Database
-from vault.adapters.tables import (
-    COMMITTED,
-    LOGGED,
-    STORED,
+from vault.adapters.tables import COMMITTED, LOGGED, STORED
+from vault.adapters.tables import artifact as _artifact
+from vault.adapters.tables import chain as _chain
+from vault.adapters.tables import log_entry as _log_entry
+from vault.adapters.tables import manifest as _manifest
+from vault.adapters.tables import sighting as _sighting
+from vault.errors import (
+    DepositConflictError,
+    IndexDamagedError,
+    StaleHeadError,
+    UnavailableError,
 )
-from vault.adapters.tables import (
-    artifact as _artifact,
-)
-from vault.adapters.tables import (
-    chain as _chain,
-)
-from vault.adapters.tables import (
-    log_entry as _log_entry,
-)
-from vault.adapters.tables import (
-    manifest as _manifest,
-)
-from vault.adapters.tables import (
-    publication as _publication,
-)
-from vault.adapters.tables import (
-    sighting as _sighting,
-)
-from vault.adapters.tables import (
-    subtree as _subtree,
-)
-from vault.adapters.tables import (
-    tree as _tree,
-)
-from vault.errors import DepositConflictError, StaleHeadError, UnavailableError
-from vault.ports import ChainHead, Claim, Entry, NewManifest, Publication, Row
+from vault.ports import ChainHead, Claim, Entry, LogState, NewManifest, Publication, Row
 from verify.merkle import TreeHead
 from verify.statement import SEEN_NOTHING, Seen
 
-_PAGE = 500
+_PAGE = ask.PAGE
 _EMPTY_CHAIN = ChainHead(-1, None, 0, False, SEEN_NOTHING)
-
-_ROW = (
-    _manifest.c.chain,
-    _manifest.c.sequence,
-    _manifest.c.deposit,
-    _manifest.c.type,
-    _manifest.c.content,
-    _manifest.c.leaf_hash,
-    _manifest.c.envelope,
-    _manifest.c.state,
-    _log_entry.c.log_index,
-)
-_ROWS = _manifest.outerjoin(_log_entry, _log_entry.c.leaf_hash == _manifest.c.leaf_hash)
-_BY_LEAF = (
-    _manifest.update()
-    .where(_manifest.c.leaf_hash == sa.bindparam("hash"))
-    .values(state=sa.bindparam("becomes"))
-)
 
 
 class SqlIndex:
@@ -89,12 +53,9 @@ class SqlIndex:
         """Commit manifests at a chain's head; the commit point of the write path."""
         with self._database.write() as connection:
             head = _lock_head(connection, chain)
-            known = connection.execute(
-                sa.select(*_ROW)
-                .select_from(_ROWS)
-                .where(_manifest.c.chain == chain, _manifest.c.deposit.in_(deposits))
-                .order_by(_manifest.c.sequence)
-            ).all()
+            known = ask.rows_deposited(len(deposits)).rows(
+                connection, on_chain=chain, **ask.named(deposits)
+            )
             if known:
                 if len(known) != len(deposits):
                     raise DepositConflictError(
@@ -109,19 +70,13 @@ class SqlIndex:
     def head(self, chain: str) -> ChainHead | None:
         """A chain's head, None if the chain is empty."""
         with self._database.read() as connection:
-            return _head(connection, sa.select(_chain).where(_chain.c.id == chain))
+            return _head(ask.HEAD.first(connection, on_chain=chain))
 
     def rows(self, chain: str, *, start: int = 0) -> Iterator[Row]:
         """A chain's manifests in order, read page by page."""
         while True:
             with self._database.read() as connection:
-                page = connection.execute(
-                    sa.select(*_ROW)
-                    .select_from(_ROWS)
-                    .where(_manifest.c.chain == chain, _manifest.c.sequence >= start)
-                    .order_by(_manifest.c.sequence)
-                    .limit(_PAGE)
-                ).all()
+                page = ask.ROWS.rows(connection, on_chain=chain, start=start)
             for each in page:
                 yield _row(each)
             if len(page) < _PAGE:
@@ -138,36 +93,32 @@ class SqlIndex:
 
     def claims(self, sha256: str) -> list[Claim]:
         """Every exhibit that is these bytes, on any chain; in order."""
-        query = sa.select(_artifact.c.chain, _artifact.c.sequence, _artifact.c.exhibit).where(
-            _artifact.c.sha256 == bytes.fromhex(sha256)
-        )
-        order = _artifact.c.chain, _artifact.c.sequence, _artifact.c.exhibit
         with self._database.read() as connection:
-            return [Claim(*each) for each in connection.execute(query.order_by(*order))]
+            return [
+                Claim(*each) for each in ask.CLAIMS.rows(connection, digest=bytes.fromhex(sha256))
+            ]
 
     def sightings(
         self, chain: str, *, before: int | None = None, among: Sequence[str] | None = None
     ) -> dict[str, tuple[str, int]]:
         """All fingerprints of a chain, each with exhibit and sequence of its newest sighting."""
-        query = sa.select(_sighting).where(_sighting.c.chain == chain)
-        if among is not None:
-            query = query.where(_sighting.c.fingerprint.in_(among))
-        if before is not None:
-            query = query.where(_sighting.c.sequence < before)
+        if among is not None and not among:
+            return {}
+        query = ask.sightings(None if among is None else len(among), before=before is not None)
+        values = {"on_chain": chain, "before": before, **ask.named(among or ())}
         with self._database.read() as connection:
             return {
                 each.fingerprint: (each.exhibit, each.sequence)
-                for each in connection.execute(query.order_by(_sighting.c.sequence))
+                for each in query.rows(connection, **values)
             }
 
     def unstored(self, chains: Sequence[str] | None = None) -> list[Row]:
         """Committed manifests that the store may not hold yet, in commit order."""
-        query = sa.select(*_ROW).select_from(_ROWS).where(_manifest.c.state < LOGGED)
-        query = query.where(_manifest.c.state == COMMITTED).order_by(_manifest.c.commit_order)
-        if chains is not None:
-            query = query.where(_manifest.c.chain.in_(chains))
+        if chains is not None and not chains:
+            return []
+        query = ask.unstored(None if chains is None else len(chains))
         with self._database.read() as connection:
-            return [_row(each) for each in connection.execute(query)]
+            return [_row(each) for each in query.rows(connection, **ask.named(chains or ()))]
 
     def mark_stored(self, rows: Sequence[Row]) -> None:
         """Note that the store holds these manifests."""
@@ -175,9 +126,8 @@ class SqlIndex:
             return
         with self._database.write() if len(rows) > 1 else self._database.change() as connection:
             # Row by row, in commit order, as `assign` does: two who meet never wait crosswise.
-            connection.execute(
-                _BY_LEAF.where(_manifest.c.state == COMMITTED),
-                [{"becomes": STORED, "hash": row.leaf_hash} for row in rows],
+            ask.MARK_STORED.change_each(
+                connection, [{"hash": row.leaf_hash, "state": STORED} for row in rows]
             )
 
     def drop_from(self, row: Row, head: ChainHead | None) -> bool:
@@ -190,7 +140,7 @@ class SqlIndex:
             # Another process may have dropped it since, and logged what stands there now.
             if not connection.execute(
                 sa.select(_manifest.c.sequence)
-                .select_from(_ROWS)
+                .outerjoin(_log_entry, _log_entry.c.leaf_hash == _manifest.c.leaf_hash)
                 .where(_manifest.c.leaf_hash == row.leaf_hash, _log_entry.c.log_index.is_(None))
             ).first():
                 return False
@@ -229,11 +179,7 @@ class SqlIndex:
         with self._database.write() as connection:
             _lock_tree(connection)
             end = _log_end(connection)
-            waiting = connection.execute(
-                sa.select(_manifest.c.chain, _manifest.c.leaf_hash, _manifest.c.state)
-                .where(_manifest.c.state < LOGGED)
-                .order_by(_manifest.c.commit_order)
-            ).all()
+            waiting = ask.WAITING.rows(connection)
             # A link whose predecessor is not in the store yet waits for it: no holes in a chain.
             blocked: set[str] = set()
             ready = []
@@ -265,143 +211,104 @@ class SqlIndex:
                 _log(connection, page, start=start + at)
         return start + len(leaf_hashes)
 
-    def tree(self) -> TreeHead:
-        """Size and root of what is integrated."""
+    def log_state(self) -> LogState:
+        """What is integrated and published."""
         with self._database.read() as connection:
-            row = connection.execute(sa.select(_tree.c.size, _tree.c.root)).one()
-        return TreeHead(row.size, row.root)
+            row = ask.LOG_STATE.first(connection)
+        if row is None:
+            raise IndexDamagedError("the index has no tree; run: evault log rebuild")
+        last = None
+        if row.number is not None:
+            last = Publication(row.number, TreeHead(row.covered, row.covered_root), row.note)
+        return LogState(TreeHead(row.size, row.root), last, row.published)
 
     def advance(self, older: TreeHead, newer: TreeHead) -> bool:
         """Compare-and-swap size and root; False if another was first."""
         with self._database.change() as connection:
-            done = connection.execute(
-                _tree.update()
-                .where(_tree.c.size == older.size, _tree.c.root == older.root)
-                .values(size=newer.size, root=newer.root)
+            done = ask.ADVANCE.change(
+                connection,
+                older_root=older.root,
+                older_size=older.size,
+                root=newer.root,
+                size=newer.size,
             )
-            return bool(done.rowcount == 1)
+            return done == 1
 
     def is_covered(self, leaf_hashes: Sequence[bytes]) -> bool:
         """Whether the newest publication noted to be in the store covers all of these leaves."""
-        size = (
-            sa.select(_publication.c.size)
-            .join(_tree, _tree.c.published == _publication.c.number)
-            .scalar_subquery()
-        )
-        query = sa.select(sa.func.count()).select_from(_log_entry)
-        wanted = set(leaf_hashes)
+        wanted = sorted(set(leaf_hashes))
+        if not wanted:
+            return True
         with self._database.read() as connection:
-            count = connection.execute(
-                query.where(_log_entry.c.leaf_hash.in_(wanted), _log_entry.c.log_index < size)
-            ).scalar()
-        return bool(count == len(wanted))
+            row = ask.covered(len(wanted)).first(connection, **ask.named(wanted))
+        return row is not None and row.found == len(wanted)
 
     def entries(self, start: int, end: int) -> list[Entry]:
         """Log entries [start, end)."""
         with self._database.read() as connection:
             return [
                 Entry(each.leaf, each.leaf_hash)
-                for each in connection.execute(
-                    sa.select(_manifest.c.leaf, _log_entry.c.leaf_hash)
-                    .select_from(_log_entry.join(_manifest))
-                    .where(_log_entry.c.log_index >= start, _log_entry.c.log_index < end)
-                    .order_by(_log_entry.c.log_index)
-                )
+                for each in ask.ENTRIES.rows(connection, start=start, stop=end)
             ]
 
     def leaf_hashes(self, start: int, end: int) -> list[bytes]:
         """Leaf hashes [start, end)."""
         with self._database.read() as connection:
-            return list(
-                connection.execute(
-                    sa.select(_log_entry.c.leaf_hash)
-                    .where(_log_entry.c.log_index >= start, _log_entry.c.log_index < end)
-                    .order_by(_log_entry.c.log_index)
-                ).scalars()
-            )
+            found = ask.LEAF_HASHES.rows(connection, start=start, stop=end)
+        return [each.leaf_hash for each in found]
 
     def subtrees(self, level: int, start: int, end: int) -> list[bytes]:
         """Roots of the full subtrees of 256^level leaves numbered [start, end)."""
         with self._database.read() as connection:
-            return list(
-                connection.execute(
-                    sa.select(_subtree.c.root)
-                    .where(
-                        _subtree.c.level == level,
-                        _subtree.c.number >= start,
-                        _subtree.c.number < end,
-                    )
-                    .order_by(_subtree.c.number)
-                ).scalars()
-            )
+            found = ask.SUBTREES.rows(connection, on_level=level, start=start, stop=end)
+        return [each.root for each in found]
 
     def add_subtree(self, level: int, number: int, root: bytes) -> None:
         """Keep the root of a full subtree; repeating it changes nothing."""
         with self._database.change() as connection:
-            _insert_once(connection, _subtree, level=level, number=number, root=root)
-
-    def last_publication(self) -> Publication | None:
-        """The publication with the highest number."""
-        return self._publication(sa.true(), _publication.c.number.desc())
+            ask.ADD_SUBTREE.change(connection, level=level, number=number, root=root)
 
     def publication(self, number: int) -> Publication | None:
         """One publication."""
-        return self._publication(_publication.c.number == number, _publication.c.number)
+        with self._database.read() as connection:
+            return _published(ask.PUBLICATION.first(connection, numbered=number))
 
     def first_publication_covering(self, size: int) -> Publication | None:
         """The first publication whose tree holds at least `size` leaves."""
-        return self._publication(_publication.c.size >= size, _publication.c.number)
+        with self._database.read() as connection:
+            return _published(ask.FIRST_COVERING.first(connection, least=size))
 
     def add_publication(self, publication: Publication) -> Publication:
         """Commit a publication under its number; the one that was first wins, and comes back."""
         with self._database.change() as connection:
-            _insert_once(
+            added = ask.ADD_PUBLICATION.change(
                 connection,
-                _publication,
-                number=publication.number,
-                size=publication.head.size,
-                root=publication.head.root,
                 note=publication.note,
+                number=publication.number,
+                root=publication.head.root,
+                size=publication.head.size,
             )
+        if added == 1:
+            return publication
         first = self.publication(publication.number)
         if first is None:
             raise UnavailableError("the index went back while it was written; run it again")
         return first
 
-    def published(self) -> int:
-        """The highest number of a publication that was noted to be in the store, 0 for none."""
-        with self._database.read() as connection:
-            return int(connection.execute(sa.select(_tree.c.published)).scalar_one())
-
     def mark_published(self, number: int) -> None:
         """Note that the store holds the publications up to this number."""
         with self._database.change() as connection:
-            connection.execute(
-                _tree.update().where(_tree.c.published < number).values(published=number)
-            )
+            ask.MARK_PUBLISHED.change(connection, number=number)
 
     def owing(self) -> list[tuple[str, int]]:
         """Chain and sequence of each link whose effect on stored objects is not done yet."""
         with self._database.read() as connection:
-            return [
-                (each.chain, each.sequence)
-                for each in connection.execute(
-                    sa.select(_manifest.c.chain, _manifest.c.sequence)
-                    .where(_manifest.c.owes)
-                    .order_by(_manifest.c.chain, _manifest.c.sequence)
-                )
-            ]
+            return [(each.chain, each.sequence) for each in ask.OWING.rows(connection)]
 
     def paid(self, chain: str, sequence: int) -> None:
         """Note that the effects of a chain's links are done, up to one."""
         with self._database.change() as connection:
-            connection.execute(
-                _manifest.update()
-                .where(
-                    _manifest.c.owes, _manifest.c.chain == chain, _manifest.c.sequence <= sequence
-                )
-                .values(owes=False)
-            )
+            ask.PAID.change(connection, on_chain=chain, up_to=sequence, owes=False)
 
     def alone(self, what: str, *, patience: float) -> AbstractContextManager[bool]:
         """Keep other processes and threads out of `what`; False if not within `patience`."""
@@ -412,52 +319,42 @@ class SqlIndex:
         """Wait until nobody is alone with `what`, or for `patience` seconds."""
         self._database.wait(what, patience)
 
-    def _publication(
-        self, condition: sa.ColumnElement[bool], order: sa.ColumnElement[Any]
-    ) -> Publication | None:
-        with self._database.read() as connection:
-            row = connection.execute(
-                sa.select(_publication).where(condition).order_by(order).limit(1)
-            ).first()
-        return None if row is None else _published(row)
-
 
 def _lock_head(connection: sa.Connection, chain: str) -> ChainHead:
     """A chain's head; nobody else changes the chain before this transaction ends."""
-    query = sa.select(_chain).where(_chain.c.id == chain).with_for_update()
-    head = _head(connection, query)
+    head = _head(ask.LOCKED_HEAD.first(connection, on_chain=chain))
     if head is None:
         # Who begins a chain makes its row first; another who does so waits here for the first.
-        _insert_once(connection, _chain, id=chain, **_head_values(_EMPTY_CHAIN))
-        head = _head(connection, query)
+        ask.BEGIN_CHAIN.change(connection, id=chain, **_head_values(_EMPTY_CHAIN))
+        head = _head(ask.LOCKED_HEAD.first(connection, on_chain=chain))
     return head or _EMPTY_CHAIN
 
 
 def _lock_tree(connection: sa.Connection) -> None:
     """Nobody else gives an index before this transaction ends."""
-    connection.execute(sa.select(_tree.c.size).with_for_update())
+    ask.LOCKED_TREE.first(connection)
 
 
 def _log_end(connection: sa.Connection) -> int:
-    last = sa.func.coalesce(sa.func.max(_log_entry.c.log_index), -1)
-    return int(connection.execute(sa.select(last)).scalar_one()) + 1
+    (row,) = ask.LOG_END.rows(connection)
+    return int(row.end)
 
 
 def _log(connection: sa.Connection, leaf_hashes: Sequence[bytes], *, start: int) -> None:
-    if not leaf_hashes:
-        return
-    connection.execute(
-        _log_entry.insert(),
+    ask.ADD_ENTRY.change_each(
+        connection,
         [{"leaf_hash": each, "log_index": index} for index, each in enumerate(leaf_hashes, start)],
     )
-    connection.execute(_BY_LEAF, [{"becomes": LOGGED, "hash": each} for each in leaf_hashes])
+    ask.MARK_LOGGED.change_each(
+        connection, [{"hash": each, "state": LOGGED} for each in leaf_hashes]
+    )
 
 
 def _insert(
     connection: sa.Connection, chain: str, manifests: Sequence[NewManifest], *, state: int
 ) -> None:
-    connection.execute(
-        _manifest.insert(),
+    ask.ADD_MANIFEST.change_each(
+        connection,
         [
             {
                 "chain": chain,
@@ -474,59 +371,53 @@ def _insert(
             for each in manifests
         ],
     )
-    seen = [
-        {
-            "chain": chain,
-            "exhibit": sighting.exhibit,
-            "fingerprint": sighting.fingerprint,
-            "sequence": each.sequence,
-        }
-        for each in manifests
-        for sighting in each.sightings
-    ]
-    if seen:
-        connection.execute(_sighting.insert(), seen)
-    claimed = [
-        {
-            "chain": chain,
-            "exhibit": exhibit,
-            "sequence": each.sequence,
-            "sha256": bytes.fromhex(sha256),
-        }
-        for each in manifests
-        for exhibit, sha256 in each.items
-    ]
-    if claimed:
-        connection.execute(_artifact.insert(), claimed)
+    ask.ADD_SIGHTING.change_each(
+        connection,
+        [
+            {
+                "chain": chain,
+                "exhibit": sighting.exhibit,
+                "fingerprint": sighting.fingerprint,
+                "sequence": each.sequence,
+            }
+            for each in manifests
+            for sighting in each.sightings
+        ],
+    )
+    ask.ADD_ARTIFACT.change_each(
+        connection,
+        [
+            {
+                "chain": chain,
+                "exhibit": exhibit,
+                "sequence": each.sequence,
+                "sha256": bytes.fromhex(sha256),
+            }
+            for each in manifests
+            for exhibit, sha256 in each.items
+        ],
+    )
     _set_head(connection, chain, manifests[-1].head)
 
 
-def _insert_once(connection: sa.Connection, table: sa.Table, **values: object) -> None:
-    """Insert a row, unless its key is there."""
-    # Each dialect has an insert of its own, and importing the other's costs every command.
-    dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
-    connection.execute(dialect.insert(table).values(**values).on_conflict_do_nothing())
-
-
-def _head(connection: sa.Connection, query: sa.Select[Any]) -> ChainHead | None:
-    row = connection.execute(query).first()
+def _head(row: Any) -> ChainHead | None:
     if row is None or row.sequence < 0:
         return None
     return ChainHead(
         row.sequence,
         row.leaf,
         row.exhibits,
-        row.sealed,
+        bool(row.sealed),
         Seen(row.seen_size, row.seen_root),
         row.guarded,
     )
 
 
 def _set_head(connection: sa.Connection, chain: str, head: ChainHead) -> None:
-    connection.execute(_chain.update().where(_chain.c.id == chain).values(**_head_values(head)))
+    ask.SET_HEAD.change(connection, on_chain=chain, **_head_values(head))
 
 
-def _head_values(head: ChainHead) -> dict[str, Any]:
+def _head_values(head: ChainHead) -> Mapping[str, Any]:
     return {
         "exhibits": head.exhibits,
         "guarded": head.guarded,
@@ -538,8 +429,8 @@ def _head_values(head: ChainHead) -> dict[str, Any]:
     }
 
 
-def _published(row: Any) -> Publication:
-    return Publication(row.number, TreeHead(row.size, row.root), row.note)
+def _published(row: Any) -> Publication | None:
+    return row and Publication(row.number, TreeHead(row.size, row.root), row.note)
 
 
 def _new_row(chain: str, each: NewManifest) -> Row:

@@ -118,7 +118,6 @@ class ServerIntake:
 
     def take_in(self, vault: Vault, chain: str, sent: Sent, pieces: Iterator[bytes]) -> TakenIn:
         """Seal one content. Raises what `pieces` raises, and as `Door.deposit`: nothing is left."""
-        check_open(vault, chain, sent.deposit)
         source = ReceivedSource(pieces, name=sent.name, size=sent.size)
         wanted = Wanted(
             host=self.host,
@@ -132,9 +131,14 @@ class ServerIntake:
         outcome = take_in(vault, chain, source, source.survey(), wanted, self._parsers)
         exhibits = vault.incidents.read(chain).state.exhibits
         if not outcome.receipts:  # this same sighting is sealed, and nothing happened since
-            ((_, known),) = outcome.collected.already
-            receipts = vault.door.receipts(chain, [exhibits[known].sequence])
-            return TakenIn(exhibits[known], receipts[0], "already")
+            ((_, name),) = outcome.collected.already
+            receipt = vault.door.receipts(chain, [exhibits[name].sequence])[0]
+            ((known, description),) = vault.incidents.described([exhibits[name]])
+            return TakenIn(known, description, receipt, "already")
         receipt = outcome.receipts[0]
         (new,) = (each for each in exhibits.values() if each.sequence == receipt.sequence)
-        return TakenIn(new, receipt, "repeated" if receipt.repeated else "sealed")
+        if receipt.repeated:
+            ((known, description),) = vault.incidents.described([new])
+            return TakenIn(known, description, receipt, "repeated")
+        (taken,) = outcome.collected.taken
+        return TakenIn(new, taken.description, receipt, "sealed")

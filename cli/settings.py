@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -133,6 +134,7 @@ def _text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace").strip()
 
 
+@cache
 def version() -> str:
     """The version of evault that runs."""
     return importlib.metadata.version("evidence-vault")

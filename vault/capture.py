@@ -491,8 +491,12 @@ class Captures:
         pack: bool = True,
         delivered: Callable[[str], Delivered] | None = None,
     ) -> Capturing:
-        """Begin one; `deposit` may repeat that of an earlier attempt, None chooses a new one."""
+        """Begin one; `deposit` may repeat that of an earlier attempt, None chooses a new one.
+
+        Raises `NotFoundError`, and as `check_open`.
+        """
         chain = self._incidents.to_add_to(chain_id)
+        check_open(chain, deposit)
         repeated = link_of(chain, deposit)
         before = chain if repeated is None else self._incidents.before(chain, repeated)
         policy = self._retention.policy()

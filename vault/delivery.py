@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from vault.capture import Capturing, check_open
+from vault.capture import Capturing
 from vault.deposit import Receipt
 from vault.errors import ConflictError, RefusedError
 from vault.incidents import Chain
@@ -112,7 +112,6 @@ class Deliveries:
     ) -> list[Receipt]:
         """Steps 3 and 4. Raises what `contents` raises, and as `Door.deposit`: nothing is left."""
         vault = self._vault
-        check_open(vault.incidents.to_add_to(collection.destination))
         capture = vault.captures.open(
             collection.destination,
             deposit=collection.deposit,

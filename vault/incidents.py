@@ -50,7 +50,18 @@ class Chain:
 
     manifests: tuple[Manifest, ...]
     indices: tuple[int | None, ...]
+    """Of each link in the log; the last ones may not be there yet."""
     state: ChainState
+
+    @property
+    def logged(self) -> int:
+        """How many of its links are in the log: the first so many."""
+        return len(self.indices) - self.indices.count(None)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether all of its links are in the log."""
+        return not self.indices or self.indices[-1] is not None
 
     @property
     def incident(self) -> Incident:
@@ -181,7 +192,7 @@ class Incidents:
             raise NotFoundError("the vault's own chain is no incident and no stream")
         head = self._index.head(incident_id)
         known = self._known.get(incident_id)
-        if up_to is None and known and head and head.leaf == known.state.leaf:
+        if up_to is None and known and head and head.leaf == known.state.leaf and known.is_logged:
             return known
         begun, links = self._going_on(incident_id)
         if up_to is not None and up_to < begun.state.sequence:
@@ -201,7 +212,7 @@ class Incidents:
             raise absent(incident_id)
         if up_to is not None and state.sequence != up_to:
             raise NotFoundError(f"{incident_id} has no link {up_to}; its last is {state.sequence}")
-        if up_to is None and None not in indices:
+        if up_to is None:
             self._known.add(chain)
         return chain
 
@@ -213,11 +224,17 @@ class Incidents:
         known = self._known.get(chain_id)
         if known:
             # Each link names the one before by its leaf hash: an index that still has the last one
-            # that was read has all before it, and they need not be verified again.
-            rows = self._index.rows(chain_id, start=known.state.sequence)
-            last = next(rows, None)
-            if last is not None and last.leaf_hash.hex() == known.state.leaf:
-                return known, self._opened(rows)
+            # that was read has all before it, and they need not be verified again. Those that had
+            # no place in the log yet are looked at for that.
+            start = min(known.logged, known.state.sequence)
+            rows = self._index.rows(chain_id, start=start)
+            indices = list(known.indices[:start])
+            for manifest, row in zip(known.manifests[start:], rows, strict=False):
+                if row.leaf_hash.hex() != manifest.leaf:
+                    break
+                indices.append(row.index)
+            if len(indices) == len(known.indices):
+                return Chain(known.manifests, tuple(indices), known.state), self._opened(rows)
         return nothing_of(chain_id), self._opened(self._index.rows(chain_id))
 
     def _opened(self, rows: Iterator[Row]) -> Iterator[tuple[Manifest, int | None]]:

@@ -16,7 +16,8 @@ A crash anywhere is continued by the next call of `settle`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -83,6 +84,8 @@ MAX_PUBLICATION = 64 << 20
 ADOPT_TOGETHER = 500
 
 _ROUNDS = 100
+_LATELY = 1.0
+"""Seconds."""
 _EMPTY_CHAIN = ChainHead(-1, None, 0, False, SEEN_NOTHING)
 _NO_EVIDENCE = (MalformedError, UnsupportedError, VerificationError)
 """Bytes that are not what they should be, as opposed to a store that cannot be read now."""
@@ -175,6 +178,8 @@ class Log:
         self._index = index
         self._signer = signer
         self._manifest_key = key
+        self._looked = -_LATELY
+        """When this process last found store and index to tell the same, on the monotonic clock."""
         self._in_store = 0
         """The highest number of a checkpoint that this process knows to be in the store."""
         self._verified: Publication | None = None
@@ -271,9 +276,12 @@ class Log:
     def check_store(self) -> None:
         """Raise `RecordError` unless the index tells the checkpoint that is the store's newest now.
 
-        Nobody is waited for: what others are publishing may be there already, or not yet.
+        Nobody is waited for: what others are publishing may be there already, or not yet. It is
+        asked so that nothing becomes visible in vain; a look of the last second serves for that,
+        where the next signing of a checkpoint looks for itself.
         """
-        self._check()
+        if time.monotonic() - self._looked > _LATELY:
+            self._check()
 
     def covering(self, index: int) -> Publication:
         """The first published checkpoint that covers a log index. Raises `NotFoundError`."""
@@ -429,8 +437,12 @@ class Log:
                 )
             leaves = [entry.leaf for entry in entries]
             bundle = b"".join(len(each).to_bytes(2, "big") + each for each in leaves)
-            self._put_tile(layout.tile(0, number, stop - start), b"".join(hashes))
-            self._put_tile(layout.entry_bundle(number, stop - start), bundle)
+            self._put_tiles(
+                {
+                    layout.tile(0, number, stop - start): b"".join(hashes),
+                    layout.entry_bundle(number, stop - start): bundle,
+                }
+            )
             if stop - start == WIDTH:
                 self._index.add_subtree(1, number, root_of(hashes))
         self._integrate_levels(older.size, end)
@@ -444,10 +456,19 @@ class Log:
             for number in range(before // WIDTH, (after - 1) // WIDTH + 1):
                 start, stop = number * WIDTH, min((number + 1) * WIDTH, after)
                 hashes = _whole(self._index.subtrees(level, start, stop), stop - start)
-                self._put_tile(layout.tile(level, number, stop - start), b"".join(hashes))
+                self._put_tiles({layout.tile(level, number, stop - start): b"".join(hashes)})
                 if stop - start == WIDTH:
                     self._index.add_subtree(level + 1, number, root_of(hashes))
             level, before, after = level + 1, before // WIDTH, after // WIDTH
+
+    def _put_tiles(self, tiles: Mapping[str, bytes]) -> None:
+        if self._store.traits.parallel == 1 or len(tiles) == 1:
+            for key, data in tiles.items():
+                self._put_tile(key, data)
+            return
+        with ThreadPoolExecutor(len(tiles)) as pool:
+            for done in [pool.submit(self._put_tile, *each) for each in tiles.items()]:
+                done.result()
 
     def _put_tile(self, key: str, data: bytes) -> None:
         try:
@@ -559,13 +580,15 @@ class Log:
         Gives it; the index knows it then, and all before it. `state` is the index's, as just read.
         """
         state = state or self._index.log_state()
-        known = state.last
+        known, looking = state.last, time.monotonic()
         newest = self._newest_in_store(known)
         if newest == 0:
+            self._looked = looking
             return None
         # What was put or read here once is locked, and need not be read again.
         is_verified = known is not None and known == self._verified and known.number == newest
         if known and is_verified and self._root(known.head.size, state.tree) == known.head.root:
+            self._looked = looking
             return known
         try:
             published, head = self._open_published(newest)
@@ -594,6 +617,7 @@ class Log:
                 )
             size = head.size
             self._index.add_publication(Publication(number, head, published.note.encode()))
+        self._looked = looking
         self._verified = Publication(newest, head, published.note.encode())
         return self._verified
 

@@ -57,10 +57,13 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
     """The root of a tree given its leaf hashes."""
     if not hashes:
         return EMPTY_ROOT
-    frontier = Frontier()
-    for each in hashes:
-        frontier.append(each)
-    return frontier.root()
+    _check_hashes(hashes)
+    level = list(hashes)
+    while len(level) > 1:
+        # What has no sibling goes up as it is, so that the left subtrees are full ones.
+        alone = level[len(level) & ~1 :]
+        level = [node_hash(*pair) for pair in zip(level[::2], level[1::2], strict=False)] + alone
+    return level[0]
 
 
 class Frontier:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vault.capture import Capturing, check_open
+from vault.capture import Capturing
 from vault.delivery import Deliveries, Missed, ReadFacts
 from vault.deposit import Receipt, check_chosen
 from vault.errors import RefusedError
@@ -40,7 +40,6 @@ def receive(vault: Vault, chain: str, body: Iterable[bytes], facts: ReadFacts) -
     if frames.peek() == FrameKind.SIGNED:
         return _receive_signed(vault, chain, frames, facts)
     deposit = None if head.deposit is None else check_chosen(head.deposit)
-    check_open(vault.incidents.to_add_to(chain), deposit)
     capture = vault.captures.open(
         chain,
         deposit=deposit,

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from vault.deposit import Receipt
 from vault.opened import Vault
+from verify.description import Description
 from verify.facts import Facts
 from verify.incident import Exhibit
 
@@ -39,6 +40,7 @@ class TakenIn:
     """What became of it."""
 
     exhibit: Exhibit
+    description: Description
     receipt: Receipt
     """Of the link that claims the exhibit: `repeated` if nothing was added to the chain."""
     state: Literal["sealed", "repeated", "already"]

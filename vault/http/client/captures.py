@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, partial
 
-from vault.capture import Captures, Capturing, Kept, link_of
+from vault.capture import Captures, Capturing, Kept, check_open, link_of
 from vault.deposit import Receipt
 from vault.errors import ConflictError
 from vault.evidence import fingerprint
@@ -83,6 +83,7 @@ class RemoteCaptures(Captures):
         """Begin one; nothing is sent before there is something to send."""
         assert delivered is None, "collections are sent as they were signed"
         chain = self._incidents.to_add_to(chain_id)
+        check_open(chain, deposit)
         repeated = link_of(chain, deposit)
         before = chain if repeated is None else self._incidents.before(chain, repeated)
         head = Head(

@@ -33,7 +33,6 @@ from vault.http.served import Asking, Service
 from vault.opened import Vault
 from vault.readings import Reading
 from verify.errors import EvidenceError, MalformedError, VerificationError
-from verify.incident import Exhibit
 from verify.statement import check_kind, exhibit_number
 
 _KEY = Header(
@@ -117,20 +116,16 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
 
         def seal(pieces: Any) -> Response:
             taken = service.intake.take_in(asked.vault, chain, sent, pieces)
-            return _taken(taken.exhibit, taken.receipt.to_json(), taken.state)
-
-        def _taken(exhibit: Exhibit, receipt: Any, state: str) -> Response:
-            ((item, description),) = asked.vault.incidents.described([exhibit])
-            where = f"{prefix}/{quote(chain, safe=':')}/evidence/{item.item.exhibit}"
+            name = taken.exhibit.item.exhibit
             return JSONResponse(
                 {
                     "incident": chain,
-                    "items": [exhibit_json(item, description)],
-                    "receipt": receipt,
-                    "state": state,
+                    "items": [exhibit_json(taken.exhibit, taken.description)],
+                    "receipt": taken.receipt.to_json(),
+                    "state": taken.state,
                 },
-                201 if state == "sealed" else 200,
-                {"Location": where},
+                201 if taken.state == "sealed" else 200,
+                {"Location": f"{prefix}/{quote(chain, safe=':')}/evidence/{name}"},
             )
 
         return await body.read(seal, limiter)

@@ -25,6 +25,7 @@ from vault.adapters.database import (
     parse_url,
     postgres_engine,
 )
+from vault.adapters.prepared import Prepared
 from vault.errors import ConflictError, UnavailableError
 from vault.ports import IdentityKind, Request, RequestState, Token
 from verify import strictjson
@@ -71,6 +72,9 @@ _request = sa.Table(
     sa.Column("result", sa.Text, nullable=True),
 )
 
+_TOKEN = Prepared(sa.select(_token).where(_token.c.id == sa.bindparam("named")))
+"""What every request asks."""
+
 GRANTS = (
     "GRANT USAGE ON SCHEMA {schema} TO {role}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
@@ -105,7 +109,7 @@ class SqlAccessStore:
     def token(self, token_id: str) -> Token | None:
         """One token."""
         with self._read() as connection:
-            row = connection.execute(sa.select(_token).where(_token.c.id == token_id)).first()
+            row = _TOKEN.first(connection, named=token_id)
         return _token_of(row) if row else None
 
     def tokens(self, identity: str | None = None) -> list[Token]:

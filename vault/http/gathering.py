@@ -91,7 +91,6 @@ class Sealed:
 @dataclass(slots=True)
 class _Waiting:
     received: Received
-    since: float
     answer: Future[Sealed] = field(default_factory=Future)
 
 
@@ -137,6 +136,8 @@ class Gatherer:
         self._key = ManifestKey(vault.foundation.signer.public)
         self._changed = threading.Condition()
         self._queues: dict[str, deque[_Waiting]] = {}
+        self._began: dict[str, float] = {}
+        """When the last batch of each chain was taken, on the monotonic clock."""
         self._threads: set[threading.Thread] = set()
         self._memory = 0
         self._closing = False
@@ -162,7 +163,7 @@ class Gatherer:
 
         Raises `UnavailableError`.
         """
-        waiting = _Waiting(received, time.monotonic())
+        waiting = _Waiting(received)
         waiting.answer.set_running_or_notify_cancel()  # who no longer waits does not undo it
         chain = received.chain
         with self._changed:
@@ -201,22 +202,23 @@ class Gatherer:
         """What is sealed next, once it is due; nothing where nothing waits."""
         with self._changed:
             queue = self._queues[chain]
-            while queue and (left := self._left(queue)) > 0:
+            while queue and (left := self._left(chain, queue)) > 0:
                 self._changed.wait(left)
             if not queue:
                 del self._queues[chain]
                 self._threads.discard(threading.current_thread())
                 return []
+            self._began[chain] = time.monotonic()
             return self._take(queue)
 
-    def _left(self, queue: deque[_Waiting]) -> float:
-        """Seconds until a queue is due."""
+    def _left(self, chain: str, queue: deque[_Waiting]) -> float:
+        """Seconds until a queue is due: at once, unless its chain was sealed onto just now."""
         limits = self._gathering
         if self._closing or len(queue) >= limits.count:
             return 0.0
         if sum(len(each.received.data) for each in queue) >= limits.size:
             return 0.0
-        return queue[0].since + limits.seconds - time.monotonic()
+        return self._began.get(chain, -limits.seconds) + limits.seconds - time.monotonic()
 
     def _take(self, queue: deque[_Waiting]) -> list[_Waiting]:
         """Take the oldest and what can be sealed with it: of one collector, and one source."""

@@ -70,7 +70,8 @@ class Gathering:
     """When OTLP exports that wait for one chain are sealed, and how many may wait."""
 
     seconds: float = 0.2
-    """How long the first of them waits for others."""
+    """At least so long after one batch was taken the next one is; whoever comes later than that
+    waits for nobody."""
     size: int = 8 << 20
     """Bytes that are sealed without waiting for more."""
     count: int = 500

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PART_SIZE = 8 << 20
 DEFAULT_CONCURRENCY = 8
-DEFAULT_MEMORY = 128 << 20
+DEFAULT_MEMORY = 96 << 20
 """What all uploads together may hold: parts on their way, being filled, or waiting to be put."""
 MIN_PART_SIZE = 5 << 20
 """S3 takes no smaller part, but for the last."""

@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench soak clean constraints
+.PHONY: demo test check bench audit soak clean constraints
 
 demo: $(VENV)/ready  ## the main job on real input, in .demo/
 	@$(BIN)/evault --home .demo demo
@@ -27,6 +27,14 @@ bench: $(VENV)/ready-dev .venv-bench/ready  ## side by side with what a user wou
 	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+audit: .venv-audit/ready  ## the pinned packages, against the known vulnerabilities
+	@.venv-audit/bin/python .ci/vulnerabilities.py
+
+.venv-audit/ready: .ci/audit.txt
+	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 soak: $(VENV)/ready-dev  ## the long runs: many kills, many forks, long fuzzing
 	@$(BIN)/python -m pytest -m soak --timeout 3600
 
@@ -37,7 +45,7 @@ constraints: $(VENV)/ready-dev  ## pin every version and hash anew
 	  -o constraints.txt pyproject.toml
 
 clean:
-	rm -rf $(VENV) .venv-bench .demo .bench build *.egg-info
+	rm -rf $(VENV) .venv-bench .venv-audit .demo .bench build *.egg-info
 
 $(VENV)/pip: constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed: install Python 3.11, or make PYTHON=..."; exit 2; }

@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +30,13 @@ from vault.http.audit_log import LOGGER
 from vault.http.served import Authenticator, Limits, Service
 from vault.ports import AccessStore
 from verify.envelope import ManifestKey
+from verify.errors import MalformedError
 from verify.strictjson import Object
 from verify.trust import Trust
 
 GRACE_SECONDS = 20
 """How long requests at work may go on once the server was told to stop."""
+LEAST_RATE = "EVAULT_LEAST_RATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,10 @@ class HomeTrust:
 
 
 def service_of(
-    vault: Vault, authenticator: Authenticator | None = None, access: AccessStore | None = None
+    vault: Vault,
+    authenticator: Authenticator | None = None,
+    access: AccessStore | None = None,
+    limits: Limits | None = None,
 ) -> Service:
     """The service of an opened vault, for those whom `authenticator` knows; None knows nobody.
 
@@ -99,8 +105,24 @@ def service_of(
         trust_file=HomeTrust(vault.home),
         store_words=vault.config.store_words,
         schemas=_schemas(),
-        limits=Limits(),
+        limits=limits or Limits(),
     )
+
+
+def read_limits(environment: Mapping[str, str]) -> Limits:
+    """The limits that the environment sets, the rest as they are.
+
+    `EVAULT_LEAST_RATE`: bytes a second that a streamed body comes at, at least. Raises
+    `MalformedError`.
+    """
+    given = environment.get(LEAST_RATE, "").strip()
+    if not given:
+        return Limits()
+    if not (given.isascii() and given.isdigit() and len(given) <= 12):
+        raise MalformedError(
+            f"{LEAST_RATE} {given!r} is no number of bytes a second, such as 4096; 0 asks for none"
+        )
+    return Limits(least_rate=int(given))
 
 
 def _schemas() -> dict[str, Object]:
@@ -120,7 +142,7 @@ def application() -> FastAPI:
         access.close()
         vault.close()
 
-    return create_app(service_of(vault, bearers, access), close=close)
+    return create_app(service_of(vault, bearers, access, read_limits(os.environ)), close=close)
 
 
 def write_audit_log() -> None:

@@ -56,6 +56,7 @@ def serve(
             f"serving needs {error.name}; run: pip install 'evidence-vault[server]'"
         ) from error
     importlib.import_module("cli.sign_in").read_provider(os.environ)
+    serving.read_limits(os.environ)
     if not serving.is_free(host, port):
         raise UsageError(f"something listens at {host}:{port} already; choose another --port")
     os.environ["EVAULT_HOME"] = str(settings.home)  # for the workers, which are new processes

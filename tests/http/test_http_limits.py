@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -12,12 +12,13 @@ import pytest
 from serving import People, Site, listening
 
 from cli.compose import Vault
-from cli.serving import service_of
+from cli.serving import read_limits, service_of
 from vault.access import VaultRole
 from vault.http.app import create_app
-from vault.http.pace import Pace
+from vault.http.pace import Flow, Pace
 from vault.http.problems import TooManyRequestsError
 from vault.http.served import Limits
+from verify.errors import MalformedError
 
 
 @pytest.fixture
@@ -115,3 +116,118 @@ def test_who_watches_is_answered_whatever_those_without_a_token_do(
         site = Site(url, people)
         assert site.get("/v1/log/checkpoint").status == 429
         assert [site.get(path).status for path in ("/healthz", "/readyz")] == [200, 200]
+
+
+UPLOAD = (
+    b"POST /v1/incidents/INC-2026-0001/evidence?name=drip HTTP/1.1\r\nHost: vault\r\n"
+    b"Authorization: Bearer secret-%b\r\nContent-Length: %d\r\n\r\n"
+)
+
+
+def _line(url: str, lines: ExitStack) -> socket.socket:
+    place = urlsplit(url)
+    assert place.hostname
+    assert place.port
+    return lines.enter_context(socket.create_connection((place.hostname, place.port), timeout=30))
+
+
+def _status(line: socket.socket) -> bytes:
+    return line.recv(4096).split(b" ", 2)[1]
+
+
+def _declared(site: Site, who: Mapping[str, str]) -> None:
+    said = site.post(
+        "/v1/incidents",
+        who,
+        {"title": "t", "severity": "sev2", "tier": "3", "systems": ["s"],
+         "detected_at": "2026-01-01T00:00:00Z", "declared_at": "2026-01-01T00:01:00Z"},
+    )  # fmt: skip
+    assert said.status == 201, said.data
+
+
+def test_a_body_that_drips_is_cut_off_and_told_what_to_do(vault: Vault, people: People) -> None:
+    service = replace(
+        service_of(vault),
+        authenticator=people,
+        grants=lambda: tuple(people.grants),
+        limits=Limits(least_rate=10_000, rate_seconds=0.3),
+    )
+    ida = people.add("ida", VaultRole.INCIDENT_COMMANDER)
+    with listening(create_app(service)) as url, ExitStack() as lines:
+        _declared(Site(url, people), ida)
+        line = _line(url, lines)
+        line.sendall(UPLOAD % (b"ida", 1 << 20))
+        line.settimeout(0.02)
+        answer = b""
+        while not answer:  # never silent for long, and never whole
+            line.sendall(b".")
+            with suppress(TimeoutError):
+                answer = line.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"EVAULT_LEAST_RATE" in answer
+        fast = Site(url, people).post(
+            "/v1/incidents/INC-2026-0001/evidence?name=whole", ida, b"x" * (1 << 20)
+        )
+        assert fast.status == 201
+
+
+def test_one_sender_leaves_others_a_turn_and_waits_for_its_own(
+    vault: Vault, people: People
+) -> None:
+    service = replace(
+        service_of(vault),
+        authenticator=people,
+        grants=lambda: tuple(people.grants),
+        limits=Limits(streams_of_one=1),
+    )
+    ida, otto = (people.add(name, VaultRole.INCIDENT_COMMANDER) for name in ("ida", "otto"))
+    with listening(create_app(service)) as url, ExitStack() as lines:
+        site = Site(url, people)
+        _declared(site, ida)
+        first, second = _line(url, lines), _line(url, lines)
+        first.sendall(UPLOAD % (b"ida", 2) + b"1")
+        first.settimeout(0.2)
+        with pytest.raises(TimeoutError):  # it has its turn, and is waited for
+            first.recv(1)
+        second.sendall(UPLOAD % (b"ida", 6) + b"second")
+        second.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            second.recv(1)
+        whole = site.post("/v1/incidents/INC-2026-0001/evidence?name=o", otto, b"otto")
+        assert whole.status == 201
+        for line in (first, second):
+            line.settimeout(30)
+        first.sendall(b"2")
+        assert [_status(first), _status(second)] == [b"201", b"201"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "window", "pieces", "too_slow"),
+    [
+        (100, 60, [(1, 100)] * 200, False),
+        (100, 60, [(1, 99)] * 200, True),
+        (100, 60, [(1, 0)] * 59, False),  # until a whole window was waited
+        (100, 60, [(1, 0)] * 60, True),
+        (100, 60, [(0, 10_000)] + [(1, 0)] * 60, True),  # what came long ago is no excuse
+        (100, 60, [(30, 6_000)] * 9, False),  # in bursts
+        (100, 60, [(0, 1)] * 10_000, False),  # at once: nothing was waited for
+        (0, 60, [(50, 0)] * 100, False),
+    ],
+)
+def test_a_flow_is_what_came_over_what_was_waited(
+    rate: int, window: int, pieces: list[tuple[float, int]], too_slow: bool
+) -> None:
+    flow = Flow(rate, window)
+    assert any(flow.too_slow(waited, size) for waited, size in pieces) == too_slow
+
+
+@pytest.mark.parametrize("given", ["fast", "-1", "1e3", "٣", "9" * 13])
+def test_a_least_rate_that_is_none_is_named(given: str) -> None:
+    with pytest.raises(MalformedError, match="EVAULT_LEAST_RATE"):
+        read_limits({"EVAULT_LEAST_RATE": given})
+
+
+def test_a_least_rate_may_be_set_and_the_default_stands_else() -> None:
+    assert read_limits({"EVAULT_LEAST_RATE": "4096"}).least_rate == 4096
+    assert read_limits({"EVAULT_LEAST_RATE": "0"}).least_rate == 0
+    assert read_limits({}) == Limits()

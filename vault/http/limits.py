@@ -10,10 +10,11 @@ import asyncio
 import hashlib
 import re
 from collections import Counter
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vault.http.pace import Flow
 from vault.http.problems import (
     TooLargeError,
     TooManyRequestsError,
@@ -44,6 +45,8 @@ class LimitsMiddleware:
         """Requests at work: of telemetry, and all others."""
         self._at_work_of: Counter[bytes] = Counter()
         """All others, by the digest of what they show to be let in."""
+        self._turns: dict[bytes, asyncio.Semaphore] = {}
+        """Turns to stream a body, of each who has requests at work."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -61,12 +64,22 @@ class LimitsMiddleware:
         self._at_work[kind] += 1
         self._at_work_of[one] += 1
         try:
-            await self._limited(scope, receive, send)
+            async with self._turn(scope, one):
+                await self._limited(scope, receive, send)
         finally:
             self._at_work[kind] -= 1
             self._at_work_of[one] -= 1
             if not self._at_work_of[one]:
                 del self._at_work_of[one]
+                self._turns.pop(one, None)
+
+    def _turn(self, scope: Scope, one: bytes) -> AbstractAsyncContextManager[None]:
+        """Where a body is streamed: waits until others of the same sender leave it a turn."""
+        if not _streams(scope):
+            return nullcontext()
+        if one not in self._turns:
+            self._turns[one] = asyncio.Semaphore(self._limits.streams_of_one)
+        return self._turns[one]
 
     def _full(self, kind: bool, one: bytes) -> str:
         """What there is too much of already, in words; nothing if there is room."""
@@ -79,10 +92,11 @@ class LimitsMiddleware:
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        streamed = scope["method"] == "POST" and STREAMED.match(path)
+        streamed = _streams(scope)
         most = self._limits.export if TELEMETRY.match(path) else self._limits.body
         limit = None if streamed else most
         patience = self._limits.idle_seconds if streamed else self._limits.body_seconds
+        flow = Flow(self._limits.least_rate, self._limits.rate_seconds) if streamed else None
         size, begun, whole = 0, False, False
         end: float | None = None
         """Until when a body that is read whole has to be there."""
@@ -92,8 +106,9 @@ class LimitsMiddleware:
             nonlocal size, failure, end, whole
             if begun or whole:  # nothing is to come any more: what is waited for is the line's end
                 return await receive()
+            since = asyncio.get_running_loop().time()
             if end is None or streamed:
-                end = asyncio.get_running_loop().time() + patience
+                end = since + patience
             try:
                 async with asyncio.timeout_at(end):
                     message = await receive()
@@ -102,7 +117,12 @@ class LimitsMiddleware:
                 failure = TooSlowError(f"{slow} {patience:g} s; nothing was kept of it")
                 raise failure from None
             whole = not message.get("more_body", False)
-            size += len(message.get("body", b""))
+            came = len(message.get("body", b""))
+            size += came
+            waited = asyncio.get_running_loop().time() - since
+            if flow is not None and flow.too_slow(waited, came) and not whole:
+                failure = TooSlowError(self._too_slow())
+                raise failure
             if limit is not None and size > limit:
                 failure = TooLargeError(f"a body here is {limit:,} bytes at most")
                 raise failure
@@ -119,6 +139,18 @@ class LimitsMiddleware:
             await self._app(scope, bounded, watched)
         if failure is not None:
             await response_of(failure, path)(scope, receive, send)
+
+    def _too_slow(self) -> str:
+        least, seconds = self._limits.least_rate, self._limits.rate_seconds
+        return (
+            f"this came at less than {least:,.0f} bytes a second, over {seconds:g} s; nothing was "
+            "kept of it. Send it in smaller parts, or over a faster line; whoever runs the server "
+            "may ask for less (EVAULT_LEAST_RATE)"
+        )
+
+
+def _streams(scope: Scope) -> bool:
+    return scope["method"] == "POST" and STREAMED.match(scope["path"]) is not None
 
 
 def _shown(scope: Scope) -> bytes:

@@ -27,6 +27,7 @@ from vault.completeness import built_in_profile
 from vault.errors import UnauthenticatedError, UnavailableError
 from vault.http.app import create_app
 from vault.http.audit_log import LOGGER
+from vault.http.connections import BoundedConnection
 from vault.http.served import Authenticator, Limits, Service
 from vault.ports import AccessStore
 from verify.envelope import ManifestKey
@@ -177,7 +178,8 @@ def listen(listening: Listening) -> None:
         host=listening.host,
         port=listening.port,
         workers=listening.workers,
-        http="httptools",
+        http=BoundedConnection,
+        ws="none",
         loop="uvloop",
         lifespan="on",
         access_log=False,

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from vault.access import EVERYWHERE, Grant, Identity, VaultRole
 from vault.errors import UnauthenticatedError
+from vault.http.connections import BoundedConnection
 
 LONG_AGO = timedelta(days=1)
 
@@ -104,7 +105,9 @@ class Site:
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
+def listening(
+    app: FastAPI, connection: type[BoundedConnection] = BoundedConnection
+) -> Iterator[str]:
     """An application on a free port of 127.0.0.1; its URL."""
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
@@ -112,7 +115,8 @@ def listening(app: FastAPI) -> Iterator[str]:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=connection,
+                ws="none",
                 loop="uvloop",
                 lifespan="off",
                 log_config=None,

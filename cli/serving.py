@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from cli.compose import Vault, list_collector, load_trust, open_access, open_vault
 from cli.intake import ServerIntake
+from cli.listening import GRACE_SECONDS, end_with_parent, listen
 from cli.settings import TRUST, read_settings
 from cli.sign_in import bearers_of, live_grants
 from vault.access import Identity
@@ -35,8 +36,6 @@ from verify.errors import MalformedError
 from verify.strictjson import Object
 from verify.trust import Trust
 
-GRACE_SECONDS = 20
-"""How long requests at work may go on once the server was told to stop."""
 LEAST_RATE = "EVAULT_LEAST_RATE"
 
 
@@ -134,6 +133,7 @@ def _schemas() -> dict[str, Object]:
 
 def application() -> FastAPI:
     """The application of one worker, from the environment; uvicorn calls it."""
+    end_with_parent()
     write_audit_log()
     vault = open_vault(read_settings(os.environ, None))
     access = open_access(vault.home, vault.config)
@@ -169,15 +169,15 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def listen(listening: Listening) -> None:
+def serve(place: Listening) -> None:
     """Serve until told to stop; requests at work are finished first."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    uvicorn.run(
+    config = uvicorn.Config(
         "cli.serving:application",
         factory=True,
-        host=listening.host,
-        port=listening.port,
-        workers=listening.workers,
+        host=place.host,
+        port=place.port,
+        workers=place.workers,
         http=BoundedConnection,
         ws="none",
         loop="uvloop",
@@ -185,10 +185,11 @@ def listen(listening: Listening) -> None:
         access_log=False,
         server_header=False,
         # Who is named by a header is believed only of a proxy that was named to us.
-        proxy_headers=bool(listening.proxies),
-        forwarded_allow_ips=list(listening.proxies),
+        proxy_headers=bool(place.proxies),
+        forwarded_allow_ips=list(place.proxies),
         date_header=True,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=GRACE_SECONDS,
         log_config=None,
     )
+    listen(config)

@@ -106,9 +106,11 @@ class Site:
 
 @contextmanager
 def listening(
-    app: FastAPI, connection: type[BoundedConnection] = BoundedConnection
+    app: FastAPI,
+    connection: type[BoundedConnection] = BoundedConnection,
+    grace: int | None = None,
 ) -> Iterator[str]:
-    """An application on a free port of 127.0.0.1; its URL."""
+    """An application on a free port of 127.0.0.1; its URL. `grace`: seconds for work at its end."""
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]
@@ -121,6 +123,7 @@ def listening(
                 lifespan="off",
                 log_config=None,
                 proxy_headers=False,
+                timeout_graceful_shutdown=grace,
             )
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [place]})

@@ -62,4 +62,4 @@ def serve(
     os.environ["EVAULT_HOME"] = str(settings.home)  # for the workers, which are new processes
     os.environ.pop("EVAULT_URL", None)
     print(f"Serving {settings.home} at http://{host}:{port} (stop with Ctrl-C)", file=sys.stderr)
-    serving.listen(serving.Listening(host, port, workers, tuple(proxy or ())))
+    serving.serve(serving.Listening(host, port, workers, tuple(proxy or ())))

@@ -87,7 +87,30 @@ class EvaultServer:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-        assert code in (0, -signal.SIGTERM), self.log.read_text()[-2000:]
+        assert code == 0, self.log.read_text()[-2000:]
+
+    def tell(self) -> None:
+        """Tell it to stop, and wait until it takes no more connections."""
+        self._running[-1].terminate()
+        while _listens(self.port):
+            time.sleep(0.01)
+
+    @property
+    def listens(self) -> bool:
+        """Whether somebody takes connections there."""
+        return _listens(self.port)
+
+    def ended(self) -> int:
+        """Wait until it has ended; the exit code."""
+        return self._running.pop().wait(90)
+
+    def kill_parent(self) -> list[int]:
+        """End the process that started the workers, alone; these."""
+        process = self._running.pop()
+        workers = _children(process.pid)
+        process.kill()
+        process.wait()
+        return workers
 
     def end(self) -> None:
         """Kill it if it still runs."""
@@ -150,6 +173,11 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _children(pid: int) -> list[int]:

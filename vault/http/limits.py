@@ -10,10 +10,11 @@ import asyncio
 import hashlib
 import re
 from collections import Counter
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vault.errors import UnavailableError
 from vault.http.pace import Flow
 from vault.http.problems import (
     TooLargeError,
@@ -135,8 +136,19 @@ class LimitsMiddleware:
             if failure is None:
                 await send(message)
 
-        with suppress(TooLargeError, TooSlowError):
+        try:
             await self._app(scope, bounded, watched)
+        except (TooLargeError, TooSlowError):
+            pass
+        except (
+            asyncio.CancelledError
+        ):  # the server was told to stop, and its patience is at its end
+            if begun:
+                raise
+            failure = UnavailableError(
+                "this server stops, and cannot say whether this was kept; send it again: under the "
+                "same Idempotency-Key or deposit id it is kept once"
+            )
         if failure is not None:
             await response_of(failure, path)(scope, receive, send)
 

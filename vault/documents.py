@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 from vault.changes import Changes
 from vault.collectors import Collector
-from vault.custody import CustodyRow
+from vault.custody import CustodyRow, actor_text
 from vault.deposit import Receipt
-from vault.export import Exported
+from vault.export import Exported, LeftOut
 from vault.incidents import Chain
 from vault.lookup import Known, Sighted
 from vault.metrics import Figure, Unreadable
@@ -635,15 +635,34 @@ def exported_json(incident: str, made: Exported) -> Object:
     """An export that was sealed, and the bundle that it is."""
     assert made.receipt is not None
     return {
-        "counts": {
-            "included": len(made.export.included),
-            "withheld": len(made.export.withheld),
-        },
+        **bundle_json(made),
         "incident": incident,
         "receipt": made.receipt.to_json(),
+    }
+
+
+def bundle_json(made: Exported) -> Object:
+    """A bundle that was written: what it holds, what it does not, and why."""
+    return {
+        "counts": {
+            "included": len(made.export.included),
+            "withdrawn": len(made.withdrawn),
+            "withheld": len(made.withheld),
+        },
         "sequence": made.sequence,
         "sha256": made.sha256,
         "size": made.size,
+        "withdrawn": [_left_out_json(each) for each in made.withdrawn],
+        "withheld": [_left_out_json(each) for each in made.withheld],
+    }
+
+
+def _left_out_json(left_out: LeftOut) -> Object:
+    return {
+        "actor": actor_text(left_out.actor),
+        "exhibit": left_out.exhibit,
+        "reason": left_out.reason,
+        "sequence": left_out.sequence,
     }
 
 

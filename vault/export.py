@@ -45,7 +45,7 @@ from verify.instant import format_instant
 from verify.preserved import citations
 from verify.profile import Profile
 from verify.statement import Actor, Type, parse_assessment
-from verify.strictjson import Object
+from verify.strictjson import Fields, Object
 from verify.trust import Trust
 
 _ATTEMPTS = 5
@@ -70,6 +70,16 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An exhibit that a bundle does not hold: why, who decided it, and in which link."""
+
+    exhibit: str
+    reason: str
+    actor: Actor
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Exported:
     """A bundle that was written: its export's receipt, what it holds, and the file's digest."""
 
@@ -79,6 +89,30 @@ class Exported:
     path: Path
     size: int
     sha256: str
+    withheld: tuple[LeftOut, ...] = ()
+    withdrawn: tuple[LeftOut, ...] = ()
+
+
+def left_out(chain: Chain, export: Export) -> tuple[tuple[LeftOut, ...], tuple[LeftOut, ...]]:
+    """What an export withheld, and apart from that what it left out because it was withdrawn.
+
+    `chain` ends with the export.
+    """
+    by: dict[str, tuple[Actor, int]] = {}
+    for manifest in chain.manifests:
+        statement = manifest.statement
+        if statement.type == Type.CUSTODY and statement.body.get("event") == "withdrawn":
+            names = Fields(statement.body, manifest.name).texts("exhibits")
+            by |= dict.fromkeys(names, (statement.actor, statement.link.sequence))
+    last = chain.manifests[-1].statement
+    withheld, withdrawn = [], []
+    for each in export.withheld:
+        reason = chain.incident.exhibits[each.exhibit].withdrawn
+        if reason is not None and each.reason == f"withdrawn: {reason}":
+            withdrawn.append(LeftOut(each.exhibit, reason, *by[each.exhibit]))
+        else:
+            withheld.append(LeftOut(each.exhibit, each.reason, last.actor, last.link.sequence))
+    return tuple(withheld), tuple(withdrawn)
 
 
 class Exporter:
@@ -331,7 +365,9 @@ class Exporter:
         self._add_cited(bag, chain)
         self._add_evidence(bag, chain, export, target.progress)
         size, digest = bag.write(target.path, compress=target.compress)
-        return Exported(receipt, sequence, export, target.path, size, digest)
+        return Exported(
+            receipt, sequence, export, target.path, size, digest, *left_out(chain, export)
+        )
 
     def _add_bound_files(self, bag: _Bag, chain: Chain, export: Export, profile: Profile) -> None:
         before = self._incidents.read(chain.incident.id, up_to=chain.incident.sequence - 1)

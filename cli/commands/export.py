@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -20,7 +21,9 @@ from cli.session import (
     vault_of,
 )
 from vault.completeness import built_in_profile
-from vault.export import Exported, Target
+from vault.custody import actor_text, exhibit_ranges
+from vault.documents import bundle_json
+from vault.export import Exported, LeftOut, Target
 from verify.report import printable
 from verify.strictjson import Object
 
@@ -114,26 +117,42 @@ def export(
 
 
 def _answer(name: str, exported: Exported) -> Answer:
-    included = len(exported.export.included)
-    withheld = len(exported.export.withheld)
-    left_out = f", {withheld} withheld" if withheld else ""
+    told = (("withheld", exported.withheld), ("withdrawn", exported.withdrawn))
+    absent = [f", {len(exhibits):,} {word}" for word, exhibits in told if exhibits]
     lines = [
-        f"{printable(str(exported.path))}  {count_text(included, 'exhibit')}{left_out}, "
+        f"{printable(str(exported.path))}  "
+        f"{count_text(len(exported.export.included), 'exhibit')}{''.join(absent)}, "
         f"{size_text(exported.size)}: links 0-{exported.sequence} of {name}",
+        *_left_out("Withheld", exported.withheld),
+        *_left_out("Withdrawn, and so left out", exported.withdrawn),
         f"SHA-256 {exported.sha256}",
         "Hand over evault trust by another way than the bundle.",
     ]
     receipt = exported.receipt
     data: Object = {
-        "counts": {"included": included, "withheld": withheld},
+        **bundle_json(exported),
         "incident": name,
         "output": str(exported.path),
         "receipt": receipt.to_json() if receipt else None,
-        "sequence": exported.sequence,
-        "sha256": exported.sha256,
-        "size": exported.size,
     }
     return Answer(lines, data)
+
+
+def _left_out(word: str, exhibits: Sequence[LeftOut]) -> list[str]:
+    """Those that were left out together, for one reason, in one paragraph."""
+    together: dict[tuple[int, str, str], list[str]] = {}
+    for each in exhibits:
+        key = (each.sequence, actor_text(each.actor), each.reason)
+        together.setdefault(key, []).append(each.exhibit)
+    return [
+        line
+        for (sequence, actor, reason), names in together.items()
+        for line in paragraph(
+            f"{word}: ",
+            f'{exhibit_ranges(names)} "{printable(reason)}", by {printable(actor)}, '
+            f"link {sequence}",
+        )
+    ]
 
 
 def _asked(name: str, request: Object) -> Answer:

@@ -67,6 +67,25 @@ def test_withheld_exhibits_are_named_with_their_reason_and_not_in_the_bundle(
     assert re.search(r"evidence +2 of 2 digests recomputed; 1 withheld, by signed", shown.out)
 
 
+def test_an_export_names_what_it_leaves_out_why_and_by_whom(evault: Evault, full: str) -> None:
+    evault("evidence", "withdraw", "EV-0001", "EV-0003", "--reason", "taken twice")
+    words = ("export", "--purpose", "p", "--withhold", "EV-0002=privileged")
+    said = evault(*words, "-o", "case.zip")
+    who = evault("custody", "--json").json["items"][-1]["actor"]
+    assert "0 exhibits, 1 withheld, 2 withdrawn, " in said.out
+    told = " ".join(said.out.split())
+    assert f'Withheld: EV-0002 "privileged", by {who}, link 4' in told
+    assert f'Withdrawn, and so left out: EV-0001, EV-0003 "taken twice", by {who}, link 2' in told
+    again = evault("export", "--at", "4", "-o", "again.zip", "--json").json
+    assert again["counts"] == {"included": 0, "withdrawn": 2, "withheld": 1}
+    assert again["withheld"] == [
+        {"actor": who, "exhibit": "EV-0002", "reason": "privileged", "sequence": 4}
+    ]
+    assert [(each["exhibit"], each["sequence"]) for each in again["withdrawn"]] == [
+        ("EV-0001", 2), ("EV-0003", 2)
+    ]  # fmt: skip
+
+
 def test_compressing_makes_a_smaller_bundle_that_verifies(evault: Evault, full: str) -> None:
     evault("export", "-o", "a.zip", "--purpose", "p")
     evault("export", "-o", "b.zip", "--purpose", "p", "--compress")

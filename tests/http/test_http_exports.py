@@ -58,6 +58,11 @@ def test_a_bundle_is_sealed_fetched_and_verifies(site: Site, vault: Vault, tmp_p
     before = left_over()
     made = make(site, name, {**BODY, "withhold": {"EV-0002": "privileged"}})
     assert made.status == 201, made.data
+    assert made.json["withheld"] == [
+        {"actor": "lea (token)", "exhibit": "EV-0002", "reason": "privileged",
+         "sequence": made.json["sequence"]}
+    ]  # fmt: skip
+    assert made.json["withdrawn"] == []
     statement = vault.incidents.read(name).manifests[-1].statement
     assert (statement.type, statement.actor.id) == ("export", "lea")
     assert (statement.body["purpose"], statement.body["recipient"]) == tuple(BODY.values())

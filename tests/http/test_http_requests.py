@@ -322,7 +322,7 @@ def test_who_may_not_export_alone_does_so_with_a_second_person(
     assert statement.body["approval"] == {"authenticated": "token", "person": "lea"}
     assert (statement.body["purpose"], statement.body["recipient"]) == tuple(EXPORT.values())
     assert [each["exhibit"] for each in statement.body["withheld"]] == ["EV-0002"]
-    assert made["counts"] == {"included": 1, "withheld": 1}
+    assert made["counts"] == {"included": 1, "withdrawn": 0, "withheld": 1}
     got = case.site.get(f"{AT}/exports/{made['sequence']}", gus)
     assert (got.status, len(got.data)) == (200, made["size"])
     assert hashlib.sha256(got.data).hexdigest() == made["sha256"]

@@ -194,12 +194,14 @@ AUDITED: Object = {
 VERIFIED: Object = {"oneOf": [_exactly(_KNOWN), AUDITED]}
 EXPORTED = _exactly(
     {
-        "counts": _exactly({"included": _COUNT, "withheld": _COUNT}),
+        "counts": _exactly({"included": _COUNT, "withdrawn": _COUNT, "withheld": _COUNT}),
         "incident": ref("terms.incident_id"),
         "receipt": ref("receipt"),
         "sequence": _COUNT,
         "sha256": ref("terms.sha256"),
         "size": _COUNT,
+        "withdrawn": ref("terms.left_out"),
+        "withheld": ref("terms.left_out"),
     }
 )
 TAKEN = _exactly(

@@ -12,7 +12,7 @@ from typing import cast
 
 from vault.completeness import built_in_profile
 from vault.errors import RefusedError, UnavailableError
-from vault.export import Exported, Exporter, Target, check_target
+from vault.export import Exported, Exporter, LeftOut, Target, check_target, left_out
 from vault.http.client.connection import Connection, quoted
 from vault.http.client.people import no_other_person
 from vault.http.client.receipts import receipt_of
@@ -92,29 +92,33 @@ class RemoteExporter(Exporter):
             raise DigestMismatchError(
                 f"the bundle of link {receipt.sequence}", sealed=told.text("sha256"), found=sha256
             )
-        export = self._stated(incident_id, receipt.sequence)
-        return Exported(receipt, receipt.sequence, export, target.path, size, sha256)
+        export, *absent = self._stated(incident_id, receipt.sequence)
+        return Exported(receipt, receipt.sequence, export, target.path, size, sha256, *absent)
 
     def emit_again(
         self, incident_id: str, sequence: int, target: Target, *, profile: Profile
     ) -> Exported:
         """Fetch the bundle of an earlier export again, byte for byte. Raises `RefusedError`."""
         check_asked(target, profile)
-        export = self._stated(incident_id, sequence)
+        export, *absent = self._stated(incident_id, sequence)
         size, sha256 = self._fetch(incident_id, sequence, target)
-        return Exported(None, sequence, export, target.path, size, sha256)
+        return Exported(None, sequence, export, target.path, size, sha256, *absent)
 
     def _path(self, incident_id: str) -> str:
         return f"/v1/incidents/{quoted(incident_id)}/exports"
 
-    def _stated(self, incident_id: str, sequence: int) -> Export:
-        manifest = self._incidents.read(incident_id, up_to=sequence).manifests[-1]
+    def _stated(
+        self, incident_id: str, sequence: int
+    ) -> tuple[Export, tuple[LeftOut, ...], tuple[LeftOut, ...]]:
+        chain = self._incidents.read(incident_id, up_to=sequence)
+        manifest = chain.manifests[-1]
         if manifest.statement.type != Type.EXPORT:
             raise RefusedError(
                 f"link {sequence} of {incident_id} is no export but "
                 f"{manifest.statement.type.value}; see: evault custody {incident_id}"
             )
-        return parse_export(manifest.statement.body, where=manifest.name)
+        export = parse_export(manifest.statement.body, where=manifest.name)
+        return export, *left_out(chain, export)
 
     def _fetch(self, incident_id: str, sequence: int, target: Target) -> tuple[int, str]:
         """Write beside the target, sync, then rename: no half bundle is ever seen."""

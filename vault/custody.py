@@ -38,6 +38,7 @@ class CustodyRow:
     exhibits: tuple[str, ...]
     """All exhibits concerned; empty where the statement concerns the incident as a whole."""
     actor: str
+    """Who did it, or, of a refusal, who was refused: the vault alone states that, and says so."""
     leaf_hash: str
     log_index: int | None
     people: tuple[str, ...] = ()
@@ -70,7 +71,7 @@ def custody_rows(manifests: Sequence[Manifest], indices: Sequence[int | None]) -
                 event=event,
                 detail=detail,
                 exhibits=exhibits,
-                actor=actor_text(statement.actor),
+                actor=_under(statement, manifest.name),
                 leaf_hash=manifest.leaf,
                 log_index=index,
                 people=_people_of(statement, manifest.name),
@@ -124,6 +125,13 @@ def reading_rows(manifests: Sequence[Manifest]) -> list[ReadingRow]:
             when = format_instant(statement.recorded_at)
             rows.append(ReadingRow(sequence, when, actor_text(statement.actor), *told))
     return rows
+
+
+def _under(statement: Statement, where: str) -> str:
+    """Under whom a link stands."""
+    if statement.type == Type.CUSTODY and statement.body.get("event") == "refused":
+        return parse_refused(_event_of(statement, where)).identity
+    return actor_text(statement.actor)
 
 
 def _people_of(statement: Statement, where: str) -> tuple[str, ...]:
@@ -230,7 +238,8 @@ def _custody_told(statement: Statement, where: str) -> tuple[str, str, tuple[str
         place = f", from {viewed.address}" if viewed.address else ""
         return "viewed", f"{exhibit_ranges(viewed.exhibits)}{place}{purpose}", viewed.exhibits
     if body["event"] == "refused":
-        return "refused", _refused_text(parse_refused(_event_of(statement, where))), ()
+        told = _refused_text(parse_refused(_event_of(statement, where)))
+        return "refused", f"{told}; stated by {actor_text(statement.actor)}", ()
     if body["event"] == "view_failed":
         return "viewing failed", f"link {body['view']}: {body['reason']}", ()
     if body["event"] == "export_failed":
@@ -249,8 +258,7 @@ def _custody_told(statement: Statement, where: str) -> tuple[str, str, tuple[str
 def _refused_text(refused: Refused) -> str:
     often = f", {refused.count:,} times" if refused.count > 1 else ""
     place = f", from {refused.address}" if refused.address else ""
-    since = format_instant(refused.since)
-    return f"{refused.identity} may not {_plain(refused.permission)}{place}{often}, at {since}"
+    return f"{refused.permission}{often}{place}, at {format_instant(refused.since)}"
 
 
 def _capture_told(capture: Capture) -> tuple[str, str, tuple[str, ...]]:

@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from cli_support import run
 from serving import Site, eventually
 from test_http_incidents import declare
 from test_http_upload import send
 
 from cli.compose import Vault
 from vault.access import VaultRole
-from vault.custody import custody_rows, reading_rows
+from vault.custody import actor_text, custody_rows, reading_rows
 from vault.http.audit_log import LOGGER
 from vault.opened import assemble
 from vault.refusals import Refusals
@@ -56,7 +57,13 @@ def test_a_refusal_is_sealed_by_the_vault_with_who_and_what(site: Site, vault: V
     assert since <= custody_rows(chain.manifests, chain.indices)[-1].recorded_at
     row = custody_rows(chain.manifests, chain.indices)[-1]
     assert (row.event, row.people) == ("refused", ("ann",))
-    assert row.detail.startswith("ann may not read content, from 127.0.0.1, at ")
+    assert row.actor == "ann"  # it is no act of the vault's
+    assert row.detail.startswith("read_content, from 127.0.0.1, at ")
+    assert row.detail.endswith(f"; stated by {actor_text(vault.door.actor)}")
+    said = run("--home", vault.home, "custody", name)
+    assert "  refused   read_content, from 127.0.0.1" in said.out.partition("\nann\n")[2]
+    auditor_reads = site.get(f"/v1/incidents/{name}/custody", auditor(site)).json
+    assert auditor_reads["items"][-1]["actor"] == "ann"
     (told,) = reading_rows(chain.manifests)
     assert (told.person, told.result) == ("ann", "refused: may not read content (1 times)")
 

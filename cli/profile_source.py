@@ -141,7 +141,11 @@ def _extended(
     base = strictjson.load_object(built_in.data, where=known)
     extra = sorted(value.keys() - {"extends", "name", "version", "remove", *base})
     if extra:
-        raise MalformedError(f"{where}, line {lines[(extra[0],)]}: unknown field {extra[0]!r}")
+        several = "s" if len(extra) > 1 else ""
+        raise MalformedError(
+            f"{where}, line {lines[(extra[0],)]}: unknown field{several} "
+            f"{', '.join(map(repr, extra))}"
+        )
     if value.get("name", known) == known:
         raise MalformedError(
             f"{where}, line {lines[('extends',)]}: give it a name of its own, for instance "

@@ -135,6 +135,9 @@ EVENTS = (
 )
 """What a clock may wait for; `updated` is each of the updates that one severity asks for."""
 
+_MAY_BE_LEFT_OUT = ("contrary", "missing", "next", "vanishes")
+"""Of a condition, check or trigger."""
+
 _ITEM = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,19}\Z")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}\Z")
 
@@ -233,9 +236,10 @@ class Profile:
 def parse_profile(data: bytes, *, where: str = "profile") -> Profile:
     """Read a compiled profile strictly. Raises `MalformedError`, `UnsupportedError`."""
     value = strictjson.load_object(data, where=where, limit=MAX_PROFILE)
-    if value.get("format") != FORMAT:
+    if value.get("format", FORMAT) != FORMAT:
         raise UnsupportedError(f"{where}: not of format {FORMAT}, the one that is known here")
     reader = Fields(value, where)
+    reader.expect(("format", "name", "version", "clocks", "evidence", "duties"))
     reader.raw("format")
     profile = Profile(
         name=_said(reader, "name", limit=100),
@@ -272,6 +276,7 @@ def _objects(reader: Fields, name: str, *, limit: int = 200) -> list[Fields]:
 
 
 def _item(reader: Fields) -> Item:
+    reader.expect(("id", "title", "owner", "conditions"), ("applies", "checks", "trigger"))
     id_ = _name(reader, "id", _ITEM)
     applies = _choice(reader, "applies", Applies) if reader.has("applies") else Applies.ALWAYS
     trigger = reader.object("trigger") if reader.has("trigger") else None
@@ -303,12 +308,19 @@ def _item(reader: Fields) -> Item:
 def _condition(
     reader: Fields, item: str, vocabulary: Mapping[str, tuple[str, ...]], id_: str | None = None
 ) -> Condition:
+    if not reader.has("test"):
+        known = {each for parameters in vocabulary.values() for each in parameters}
+        reader.expect(
+            ("test", "asks") if id_ else ("id", "test", "asks"), {*_MAY_BE_LEFT_OUT, *known}
+        )
     test = reader.text("test", limit=100)
     if test not in vocabulary:
         raise MalformedError(
             f"{reader.where}.test: there is no test {test!r} here; "
             f"known: {', '.join(sorted(vocabulary))}"
         )
+    named = () if id_ else ("id",)
+    reader.expect((*named, "test", "asks", *vocabulary[test]), _MAY_BE_LEFT_OUT)
     own = id_ or _name(reader, "id", _NAME)
     condition = Condition(
         id=f"{item}.{own}",
@@ -325,7 +337,12 @@ def _condition(
 
 
 def _clock(reader: Fields) -> Clock:
-    event = _choice(reader, "event", EVENTS)
+    event = _choice(reader, "event", EVENTS) if reader.has("event") else ""
+    updates = ("severity",) if event == "updated" else ()
+    reader.expect(
+        ("id", "title", "owner", "after", "event", "limit_seconds", *updates),
+        ("item", "tolerance_seconds"),
+    )
     clock = Clock(
         id=_name(reader, "id", _NAME),
         title=_said(reader, "title", limit=200),

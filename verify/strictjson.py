@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 from verify.errors import MalformedError
@@ -229,8 +229,27 @@ class Fields:
         """A nested object."""
         return Fields(self.raw(name), f"{self.where}.{name}")
 
+    def expect(self, needed: Sequence[str], others: Collection[str] = ()) -> None:
+        """Refuse an object that lacks a field or has one besides these, and name all of them.
+
+        For what people write: who reads field by field names one at a time.
+        """
+        missing = [name for name in needed if name not in self._value]
+        unknown = sorted(self._value.keys() - {*needed, *others})
+        told = []
+        if missing:
+            told.append(f"{_fields(missing)} {'are' if len(missing) > 1 else 'is'} missing")
+        if unknown:
+            told.append(f"unknown {_fields(unknown)}")
+        if told:
+            raise MalformedError(f"{self.where}: {'; '.join(told)}")
+
     def done(self) -> None:
         """Refuse fields that were not read."""
         if len(self._taken) != len(self._value):
             extra = sorted(set(self._value) - self._taken)
             raise MalformedError(f"{self.where}: unknown field {extra[0]!r}")
+
+
+def _fields(names: Sequence[str]) -> str:
+    return f"field{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"

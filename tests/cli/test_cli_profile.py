@@ -123,6 +123,31 @@ def test_a_mistake_is_told_with_its_line(old: str, new: str, told: str) -> None:
         assert abs(line - line_of(TEXT, old)) <= 5, said
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (TEXT, "owner: x\nduties: []\n",
+         "line 1: fields 'format', 'name', 'version', 'clocks', 'evidence' are missing; "
+         "unknown field 'owner'"),
+        ("    title: contain\n    owner: ", "    titel: contain\n    ower: ",
+         "fields 'title', 'owner' are missing; unknown fields 'ower', 'titel'"),
+        ("        asks: There is an incident commander\n        test: role_held\n"
+         "        role: incident_commander\n",
+         "        ask: There is an incident commander\n        test: role_held\n        rule: x\n",
+         "fields 'asks', 'role' are missing; unknown fields 'ask', 'rule'"),
+        ("asks: The tier is decided\n        test: ", "ask: The tier is decided\n        tset: ",
+         "fields 'test', 'asks' are missing; unknown fields 'ask', 'tset'"),
+        ("after: recovered_at", "later: recovered_at, since: now",
+         "field 'after' is missing; unknown fields 'later', 'since'"),
+    ],
+)  # fmt: skip
+def test_all_that_is_missing_or_unknown_in_one_place_is_named_at_once(
+    old: str, new: str, told: str
+) -> None:
+    assert old in TEXT
+    assert told in refused(TEXT.replace(old, new, 1))
+
+
 def test_the_line_is_that_of_the_value_itself() -> None:
     text = TEXT.replace("stages: 2", "stages: two", 1)
     assert refused(text).startswith(f"ours.yaml, line {line_of(text, 'stages: two')}: ")

@@ -18,7 +18,7 @@ from vault.lookup import Known, Sighted
 from vault.metrics import Figure, Unreadable
 from vault.ports import LockMode, Protection, Request
 from vault.preserve import Preserved
-from vault.retention import Drift, Laid
+from vault.retention import Drift, Laid, Released
 from vault.sweep import EarlierSweep, Swept
 from vault.timeline import Timeline
 from vault.window import Window
@@ -308,7 +308,7 @@ def hold_set_json(name: str, matter: str, exhibits: int, laid: Laid, receipt: Re
     }
 
 
-def hold_released_json(state: ChainState, matter: str, laid: Laid, receipt: Receipt) -> Object:
+def hold_released_json(state: ChainState, matter: str, done: Released, receipt: Receipt) -> Object:
     """A matter's hold that was released; `state` is the chain's after it."""
     released = [
         hold.released_by.approval
@@ -317,8 +317,8 @@ def hold_released_json(state: ChainState, matter: str, laid: Laid, receipt: Rece
     ]
     return {
         "approval": released[0].authenticated if released and released[0] else None,
-        "counts": {"objects": laid.objects},
-        "gone": gone_json(laid),
+        "counts": {"released": done.released, "still_held": done.still_held},
+        "gone": gone_json(done),
         "incident": state.id,
         "live": [hold.matter for hold in state.live_holds],
         "matter": matter,
@@ -326,7 +326,7 @@ def hold_released_json(state: ChainState, matter: str, laid: Laid, receipt: Rece
     }
 
 
-def gone_json(laid: Laid) -> list[Object]:
+def gone_json(laid: Laid | Released) -> list[Object]:
     """What could not be protected, because it is not there any more."""
     return [
         {"exhibits": list(each.exhibits), "key": each.key, "version_id": each.version_id}

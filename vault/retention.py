@@ -138,6 +138,17 @@ class Laid:
         return Laid(self.objects + other.objects, self.gone + other.gone)
 
 
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What a release of a matter's hold did to objects, and which are gone."""
+
+    released: int
+    """Objects on which no hold remains."""
+    still_held: int
+    """Objects that other matters hold, of this chain or of one that shares them."""
+    gone: tuple[StoredObject, ...] = ()
+
+
 class KnownPolicies:
     """The policies that were read last, for all who ask: each capture does, several times.
 
@@ -331,8 +342,8 @@ class Retention:
         *,
         authenticated: str = ATTESTED,
         deposit: str | None = None,
-    ) -> tuple[Receipt, Laid]:
-        """Release a matter's hold; the receipt, and the objects on which a hold remains.
+    ) -> tuple[Receipt, Released]:
+        """Release a matter's hold; the receipt, and what became of the objects.
 
         `authenticated` is how the vault knows that the second person approved; what is not attested
         needs no exhibit. Under one `deposit` id it is released once.
@@ -364,8 +375,8 @@ class Retention:
             )  # release …
             laid = self._pay(incident_id, progress)  # … then unprotect
             chain = self._incidents.read(incident_id)
-            held = sum(protection.held for _, protection in self.wanted(chain))
-            return receipt, laid if chain.state.live_holds else replace(laid, objects=held)
+            held = [protection.held for _, protection in self.wanted(chain)]
+            return receipt, Released(held.count(False), held.count(True), laid.gone)
 
     def extend(
         self, incident_id: str, until: datetime, reason: str, progress: Progress = _silent

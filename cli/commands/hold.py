@@ -107,7 +107,7 @@ def release(
             give(asked(name, "released", request), as_json=as_json)
         assert approved_by is not None
         with ObjectLine("releasing") as line:
-            receipt, laid = vault.retention.release_hold(
+            receipt, done = vault.retention.release_hold(
                 name, matter, reason, approved_by, exhibits, line.show
             )
         state = vault.incidents.read(name).state
@@ -123,18 +123,19 @@ def release(
         )
         lines += paragraph(
             "  ",
-            f"still on hold for {', '.join(live)}: {count_text(laid.objects, 'object')}"
+            f"still on hold for {', '.join(live)}: {count_text(done.still_held, 'object')}"
             if live
-            else "no matter holds it any more; what is retained stays retained",
+            else f"no matter holds it any more: {count_text(done.released, 'object')} released; "
+            "what is retained stays retained",
         )
-        if laid.objects and not live:
+        if done.still_held and not live:
             lines += paragraph(
                 "  ",
-                f"{count_text(laid.objects, 'object')} shared with others stay on hold for them",
+                f"{count_text(done.still_held, 'object')} shared with others stay on hold for them",
             )
-        lines += gone_lines(laid)
-        data = hold_released_json(state, matter, laid, receipt)
-        give(Answer(lines, data, 1 if laid.gone else 0), as_json=as_json)
+        lines += gone_lines(done)
+        data = hold_released_json(state, matter, done, receipt)
+        give(Answer(lines, data, 1 if done.gone else 0), as_json=as_json)
 
 
 @_app.command("list")

@@ -33,7 +33,7 @@ from vault.documents import (
     policy_json,
 )
 from vault.incidents import Chain
-from vault.retention import Drift, Laid, Sense, keeps_locks
+from vault.retention import Drift, Laid, Released, Sense, keeps_locks
 from verify import strictjson
 from verify.declaration import Severity
 from verify.errors import EvidenceError, MalformedError
@@ -226,7 +226,7 @@ def owed_lines(vault: Vault) -> list[str]:
     return []
 
 
-def gone_lines(laid: Laid) -> list[str]:
+def gone_lines(laid: Laid | Released) -> list[str]:
     """What could not be protected, because it is not there any more."""
     if not laid.gone:
         return []

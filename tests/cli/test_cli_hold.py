@@ -78,11 +78,14 @@ def test_a_hold_stays_while_one_matter_needs_it(held: tuple[Evault, str, Held]) 
     set_(evault, "first")
     set_(evault, "second")
     said = evault.answer("hold-release", *release("first"))
-    assert (said["live"], said["counts"]) == (["second"], {"objects": 1})
+    assert (said["live"], said["counts"]) == (
+        ["second"],
+        {"released": 0, "still_held": 1},
+    )
     assert said["approval"] == "attested"
     assert state() == [True]
     said = evault.answer("hold-release", *release("second"))
-    assert (said["live"], said["counts"]) == ([], {"objects": 0})
+    assert (said["live"], said["counts"]) == ([], {"released": 1, "still_held": 0})
     assert state() == [False]
     [item] = evault.answer("hold-list", "hold", "list", incident)["items"]
     assert [hold["live"] for hold in item["holds"]] == [False, False]
@@ -100,7 +103,7 @@ def test_the_chain_and_the_pages_tell_it(evault: Evault, case: str) -> None:
     told = " ".join(said.out.split())
     assert f"{case} released for Smith v. Acme (chain link 3, log entry 3)" in told
     assert "approved by Grace Hopper, as you attest by EV-0001; evault authenticated nobody" in told
-    assert "no matter holds it any more; what is retained stays retained" in told
+    assert "no matter holds it any more: 1 object released; what is retained stays retained" in told
     rows = [row["detail"] for row in run("custody", "--json").json["items"]]
     assert rows[2:] == [
         'for Smith v. Acme, ordered by General Counsel "a letter came"',

@@ -275,11 +275,14 @@ def test_holds_and_retention_of_streams(collected: Evault) -> None:
     approval = collected.file("approval.txt")
     collected("ingest", STREAM, approval)
     collected("hold", "set", case, "--matter", "M", "--reason", "r")
-    released = collected(
-        "hold", "release", STREAM, "--matter", "M", "--reason", "r", "--approved-by", "Grace",
-        "--exhibit", f"ST-{len(LOGS) + 2:04d}",
-    )  # fmt: skip
-    assert "shared with others stay on hold for them" in released.out
+    words = ("hold", "release", STREAM, "--matter", "M", "--reason", "r", "--approved-by",
+             "Grace", "--exhibit", f"ST-{len(LOGS) + 2:04d}")  # fmt: skip
+    assert "shared with others stay on hold for them" in collected(*words).out
+    collected("hold", "set", STREAM, "--matter", "M", "--reason", "r")
+    released = collected.answer("hold-release", *words)
+    assert released["live"] == []
+    assert released["counts"]["still_held"] > 0
+    assert released["counts"]["released"] > 0
     assert collected.answer("hold-list", "hold", "list")["counts"]["live"] == 1
     assert collected.answer("retention-apply", "retention", "apply", STREAM)["counts"]["objects"]
     assert collected.answer("sweep", "sweep")["verdict"] == "passed"

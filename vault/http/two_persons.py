@@ -116,7 +116,7 @@ def _check_release(vault: Vault, request: Request, _profile: Profile) -> None:
 def _release(vault: Vault, request: Request, _profile: Profile) -> Object:
     person, how = _approver(request)
     matter = request.parameters["matter"]
-    receipt, laid = vault.retention.release_hold(
+    receipt, done = vault.retention.release_hold(
         request.chain,
         matter,
         request.reason,
@@ -126,7 +126,7 @@ def _release(vault: Vault, request: Request, _profile: Profile) -> Object:
         deposit=deposit_of(request),
     )
     state = vault.incidents.read(request.chain).state
-    return hold_released_json(state, matter, laid, receipt)
+    return hold_released_json(state, matter, done, receipt)
 
 
 def _check_waiver(vault: Vault, request: Request, profile: Profile) -> None:

@@ -16,7 +16,7 @@ from vault.http.client.receipts import receipt_of
 from vault.http.client.record import Elsewhere, RemoteIndex, RemoteStore
 from vault.incidents import Chain, Incidents
 from vault.ports import Clock, Index, LockMode, ObjectStore, Version
-from vault.retention import Drift, Laid, Progress, Retention, Sense
+from vault.retention import Drift, Laid, Progress, Released, Retention, Sense
 from vault.sweep import Announce, Sweeper, Swept
 from vault.sweep import Progress as Progressing
 from verify.approval import ATTESTED
@@ -89,7 +89,7 @@ class RemoteRetention(Retention):
         *,
         authenticated: str = ATTESTED,
         deposit: str | None = None,
-    ) -> tuple[Receipt, Laid]:
+    ) -> tuple[Receipt, Released]:
         """Nobody releases a hold here by saying that another approved it. Raises `RefusedError`."""
         raise no_other_person("--approved-by")
 

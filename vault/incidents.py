@@ -178,10 +178,12 @@ class Incidents:
         if len(opened) == 1:
             return opened[0]
         if not opened:
-            raise NotFoundError(
-                "there is no open incident; declare one with: evault incident declare --help"
-            )
+            raise NotFoundError(self._none_open())
         raise NotFoundError(f"several incidents are open ({', '.join(opened)}); name one")
+
+    def _none_open(self) -> str:
+        """That no incident is open, and what whoever asks can do about it."""
+        return "there is no open incident; declare one with: evault incident declare --help"
 
     def read(self, incident_id: str, *, up_to: int | None = None) -> Chain:
         """Read and verify an incident's or a stream's chain, or its prefix up to a sequence.

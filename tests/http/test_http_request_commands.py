@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from case_served import INCIDENT, Case
+from case_served import INCIDENT, STREAM, Case
 from cli_support import Said, check, run
 
 from vault.access import VaultRole
@@ -269,3 +269,28 @@ def test_who_may_see_no_incident_is_not_told_that_there_is_none(case: Case, by: 
         said = by("nils", *words)
         assert (said.code, "incident that you may see" in said.out) == (0, True)
         assert "declare" not in said.out
+
+
+@pytest.mark.parametrize("chain", [INCIDENT, STREAM])
+def test_several_exhibits_are_withdrawn_by_one_link(case: Case, by: As, chain: str) -> None:
+    case.who("fay", VaultRole.FORENSICS_LEAD)
+    exhibits = list(case.vault.incidents.read(chain).state.exhibits)
+    before = len(case.vault.incidents.read(chain).manifests)
+    said = by("fay", "evidence", "withdraw", chain, *exhibits, "--reason", "by mistake")
+    assert said.code == 0, said.err
+    after = case.vault.incidents.read(chain).manifests
+    assert len(after) == before + 1
+    assert after[-1].statement.body["exhibits"] == exhibits
+
+
+def test_where_none_is_open_only_who_may_declare_is_told_to(case: Case, by: As) -> None:
+    case.who("cleo", VaultRole.INCIDENT_COMMANDER)
+    case.who("carl", VaultRole.INCIDENT_COMMANDER, chains=("INC-2020-0001",))
+    said = by("carl", "custody")
+    assert (said.code, "declare --help" in said.err) == (2, False), said.err
+    assert "there is no open incident that you may see, and your roles declare none" in said.err
+    assert by("cleo", "incident", "close", INCIDENT).code == 0
+    assert (
+        "that you may see; declare one with: evault incident declare" in by("cleo", "custody").err
+    )
+    assert "your roles declare none" in by("ann", "custody").err

@@ -59,7 +59,7 @@ def test_an_approver_in_a_body_is_refused_wherever_it_stands(case: Case) -> None
     for path, body in (
         ("holds", {"matter": "M", "reason": "r"}),
         ("attestations", {"type": "logging", "fields": {"at": "2026-03-01T09:00Z"}}),
-        ("evidence/EV-0001/withdrawal", {"reason": "r"}),
+        ("evidence/withdrawals", {"exhibits": ["EV-0001"], "reason": "r"}),
         ("retention/extensions", {"until": "2099-01-01T00:00Z", "reason": "r"}),
     ):
         for name in ("approved_by", "approver", "actor", "requested_by", "authenticated"):
@@ -173,12 +173,30 @@ def test_a_report_is_sealed_about_the_head_and_what_changed_is_told_since(case: 
     assert again["changes"]["sequence"] == head + 1
 
 
+@pytest.mark.parametrize(
+    ("what", "more"), [("withdrawals", {"reason": "r"}), ("classifications", {"kinds": ["ticket"]})]
+)
+def test_several_exhibits_are_corrected_by_one_link_all_or_none(
+    case: Case, what: str, more: dict[str, Any]
+) -> None:
+    who = case.who("fay", VaultRole.FORENSICS_LEAD)
+    before = last(case, INCIDENT).link.sequence
+    where = f"{AT}/evidence/{what}"
+    case.refused(404, "not_found", "POST", where, who, {"exhibits": ["EV-0001", "EV-0009"], **more})
+    case.refused(400, "malformed", "POST", where, who, {"exhibits": [], **more})
+    assert last(case, INCIDENT).link.sequence == before
+    body = {"exhibits": ["EV-0001", "EV-0002", "EV-0001"], **more}
+    told = case.told("evidence-correct", "POST", where, who, body)
+    assert told["receipt"]["sequence"] == before + 1
+    assert last(case, INCIDENT).body["exhibits"] == ["EV-0001", "EV-0002"]
+
+
 def test_custody_is_told_by_exhibit_and_by_person(case: Case) -> None:
     who = case.who("fay", VaultRole.FORENSICS_LEAD)
-    body = {"reason": "of another case"}
-    case.told("evidence-correct", "POST", f"{AT}/evidence/EV-0002/withdrawal", who, body)
-    body = {"kinds": ["ticket", "ticket", "approval"]}
-    case.told("evidence-correct", "POST", f"{AT}/evidence/EV-0001/classification", who, body)
+    body = {"exhibits": ["EV-0002"], "reason": "of another case"}
+    case.told("evidence-correct", "POST", f"{AT}/evidence/withdrawals", who, body)
+    body = {"exhibits": ["EV-0001"], "kinds": ["ticket", "ticket", "approval"]}
+    case.told("evidence-correct", "POST", f"{AT}/evidence/classifications", who, body)
     hers = case.told("custody", "GET", f"{AT}/custody?person=fay", who)["items"]
     assert [each["event"] for each in hers] == ["withdrawn", "classified"]
     of_it = case.told("custody", "GET", f"{AT}/custody?exhibit=EV-0002", who)["items"]

@@ -234,18 +234,22 @@ class AttestationBody(Body):
 
 
 class WithdrawalBody(Body):
-    """That an exhibit was sealed by mistake."""
+    """That exhibits were sealed by mistake."""
 
-    model_config = example(reason="It is of another incident.")
+    model_config = example(exhibits=["EV-0001"], reason="It is of another incident.")
 
+    exhibits: Names = Field(min_length=1)
     reason: Words
 
 
 class ClassificationBody(Body):
-    """What an exhibit is evidence of."""
+    """What exhibits are evidence of."""
 
-    model_config = example(kinds=["ticket", "approval"], reason="It holds the approval too.")
+    model_config = example(
+        exhibits=["EV-0001"], kinds=["ticket", "approval"], reason="It holds the approval too."
+    )
 
+    exhibits: Names = Field(min_length=1)
     kinds: list[Kind] = Field(min_length=1, max_length=32)
     reason: Words | None = None
 

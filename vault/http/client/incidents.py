@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
+from vault.access import Permission
 from vault.deposit import Door, Receipt
 from vault.errors import NotFoundError, RefusedError, StaleHeadError
 from vault.http.client.connection import Connection, quoted
@@ -35,6 +36,7 @@ from verify.strictjson import Fields, Object
 from verify.trust import Trust
 
 _ATTEMPTS = 5
+_WHO = "/v1/whoami"
 
 
 class RemoteIncidents(Incidents):
@@ -123,6 +125,13 @@ class RemoteIncidents(Incidents):
         link = manifest.statement.link
         path = f"/v1/chains/{quoted(link.chain)}/manifests/{link.sequence}/document"
         return self._connection.get(path).data
+
+    def _none_open(self) -> str:
+        """As who signed in sees it: there may be others, and not everybody declares one."""
+        told = "there is no open incident that you may see"
+        if Permission.DECLARE in Fields(self._connection.get_json(_WHO), _WHO).texts("permissions"):
+            return f"{told}; declare one with: evault incident declare --help"
+        return f"{told}, and your roles declare none; name one that is sealed, or ask for a grant"
 
     def declare(self, values: Mapping[str, Any]) -> tuple[str, Receipt]:
         """Declare an incident under the next free number of the year (UTC)."""
@@ -242,16 +251,14 @@ class RemoteIncidents(Incidents):
 
         One that says that something was viewed is the server's, which gives the bytes.
         """
-        kinds = {"withdrawn": "withdrawal", "classified": "classification"}
+        kinds = {"withdrawn": "withdrawals", "classified": "classifications"}
         if event not in kinds:
             raise RefusedError(f"{event} is stated by the server, where it happens")
         self.exhibits_named(self.read(incident_id), names)
-        receipt = None
-        for name in names:
-            body = {key: value for key, value in details.items() if value is not None}
-            receipt = self._stated(incident_id, f"evidence/{quoted(name)}/{kinds[event]}", body)
-        assert receipt is not None
-        return receipt
+        body = {key: value for key, value in details.items() if value is not None}
+        path = f"/v1/chains/{quoted(incident_id)}/evidence/{kinds[event]}"
+        answer = self._connection.post(path, {**body, "exhibits": list(names)})
+        return receipt_of(answer, self._trust, chain=incident_id)
 
     def _stated(self, incident_id: str, what: str, body: Object) -> Receipt:
         answer = self._connection.post(f"{_at(incident_id)}/{what}", body)

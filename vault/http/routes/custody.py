@@ -5,6 +5,7 @@ The same routes stand below `/v1/incidents/{incident}` and, for streams too, `/v
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -63,37 +64,43 @@ def _routes(service: Service, prefix: str, parameter: str, pattern: str | None) 
             rows = [row for row in rows if person in row.people]
         return JSONResponse(custody_json(chain, rows))
 
-    @router.post("/evidence/{exhibit}/withdrawal", status_code=201)
+    @router.post("/evidence/withdrawals", status_code=201)
     @needs(Permission.CORRECT)
     @tells("evidence-correct")
     def withdraw(
-        exhibit: str,
         body: WithdrawalBody,
         asked: Annotated[Asking, Depends(asking)],
         chain: str = named,
     ) -> Response:
-        """Say that an exhibit was sealed by mistake; it stays, and no longer counts."""
-        return _corrected(asked.vault, chain, "withdrawn", exhibit, {"reason": body.reason})
+        """Say that exhibits were sealed by mistake; they stay, and no longer count.
 
-    @router.post("/evidence/{exhibit}/classification", status_code=201)
+        One statement: all of them, or none.
+        """
+        return _corrected(asked.vault, chain, "withdrawn", body.exhibits, {"reason": body.reason})
+
+    @router.post("/evidence/classifications", status_code=201)
     @needs(Permission.CORRECT)
     @tells("evidence-correct")
     def classify(
-        exhibit: str,
         body: ClassificationBody,
         asked: Annotated[Asking, Depends(asking)],
         chain: str = named,
     ) -> Response:
-        """Say what an exhibit is evidence of; what the parser said stays on the chain."""
+        """Say what exhibits are evidence of; what the parser said stays on the chain.
+
+        One statement: all of them, or none.
+        """
         kinds = [each.value for each in dict.fromkeys(body.kinds)]
         details = {"kinds": kinds, "reason": body.reason}
-        return _corrected(asked.vault, chain, "classified", exhibit, details)
+        return _corrected(asked.vault, chain, "classified", body.exhibits, details)
 
     return router
 
 
-def _corrected(vault: Vault, chain: str, event: str, exhibit: str, details: Object) -> Response:
-    receipt = vault.incidents.custody(chain, event, [exhibit], details)
+def _corrected(
+    vault: Vault, chain: str, event: str, exhibits: Sequence[str], details: Object
+) -> Response:
+    receipt = vault.incidents.custody(chain, event, list(dict.fromkeys(exhibits)), details)
     if event == "classified":  # kinds decide how long it is kept
         owed.settle(vault, chain)
     return JSONResponse({"incident": chain, "receipt": receipt.to_json()}, 201)

@@ -101,13 +101,14 @@ class Requests:
     def get(self, request_id: str) -> Request:
         """A request as it stands now. Raises `NotFoundError`."""
         found = self._store.request(request_id)
-        if found is None:
+        if found is None or found.kind not in self._kinds:
             raise NotFoundError(f"there is no request {request_id[:64]}")
         return self._as_of_now(found)
 
     def list(self, chain: str | None = None) -> Sequence[Request]:
         """All requests, or those about one chain, the oldest first, as they stand now."""
-        return [self._as_of_now(each) for each in self._store.requests(chain)]
+        found = self._store.requests(chain)
+        return [self._as_of_now(each) for each in found if each.kind in self._kinds]
 
     def approve(self, request_id: str, approver: Actor) -> Request:
         """Approve a request, and carry it out; gives it as done.

@@ -140,8 +140,12 @@ class Sweeper:
         *,
         announce: Announce = lambda _objects, _size: None,
         progress: Progress = lambda _: None,
+        name: str | None = None,
     ) -> Swept:
-        """Look over every object, and seal what was found. Raises as `Door.deposit`."""
+        """Look over every object, and seal what was found, once under a name of its own.
+
+        Raises as `Door.deposit`, and what `progress` raises.
+        """
         swept = Swept(depth, self._clock())
         # Listed first: what is claimed by the time the claims are read is no orphan.
         there = list(self._store.versions(layout.ARTIFACTS))
@@ -164,7 +168,7 @@ class Sweeper:
             swept.findings += self._noted(wanted)
         if depth == "bytes":
             swept.findings += self._read_again([stored for stored, _ in wanted], progress)
-        swept.receipt = self._seal(swept)
+        swept.receipt = self._seal(swept, name or new_ulid(self._clock()))
         return swept
 
     def earlier(self) -> list[EarlierSweep]:
@@ -246,8 +250,8 @@ class Sweeper:
                 if finding is not None:
                     yield finding
 
-    def _seal(self, swept: Swept) -> Receipt:
-        deposit = f"sweep-{new_ulid(self._clock())}"
+    def _seal(self, swept: Swept, name: str) -> Receipt:
+        deposit = f"sweep-{name}"
         draft = Draft(Type.SWEEP, swept.to_statement().to_json(), deposit)
         return self._door.deposit(VAULT_CHAIN, [deposit], lambda _: [draft])[0]
 

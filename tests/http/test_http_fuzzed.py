@@ -37,6 +37,7 @@ PLACES = {
     "incident": INCIDENT, "chain": INCIDENT, "exhibit": "EV-0001", "sequence": 0, "number": 1,
     "waiver": "W-0001", "name": "edge", "path": "0/000.p/1", "role": "comms_lead",
     "request_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    "sweep_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
 }  # fmt: skip
 LAST = ("/closing", "/reopening")
 """What would leave nothing for the others to say comes last."""

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from attestation_examples import FULL
 from case_served import INCIDENT, STREAM, Case
-from cli_support import run
+from cli_support import check, run
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from serving import eventually
 
 from vault.access import VaultRole
+from vault.errors import UnavailableError
+from vault.ports import RequestState
+from vault.sweep import Sweeper
 from verify.attestation import RULES, AttestationType
 from verify.envelope import ManifestKey
 from verify.instant import format_instant
-from verify.statement import Type
+from verify.statement import Actor, Type
 
 AT = f"/v1/incidents/{INCIDENT}"
 OF_STREAM = f"/v1/chains/{STREAM}"
@@ -276,19 +282,34 @@ def test_streams_are_listed_to_who_may_read_them(case: Case) -> None:
     )
 
 
+def swept(case: Case, who: Mapping[str, str], **body: Any) -> Any:
+    """How a sweep that is begun stands at its end."""
+    begun = case.site.post("/v1/sweeps", who, body)
+    assert begun.status == 202, begun.data
+    where = begun.headers["Location"]
+    assert where == f"/v1/sweeps/{begun.json['id']}"
+    eventually(lambda: case.site.get(where, who).json["state"] != "running")
+    return case.site.get(where, who).json
+
+
 def test_a_sweep_says_what_is_gone_and_is_sealed_with_who_asked(case: Case) -> None:
     who = case.who("aki", VaultRole.AUDITOR)
-    told = case.told("sweep", "POST", "/v1/sweeps", who, {})
-    assert (told["verdict"], told["depth"]) == ("passed", "bytes")
+    told = swept(case, who)
+    check("sweep", told["result"])
+    assert (told["state"], told["requester"], told["failure"]) == ("done", "aki", None)
+    assert told["receipt"]["deposit"] == f"sweep-{told['id']}"
+    assert told["result"]["receipt"]["sequence"] == told["receipt"]["sequence"]
+    assert (told["result"]["verdict"], told["depth"]) == ("passed", "bytes")
     for path in (case.vault.home / "store" / "artifacts").iterdir():
         path.chmod(0o600)
         path.unlink()
-    told = case.told("sweep", "POST", "/v1/sweeps", who, {"depth": "bytes"})
+    told = swept(case, who, depth="bytes")["result"]
     assert told["verdict"] == "failed"
     assert told["counts"]["failed"] > 0
     listed = case.told("sweep", "GET", "/v1/sweeps", who)["items"]
     assert [each["failed"] > 0 for each in listed] == [False, True]
     assert {each["actor"].split(" ")[0] for each in listed} == {"aki"}
+    assert case.site.get("/v1/requests", case.who("eve", *VaultRole)).json["items"] == []
 
 
 def test_a_second_sweep_waits_for_nobody(case: Case) -> None:
@@ -296,7 +317,53 @@ def test_a_second_sweep_waits_for_nobody(case: Case) -> None:
     with case.vault.index.alone("sweep", patience=0) as alone:
         assert alone
         case.refused(409, "conflict", "POST", "/v1/sweeps", who, {})
-    case.told("sweep", "POST", "/v1/sweeps", who, {})
+    assert swept(case, who)["state"] == "done"
+    case.refused(404, "not_found", "GET", "/v1/sweeps/01ARZ3NDEKTSV4RRFFQ69G5FAV", who, None)
+    case.refused(404, "not_found", "GET", f"/v1/sweeps/{STREAM}", who, None)
+
+
+def test_a_sweep_is_told_as_what_became_of_it_and_the_chain_decides(case: Case) -> None:
+    who = case.who("aki", VaultRole.AUDITOR)
+    sealed = swept(case, who)["id"]
+    known = case.service.access.request(sealed)
+    assert known is not None
+    acting = case.vault.acting_as(Actor("aki", "person", "token", None))
+
+    def noted(name: str, **changes: Any) -> Any:
+        """A row as a process left it that is gone, or goes on."""
+        row = replace(known, id=name, state=RequestState.APPROVED, result=None, **changes)
+        case.service.access.add_request(row)
+        return case.site.get(f"/v1/sweeps/{name}", who).json
+
+    lost = noted("A1")
+    assert (lost["state"], lost["result"], lost["receipt"]) == ("lost", None, None)
+    assert "nothing was sealed" in lost["failure"]["detail"]
+    with case.vault.index.alone("sweep", patience=0):
+        assert case.site.get("/v1/sweeps/A1", who).json["state"] == "running"
+    acting.sweeper.sweep("bytes", name="A1")  # it was sealed, and its process died then
+    done = case.site.get("/v1/sweeps/A1", who).json
+    assert (done["state"], done["result"], done["failure"]) == ("done", None, None)
+    assert done["receipt"]["deposit"] == "sweep-A1"
+
+
+def test_a_sweep_that_fails_or_is_stopped_says_why(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = case.who("aki", VaultRole.AUDITOR)
+    with monkeypatch.context() as patched:
+        patched.setattr(Sweeper, "claimed", _gone)
+        told = swept(case, who)
+    assert (told["state"], told["failure"]["code"]) == ("failed", "unavailable")
+    assert told["failure"]["detail"] == "the store is gone"
+    case.service.sweeps.close()
+    told = swept(case, who, depth="bytes")
+    assert (told["state"], told["receipt"]) == ("failed", None)
+    assert "stopped before this was done" in told["failure"]["detail"]
+    assert case.told("sweep", "GET", "/v1/sweeps", who)["items"] == []
+
+
+def _gone(_sweeper: Sweeper) -> Any:
+    raise UnavailableError("the store is gone")
 
 
 def test_a_collector_is_let_in_by_pem_or_base64_and_the_trust_file_lists_it(case: Case) -> None:
@@ -383,7 +450,7 @@ def test_a_severity_that_keeps_longer_reaches_the_store_at_once(case: Case) -> N
 
 def test_the_vaults_own_chain_is_read_and_holds_no_evidence(case: Case) -> None:
     who = case.who("eve", *VaultRole)
-    case.told("sweep", "POST", "/v1/sweeps", who, {})
+    assert swept(case, who)["state"] == "done"
     assert case.site.get("/v1/chains/vault/manifests/0", who).status == 200
     assert case.site.get("/v1/chains/vault/manifests/0/proof", who).status == 200
     assert case.site.get("/v1/chains/vault/manifests/9", who).status == 404

@@ -121,6 +121,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("GET", "/v1/retention"): KNOWN,
     ("GET", "/v1/sweeps"): "sweep",
     ("POST", "/v1/sweeps"): "sweep",
+    ("GET", "/v1/sweeps/{sweep_id}"): "sweep",
     ("GET", "/v1/collectors"): "admit",
     ("POST", "/v1/collectors"): "admit",
     ("POST", "/v1/collectors/{name}/removal"): "admit",
@@ -166,6 +167,7 @@ JUDGED_INSIDE = {("GET", "/v1/incidents/{incident}/exports/{sequence}")}
 FILLED = {
     "incident": INCIDENT, "sequence": "0", "exhibit": "EV-0001", "waiver": "W-0001", "number": "1",
     "path:path": "0/000.p/1", "name": "edge", "request_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    "sweep_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
     "role": "comms_lead",
 }  # fmt: skip
 

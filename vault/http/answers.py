@@ -158,6 +158,18 @@ DESCRIPTIONS = a_page_of(
     )
 )
 REQUEST = ref("request")
+SWEEPING = _exactly(
+    {
+        "depth": _one_of(["checksums", "bytes"]),
+        "failure": _or_null(_exactly({"code": _TEXT, "detail": _TEXT})),
+        "id": _TEXT,
+        "receipt": _or_null(ref("receipt")),
+        "requester": _TEXT,
+        "result": _or_null(ref("sweep#/oneOf/0")),
+        "started_at": ref("terms.instant"),
+        "state": _one_of(["running", "done", "failed", "lost"]),
+    }
+)
 SIGHTED = _exactly(
     {
         "chain": ref("terms.chain_id"),

@@ -60,6 +60,7 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await run_in_threadpool(gatherer.close)
+        await run_in_threadpool(service.sweeps.close)
         await run_in_threadpool(service.refusals.close)
         await run_in_threadpool(close)
 

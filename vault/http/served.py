@@ -10,6 +10,7 @@ from vault.access import Access, Grant, Identity
 from vault.http import two_persons
 from vault.http.intake import Intake
 from vault.http.pace import Pace
+from vault.http.sweeping import Sweeps
 from vault.opened import Vault, assemble
 from vault.ports import AccessStore
 from vault.refusals import Refusals
@@ -111,6 +112,7 @@ class Service:
     tokens: Tokens = field(init=False)
     requests: Requests = field(init=False)
     """What one person asked for and a second one approves."""
+    sweeps: Sweeps = field(init=False)
     refusals: Refusals = field(init=False)
     """What is refused to people who are known; the vault itself states it."""
 
@@ -123,6 +125,7 @@ class Service:
         object.__setattr__(self, "pace", Pace(self.limits.requests_a_minute))
         object.__setattr__(self, "tokens", Tokens(store=self.access, clock=clock))
         object.__setattr__(self, "requests", Requests(store=self.access, clock=clock, kinds=kinds))
+        object.__setattr__(self, "sweeps", Sweeps(self.access))
         refusals = Refusals(incidents=self.vault.incidents, clock=clock)
         object.__setattr__(self, "refusals", refusals)
 

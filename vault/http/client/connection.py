@@ -40,6 +40,8 @@ _CONNECT_SECONDS = 10.0
 _ATTEMPTS = 4
 _BACK_OFF = (0.2, 0.6, 1.8)
 """Seconds before the second, third and fourth attempt, unless the server names its own."""
+_LOOK_SECONDS = (0.1, 5.0)
+"""Between two looks at what goes on at the server: at first, and at most."""
 _PATIENCE = 30.0
 """Seconds of a Retry-After that are waited for; whoever is told to wait longer is told so."""
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}\Z")
@@ -215,6 +217,15 @@ class Connection:
             "POST", _with(path, query), data, sent, repeatable=repeatable, patience=patience
         )
         return heard.json(path)
+
+    def wait_for(self, path: str, begun: Object) -> Object:
+        """What goes on at the server, once it does no more; it is looked at again and again."""
+        now, pause = begun, _LOOK_SECONDS[0]
+        while now.get("state") == "running":
+            self._sleep(pause)
+            pause = min(2 * pause, _LOOK_SECONDS[1])
+            now = self.get_json(path)
+        return now
 
     def send(
         self, path: str, body: Iterable[bytes], *, headers: Mapping[str, str], **query: object

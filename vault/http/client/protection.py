@@ -8,9 +8,9 @@ from typing import cast
 
 from vault.collectors import Collector, Collectors
 from vault.deposit import Door, Receipt
-from vault.errors import RefusedError
+from vault.errors import RefusedError, UnavailableError
 from vault.evidence import StoredObject
-from vault.http.client.connection import Connection, quoted
+from vault.http.client.connection import Connection, error_of, quoted
 from vault.http.client.people import no_other_person
 from vault.http.client.receipts import receipt_of
 from vault.http.client.record import Elsewhere, RemoteIndex, RemoteStore
@@ -176,11 +176,27 @@ class RemoteSweeper(Sweeper):
         *,
         announce: Announce = lambda _objects, _size: None,
         progress: Progressing = lambda _: None,
+        name: str | None = None,
     ) -> Swept:
-        """Have every object looked at, and what was found sealed; it takes as long as it takes."""
-        answer = self._connection.post("/v1/sweeps", {"depth": depth}, patience=_SWEEP_SECONDS)
+        """Have every object looked at, and what was found sealed; it takes as long as it takes.
+
+        Raises what keeps it from being done, and `UnavailableError` for what went with its server.
+        """
+        del name  # the server's
         where = "the server's sweep"
-        reader = Fields(answer, where)
+        begun = self._connection.post("/v1/sweeps", {"depth": depth})
+        answer = self._connection.wait_for(f"/v1/sweeps/{quoted(str(begun.get('id')))}", begun)
+        result = answer.get("result")
+        if result is None and answer.get("state") == "done":
+            sealed = receipt_of(answer, self._trust, chain=VAULT_CHAIN)
+            raise UnavailableError(
+                f"the sweep is link {sealed.sequence} of the vault's chain, and what it found "
+                "beside that went with the server that looked; see: evault sweep --list"
+            )
+        if result is None:
+            failure = Fields(answer.get("failure"), where)
+            raise error_of(failure.text("code"), failure.text("detail"))
+        reader = Fields(result, where)
         counts = reader.object("counts")
         claimed = {stored.key: stored.exhibits for stored, _ in self.claimed().values()}
         swept = Swept(
@@ -191,7 +207,7 @@ class RemoteSweeper(Sweeper):
             findings=[_finding(Fields(each, where)) for each in reader.entries("findings")],
             contents=claimed,
             unclaimed=[_unclaimed(Fields(each, where)) for each in reader.entries("unclaimed")],
-            receipt=receipt_of(answer, self._trust, chain=VAULT_CHAIN),
+            receipt=receipt_of(result, self._trust, chain=VAULT_CHAIN),
         )
         self._unfinished = [dict(each) for each in reader.entries("unfinished")]
         announce(swept.objects, swept.size)
@@ -202,9 +218,6 @@ class RemoteSweeper(Sweeper):
         """Uploads that were begun and not finished, as the last sweep found them."""
         del before
         return self._unfinished
-
-
-_SWEEP_SECONDS = 6 * 3600.0
 
 
 def _finding(reader: Fields) -> Finding:

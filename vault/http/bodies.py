@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from verify.attestation import AttestationType
 from verify.declaration import Exposure, Severity, Tier, Trigger, YesNo
@@ -32,9 +39,24 @@ Deposit = Annotated[
 
 
 class Body(BaseModel):
-    """A body with the members it has, and no others."""
+    """A body with the members it has, and no others; no text in it has the character NUL."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _without_nul(cls, value: Any) -> Any:
+        if _has_nul(value):  # no text of a person's; not every database holds it
+            raise ValueError("has the character U+0000, which no text here has")
+        return value
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(map(_has_nul, (*value, *value.values())))
+    return isinstance(value, list) and any(map(_has_nul, value))
 
 
 def example(**members: Any) -> ConfigDict:

@@ -19,6 +19,7 @@ from vault.access import Access, Permission
 from vault.errors import NotPermittedError, UnauthenticatedError
 from vault.http.problems import PRIVATE
 from vault.http.served import Asking, Service
+from verify.errors import MalformedError
 
 PUBLIC = "public"
 """What a route declares that everyone may use, also without a token."""
@@ -73,6 +74,7 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
+            _check_texts(request)
             try:
                 if self.permission == PUBLIC:
                     return await handle(request)
@@ -119,6 +121,15 @@ class GuardedRoute(APIRoute):
             self.guarding.refusals.note(
                 error.chain, identity.id, error.permission, identity.address or None
             )
+
+
+def _check_texts(request: Request) -> None:
+    """Raise `MalformedError` for a NUL in a path or a query: not every database holds it."""
+    query = request.query_params.multi_items()
+    for where, named in (("path", request.path_params.items()), ("query", query)):
+        for name, value in named:
+            if "\0" in f"{name}{value}":
+                raise MalformedError(f"{where}.{name}: has the character U+0000, which no text has")
 
 
 def bearer_of(request: Request) -> str:

@@ -46,7 +46,7 @@ def verify_routes(service: Service) -> APIRouter:
 
     @router.post("")
     @needs(AUTHENTICATED)
-    @tells(VERIFIED)
+    @tells(VERIFIED, refuses=(403, 404))
     async def verify(body: VerifyBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """What is known of a digest, or the audit of an incident or stream, by this server.
 

@@ -406,6 +406,40 @@ class Retention:
             receipt = self._claim(incident_id, body, prepare)
             return receipt, self._pay(incident_id, progress)
 
+    def check_compliance(self, incident_id: str) -> None:
+        """Make sure that evidence can be locked in compliance mode, before a seal demands it.
+
+        S3 says so only when it is done: it is done to one object that is locked in governance mode.
+        Raises `RefusedError` where the store does not take that step.
+        """
+        with self._alone(incident_id):
+            chain = self._incidents.read(incident_id)
+            firm = self.mode_of(chain.state) == LockMode.COMPLIANCE
+            if firm or not keeps_locks(self._store.traits):
+                return
+            try:
+                for stored, protection in self.wanted(chain):
+                    if protection.retain_until and self._lay_firmly(stored, protection):
+                        return
+            except RefusedError as error:
+                raise RefusedError(
+                    f"{incident_id} is not closed, and nothing was sealed: {error}. Close it "
+                    "without compliance mode; or close it where the vault's home is, by "
+                    "credentials with that right"
+                ) from error
+
+    def _lay_firmly(self, stored: StoredObject, protection: Protection) -> bool:
+        """Lock an object in compliance mode; False where it is so already, or gone."""
+        try:
+            found = self._store.state(stored.key, stored.version_id).protection
+            if found.retain_until and found.mode == LockMode.COMPLIANCE:
+                return False
+            firm = replace(protection, mode=LockMode.COMPLIANCE)
+            self._store.protect(stored.key, stored.version_id, firm)
+        except NotFoundError:
+            return False
+        return True
+
     def apply(self, incident_id: str, progress: Progress = _silent) -> Laid:
         """Lay anew on the store's objects what the chain demands."""
         with self._alone(incident_id):

@@ -51,6 +51,8 @@ def close(
         if left and not as_json:
             for line in _open_lines(name, left):
                 print(printable(line), file=sys.stderr, flush=True)
+        if compliance and not chain.incident.sealed:
+            vault.retention.check_compliance(name)
         receipt = vault.incidents.close(name, reason, compliance=compliance)
         lines, code = prose(f"{name}  ", f"closed and sealed {place_text(receipt)}"), 0
         if compliance:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
 import sqlalchemy as sa
 from cli_bucket import Bucket
+from cli_served import serving_home
 from cli_support import DEMO, Evault, run
 from moto import mock_aws
+from servers.faulty import network
 from servers.postgres import OWNER, SERVICE, PostgresServer
 from sqlalchemy.exc import ProgrammingError
 
@@ -114,6 +117,40 @@ def test_closing_with_compliance_turns_the_locks(on_s3: Evault, bucket: Bucket) 
     shown = on_s3.answer("incident-show", "incident", "show", incident)
     assert shown["lock"] == "compliance"
     on_s3.sound()
+
+
+@pytest.mark.parametrize("through", ["home", "server"])
+def test_closing_with_compliance_is_refused_whole_by_who_may_not_turn_locks(
+    empty: Evault, bucket: Bucket, through: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with network(str(bucket.place.endpoint_url)) as net:
+        empty("init", "--store", bucket.url, "--endpoint-url", net.endpoint)
+        incident = empty.declare()
+        empty("ingest", DEMO / "agent")
+        words = ("incident", "close", incident, "--compliance")
+        with ExitStack() as served:
+            if through == "server":
+                url, token = served.enter_context(serving_home(empty.home))
+                monkeypatch.setenv("EVAULT_URL", url)
+                monkeypatch.setenv("EVAULT_TOKEN", token)
+            net.fail("PutObjectRetention", performed=False, status=403, times=100)
+            said = run(*words)
+            assert said.code == 2
+            told = " ".join(said.err.split())
+            assert told.count("evault: ") == 1
+            for part in ("is not closed, and nothing was sealed", "s3:BypassGovernanceRetention",
+                         "without compliance mode"):  # fmt: skip
+                assert part in told
+            net.faults.clear()
+            monkeypatch.delenv("EVAULT_URL", raising=False)
+            assert empty.link() == 1, "declared, captured, and nothing since"
+            assert [head["ObjectLockMode"] for head in bucket.heads("artifacts/")] == ["GOVERNANCE"]
+            if through == "server":
+                monkeypatch.setenv("EVAULT_URL", url)
+            assert run(*words).code == 0
+            monkeypatch.delenv("EVAULT_URL", raising=False)
+        assert [head["ObjectLockMode"] for head in bucket.heads("artifacts/")] == ["COMPLIANCE"]
+        empty.sound()
 
 
 def test_a_bucket_that_falls_short_is_refused_and_nothing_is_made(

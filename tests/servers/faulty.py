@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 _ERROR = "<Error><Code>{}</Code><Message>on demand</Message></Error>"
-_CODES = {409: "ConditionalRequestConflict", 412: "PreconditionFailed", 500: "InternalError",
-          503: "SlowDown"}  # fmt: skip
+_CODES = {403: "AccessDenied", 409: "ConditionalRequestConflict", 412: "PreconditionFailed",
+          500: "InternalError", 503: "SlowDown"}  # fmt: skip
 
 
 @dataclass

@@ -40,7 +40,7 @@ from botocore.exceptions import (
 )
 
 from vault import layout
-from vault.errors import NotFoundError, ObjectConflictError, UnavailableError
+from vault.errors import NotFoundError, ObjectConflictError, RefusedError, UnavailableError
 from vault.hashing import part_size_for
 from vault.ports import (
     UNPROTECTED,
@@ -469,7 +469,7 @@ class S3Store:
             except ClientError as error:
                 if not firmer or _status(error) != 403:
                     raise
-                raise UnavailableError(
+                raise RefusedError(
                     f"cannot protect {key} in compliance mode: permission denied; it is locked in "
                     "governance mode, and to make that firmer the credentials need "
                     "s3:BypassGovernanceRetention"

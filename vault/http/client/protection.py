@@ -100,6 +100,9 @@ class RemoteRetention(Retention):
         body = {"reason": reason, "until": format_instant(until)}
         return self._stated(incident_id, "retention/extensions", body, progress)
 
+    def check_compliance(self, incident_id: str) -> None:
+        """Nothing: the server does, before it closes an incident in compliance mode."""
+
     def apply(self, incident_id: str, progress: Progress = _silent) -> Laid:
         """What the server laid on stored evidence when it closed an incident in compliance mode.
 

@@ -179,6 +179,8 @@ def incident_routes(service: Service) -> APIRouter:
         vault = asked.vault
         chain = vault.incidents.read(incident)
         left = left_open(vault.incidents, chain, service.profile, vault.clock())
+        if body.compliance and not chain.incident.sealed:
+            vault.retention.check_compliance(incident)
         receipt = vault.incidents.close(incident, body.reason, compliance=body.compliance)
         laid = vault.retention.apply(incident) if body.compliance else None
         return _sealed(

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from case_served import INCIDENT, STREAM, Case
+from case_served import INCIDENT, STREAM, Case, serving_copy
 from cli_support import Said, check, run
+from serving import People
 
+from cli.compose import now
 from vault.access import VaultRole
+from vault.http.served import Limits
 
 As = Callable[..., Said]
 
@@ -294,3 +300,26 @@ def test_where_none_is_open_only_who_may_declare_is_told_to(case: Case, by: As) 
         "that you may see; declare one with: evault incident declare" in by("cleo", "custody").err
     )
     assert "your roles declare none" in by("ann", "custody").err
+
+
+def test_what_a_command_makes_slowly_is_read_before_it_is_sent(
+    lived: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body that drips is cut off: here one of less than 4 MB in two seconds."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    limits = Limits(least_rate=2_000_000, rate_seconds=2)
+    slow = "import time; print('1' * 2_000_000, flush=True); time.sleep(2.5); print('2' * 300_000)"
+    home = shutil.copytree(lived, tmp_path / "home")
+    with serving_copy(home, People(now()), limits=limits) as case:
+        case.who("fay", VaultRole.FORENSICS_LEAD)
+        monkeypatch.setenv("EVAULT_URL", case.site.url)
+        monkeypatch.setenv("EVAULT_TOKEN", "secret-fay")
+        said = run("capture", INCIDENT, "--", sys.executable, "-c", slow)
+        assert said.code == 0, said.err
+        sealed = {each.item.sha256 for each in exhibits_of(case)}
+    whole = b"1" * 2_000_000 + b"\n" + b"2" * 300_000 + b"\n"
+    assert hashlib.sha256(whole).hexdigest() in sealed
+
+
+def exhibits_of(case: Case) -> list[Any]:
+    return list(case.vault.incidents.read(INCIDENT).state.exhibits.values())

@@ -1,12 +1,14 @@
 """Capturing into a served vault: bytes stream from where they are read straight into a request.
 
-Nothing is written here on their way, and a piece at a time is in memory. A capture that is larger
+A piece at a time is in memory, and nothing is written here on their way but the beginning of what
+comes as slowly as its source makes it: a command's output, standard input. A capture that is larger
 than one request may hold goes on in the next, under a deposit id of its own.
 """
 
 from __future__ import annotations
 
 import queue
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -45,6 +47,9 @@ _QUEUED = 8
 """Frames that wait to be sent: each a piece at most."""
 _GATHERED = 256 << 10
 """Bytes of small frames that are sent at once."""
+_AHEAD = 256 << 20
+"""Bytes of what has no known size that are read before the first is sent, on disk."""
+_PIECE = 1 << 20
 _LOOK = 0.2
 """Seconds after which is looked whether the request that is waited for still goes on."""
 
@@ -127,6 +132,8 @@ class RemoteCapture:
         """Send a content while it is read; it is claimed, or let go of, before the next."""
         if self._sent.is_full or self._sent.described >= CUT_DESCRIBED:
             self._finish()
+        # A server waits for no body that drips; what is not made yet must not hold one up.
+        pieces = _read_ahead(pieces) if size is None else pieces
         sending = self._begun()
         self._digest = Digested()
         try:
@@ -234,6 +241,29 @@ class RemoteCapture:
                 sha256=exhibit.item.sha256,
             )
             yield seen_as, (name, exhibit.sequence)
+
+
+def _read_ahead(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same pieces, once they are at their end or have come to `_AHEAD` bytes."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 — closed once all of it was given out
+    rest = iter(pieces)
+    try:
+        for piece in rest:
+            file.write(piece)
+            if file.tell() >= _AHEAD:
+                break
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+
+    def given() -> Iterator[bytes]:
+        with file:
+            while piece := file.read(_PIECE):
+                yield piece
+        yield from rest
+
+    return given()
 
 
 def read_receipts(answer: Object, trust: Trust, *, chain: str) -> list[Receipt]:

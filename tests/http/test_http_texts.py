@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from case_served import INCIDENT, STREAM, Case
+from case_served import INCIDENT, Case
 
 from vault.access import VaultRole
 
@@ -86,8 +86,9 @@ def test_no_path_and_no_query_has_a_nul(case: Case) -> None:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             for each in operation.get("parameters", ()):
-                if each["in"] == "header":
-                    continue
+                claimed = each["in"] == "query" and operation["x-permission"] == "ingest"
+                if each["in"] == "header" or claimed:
+                    continue  # what is claimed of evidence is kept as it is: see HOSTILE
                 named = each["name"]
                 if each["in"] == "path":
                     target = filled(path.replace(f"{{{named}}}", f"x{quote(chr(0))}"))
@@ -98,9 +99,3 @@ def test_no_path_and_no_query_has_a_nul(case: Case) -> None:
                 assert f"{each['in']}.{named}: " in heard.json["detail"], heard.data
                 asked += 1
     assert asked > 60
-
-
-def test_a_stream_is_not_begun_by_a_name_that_has_one(case: Case) -> None:
-    who = case.who("eve", *VaultRole)
-    heard = case.site.post(f"/v1/chains/{STREAM}/evidence?name=a%00b", who, b"x")
-    assert (heard.status, heard.json["type"]) == (400, "urn:evidence-vault:problem:malformed")

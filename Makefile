@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 demo: $(VENV)/ready  ## the main job on real input, in .demo/
 	@$(BIN)/evault --home .demo demo
 
-test: $(VENV)/ready-dev  ## everything that needs no server
+test: $(VENV)/ready-dev  ## the tests; CI=true runs the slow ones too
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/ready-dev  ## formatter, linter, types, import contracts

@@ -147,6 +147,7 @@ PROOFS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "reason"), PROOFS)
 def test_an_altered_proof_is_reported(
     case: Case, bag: Bag, altered: Path, change: Callable[[Proof], None], reason: str

@@ -45,6 +45,7 @@ def test_a_true_bundle_is_passed_with_0(case: Case) -> None:
     assert "exit 0" in done.stdout
 
 
+@pytest.mark.slow
 def test_two_audits_agree_to_the_byte(case: Case) -> None:
     one, other = (verify(case.second, "--trust", case.trust, "--json") for _ in range(2))
     assert one.stdout == other.stdout
@@ -92,6 +93,7 @@ def test_a_trust_file_that_does_not_parse_is_2_and_a_problem(case: Case, tmp_pat
     assert "duplicate key 'version'" in problem["detail"]
 
 
+@pytest.mark.slow
 def test_an_earlier_end_is_failed_with_1(case: Case) -> None:
     assert verify(case.first, "--trust", case.trust, "--head", "7").returncode == 0
     done = verify(case.first, "--trust", case.trust, "--head", "10")

@@ -268,6 +268,7 @@ def notes(evault: Evault, *words: object) -> list[str]:
     return list(attest(evault, *words)["notes"])
 
 
+@pytest.mark.slow
 def test_what_is_odd_is_sealed_as_it_was_said_and_told(evault: Evault, shown: str) -> None:
     assert notes(evault, "freeze", "at=-5m", "systems=aws") == []
     assert notes(evault, "freeze", "at=2999-01-01T00:00Z", "systems=aws,erp", "principals=svc") == [

@@ -107,6 +107,7 @@ def test_a_home_that_is_a_file_is_named(empty: Evault) -> None:
 # -- the disk --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1 << 10, 64 << 10, 1 << 20])
 def test_a_full_disk_is_named_and_nothing_is_lost(evault: Evault, case: str, limit: int) -> None:
     """Every write beyond a size fails: for the index first, then for the store."""
@@ -140,6 +141,7 @@ def test_a_full_disk_for_the_answer_is_no_defect(evault: Evault, case: str) -> N
     assert said.stderr.decode().startswith("evault: No space left on device")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code"),
     [(("custody",), 0), (("checklist", "--require", "complete"), 1),

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cli_support import DEMO, Evault, run
 
 SECRET = "the-salary-of-mallory"
@@ -110,6 +111,7 @@ def test_the_completeness_page_tells_what_changed_since_the_report_sealed_before
     assert "Nothing that the report tells." in changed(third)
 
 
+@pytest.mark.slow
 def test_it_is_written_again_byte_for_byte_after_the_chain_went_on(
     evault: Evault, case: str
 ) -> None:

@@ -53,6 +53,7 @@ def release(matter: str, *more: str) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_hold_lies_on_all_there_is_and_on_what_comes_later(
     held: tuple[Evault, str, Held],
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_hold_lies_on_all_there_is_and_on_what_comes_later(
     evault.sound()
 
 
+@pytest.mark.slow
 def test_a_hold_stays_while_one_matter_needs_it(held: tuple[Evault, str, Held]) -> None:
     evault, incident, state = held
     evault("ingest", DEMO / "agent")
@@ -164,6 +166,7 @@ def test_all_incidents_are_listed_or_one(evault: Evault, case: str) -> None:
     assert [hold["matter"] for hold in said["items"][0]["holds"]] == ["A", "B"]
 
 
+@pytest.mark.slow
 def test_what_was_lifted_behind_our_back_is_found_and_laid_anew(
     on_s3: Evault, bucket: Bucket
 ) -> None:
@@ -190,6 +193,7 @@ def test_what_was_lifted_behind_our_back_is_found_and_laid_anew(
     on_s3.sound()
 
 
+@pytest.mark.slow
 def test_more_than_is_demanded_is_told_and_is_no_failure(on_s3: Evault, bucket: Bucket) -> None:
     on_s3.declare()
     on_s3("ingest", DEMO / "agent")
@@ -202,6 +206,7 @@ def test_more_than_is_demanded_is_told_and_is_no_failure(on_s3: Evault, bucket: 
     assert "although no hold lives on the chain" in " ".join(said.out.split())
 
 
+@pytest.mark.slow
 def test_a_hold_is_laid_on_the_rest_while_someone_destroys_evidence(
     on_s3: Evault, bucket: Bucket
 ) -> None:
@@ -225,6 +230,7 @@ def test_a_hold_is_laid_on_the_rest_while_someone_destroys_evidence(
     assert b"GONE from the store, where nothing can protect it any more" in text.stdout
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_asked_gives_no_answer(on_s3: Evault) -> None:
     on_s3.declare()
     on_s3("ingest", DEMO / "agent")
@@ -265,6 +271,7 @@ def test_many_at_once_leave_a_chain_that_reads_and_a_store_that_agrees(
 ME = getpass.getuser()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [

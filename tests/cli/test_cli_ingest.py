@@ -186,6 +186,7 @@ def test_a_deposit_repeated_adds_nothing(evault: Evault, case: str) -> None:
     evault.sound()
 
 
+@pytest.mark.slow
 def test_a_deposit_that_left_out_what_was_sealed_before_can_be_repeated(
     evault: Evault, case: str
 ) -> None:
@@ -257,6 +258,7 @@ def test_two_processes_that_ingest_at_once_both_succeed(evault: Evault, case: st
     evault.sound()
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_claimed(evault: Evault, case: str) -> None:
     large = evault.folder / "large"
     with large.open("wb") as file:

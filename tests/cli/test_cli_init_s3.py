@@ -69,6 +69,7 @@ def record(bucket: Bucket) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_everything_but_what_must_change_is_locked_from_its_first_moment(
     on_s3: Evault, bucket: Bucket
 ) -> None:
@@ -90,6 +91,7 @@ def test_everything_but_what_must_change_is_locked_from_its_first_moment(
     assert all(key == "log/checkpoint" or ".p/" in key for key in unlocked)
 
 
+@pytest.mark.slow
 def test_compliance_is_asked_for_and_binds_whoever_asks(empty: Evault, bucket: Bucket) -> None:
     empty("init", *bucket.options, "--lock", "compliance")
     incident = empty.declare()
@@ -103,6 +105,7 @@ def test_compliance_is_asked_for_and_binds_whoever_asks(empty: Evault, bucket: B
     empty.sound()
 
 
+@pytest.mark.slow
 def test_closing_with_compliance_turns_the_locks(on_s3: Evault, bucket: Bucket) -> None:
     incident = on_s3.declare()
     on_s3("ingest", DEMO / "agent")
@@ -170,6 +173,7 @@ def test_a_bucket_that_falls_short_is_refused_and_nothing_is_made(
     assert empty.problem("init", *place.options)["code"] == "refused"
 
 
+@pytest.mark.slow
 def test_a_bucket_that_was_accepted_all_the_same_is_told_of_in_every_report(
     empty: Evault, plain_bucket: Bucket
 ) -> None:
@@ -202,6 +206,7 @@ def test_a_bucket_that_was_accepted_all_the_same_is_told_of_in_every_report(
     assert shown["drift"] == [], "what locks nothing has no locks that could drift"
 
 
+@pytest.mark.slow
 def test_a_server_without_locks_and_checksums_is_accepted_as_such(empty: Evault) -> None:
     with mock_aws():
         client = boto3.client("s3", region_name="us-east-1")
@@ -220,6 +225,7 @@ def test_a_server_without_locks_and_checksums_is_accepted_as_such(empty: Evault)
     )
 
 
+@pytest.mark.slow
 def test_a_store_without_checksums_is_read_instead_of_asked(on_s3: Evault) -> None:
     on_s3.declare()
     on_s3("ingest", DEMO / "agent")
@@ -234,6 +240,7 @@ def test_a_store_without_checksums_is_read_instead_of_asked(on_s3: Evault) -> No
     assert on_s3.answer("sweep", "sweep")["depth"] == "bytes"
 
 
+@pytest.mark.slow
 def test_a_prefix_that_holds_a_record_is_refused(on_s3: Evault, bucket: Bucket) -> None:
     on_s3.declare()
     before = [each["VersionId"] for each in bucket.versions("log/")]
@@ -344,6 +351,7 @@ def test_what_makes_no_sense_is_refused(empty: Evault, words: tuple[str, ...], t
     assert not empty.home.exists()
 
 
+@pytest.mark.slow
 def test_an_index_in_postgresql_belongs_to_another_and_cannot_be_altered(
     empty: Evault, bucket: Bucket, postgres_server: PostgresServer
 ) -> None:

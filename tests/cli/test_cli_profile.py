@@ -278,6 +278,7 @@ def test_as_of_moves_the_clock_and_at_sequence_what_is_known(evault: Evault, cas
     assert "has no link 9" in evault.refused("checklist", "--at-sequence", "9")
 
 
+@pytest.mark.slow
 def test_compiled_profiles_are_read_without_yaml(empty: Evault) -> None:
     empty.file("ours.json", compiled(OURS).data)
     empty.file("ours.yaml", OURS)

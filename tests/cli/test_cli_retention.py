@@ -188,6 +188,7 @@ def test_extending_moves_every_exhibit_also_those_to_come_and_in_the_store(
     on_s3.sound()
 
 
+@pytest.mark.slow
 def test_a_lock_that_was_shortened_behind_our_back_is_found_and_laid_anew(
     on_s3: Evault, bucket: Bucket
 ) -> None:
@@ -212,6 +213,7 @@ def test_a_lock_that_was_shortened_behind_our_back_is_found_and_laid_anew(
     on_s3.sound()
 
 
+@pytest.mark.slow
 def test_what_a_vault_stores_beside_exhibits_is_kept_as_they_are(
     on_s3: Evault, bucket: Bucket
 ) -> None:
@@ -228,6 +230,7 @@ def test_what_a_vault_stores_beside_exhibits_is_kept_as_they_are(
     assert on_s3.answer("sweep", "sweep")["unclaimed"] == []
 
 
+@pytest.mark.slow
 def test_what_the_store_cannot_follow_at_once_is_owed_and_done_by_the_next_command(
     on_s3: Evault, bucket: Bucket
 ) -> None:

@@ -68,6 +68,7 @@ def test_the_words_of_a_schema_are_those_of_the_format(name: str, words: Any) ->
     assert terms[name]["enum"] == [str(word) for word in words]
 
 
+@pytest.mark.slow
 def test_every_command_answers_in_its_shape(empty: Evault) -> None:
     """One life of an incident, every answer of it held against its schema."""
     answers: list[Any] = []

@@ -362,6 +362,7 @@ def test_a_large_collection_comes_out_the_same(evault: Evault, spool: Path, case
     evault.sound()
 
 
+@pytest.mark.slow
 def test_a_bucket_takes_deliveries_as_a_folder_does(on_s3: Evault) -> None:
     """At the depth of checksums nothing is read, so a signature over it is not checked."""
     case = on_s3.declare()

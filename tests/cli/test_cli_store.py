@@ -162,6 +162,7 @@ def test_a_bucket_without_versions_and_locks_fails_in_both(plain_bucket: Bucket)
     assert place.versions() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "failing", "lacks"),
     [
@@ -195,6 +196,7 @@ def test_a_server_that_ignores_what_it_is_asked_is_found_out(
             assert each.probe.risk
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operation", "probe"),
     [
@@ -260,6 +262,7 @@ def test_a_default_retention_is_found_before_anything_is_locked_by_it(s3_server:
     client.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ahead", "word"), [(3_600, "behind"), (-3_600, "ahead of")])
 def test_a_clock_that_is_wrong_is_told_and_keeps_no_lock_longer(
     bucket: Bucket, ahead: int, word: str
@@ -288,6 +291,7 @@ def test_moto_is_caught() -> None:
     assert said.json["lacks"] == ["Object Lock", "checksums"]
 
 
+@pytest.mark.slow
 def test_the_command_tells_each_probe_and_what_is_left(empty: Evault, bucket: Bucket) -> None:
     said = empty("store", "check", *bucket.options, "--no-wait")
     head, *rows = said.lines
@@ -333,6 +337,7 @@ def test_what_does_not_work_is_told_with_what_follows_and_what_to_do(
     assert said.lines[-1] == "The scratch objects were removed."
 
 
+@pytest.mark.slow
 def test_a_vault_checks_its_own_bucket(on_s3: Evault, bucket: Bucket) -> None:
     said = on_s3.answer("store-check", "store", "check", "--no-wait")
     assert (said["store"], said["kind"], said["verdict"]) == (bucket.url, "s3", "passed")
@@ -354,6 +359,7 @@ def test_a_folder_is_said_to_be_weaker(evault: Evault) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_nothing_there_is_said_without_a_trace(empty: Evault, bucket: Bucket) -> None:
     endpoint = ("--endpoint-url", str(bucket.place.endpoint_url))
     message = empty.refused("store", "check", "--store", "s3://no-such-bucket/p", *endpoint)

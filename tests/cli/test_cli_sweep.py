@@ -244,6 +244,7 @@ def test_what_was_laid_over_evidence_is_an_alarm_and_not_a_loss(
     assert in_bucket("evidence", "get", name, "-o", "-").raw, "the evidence can still be read"
 
 
+@pytest.mark.slow
 def test_uploads_that_died_in_a_bucket_are_listed_with_what_to_do(
     in_bucket: Evault, bucket: Bucket
 ) -> None:

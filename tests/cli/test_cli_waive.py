@@ -196,6 +196,7 @@ def test_nothing_is_waived_in_a_closed_incident(evault: Evault, shown: str) -> N
         assert f"evault incident reopen {shown} --reason TEXT" in evault.refused(*each)
 
 
+@pytest.mark.slow
 def test_many_at_once_are_numbered_without_gaps(evault: Evault, shown: str) -> None:
     codes: list[int] = []
 

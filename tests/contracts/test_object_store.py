@@ -291,6 +291,7 @@ def test_other_bytes_are_refused_and_the_first_stay(store: ObjectStore, other: b
     assert store.get(KEY) == b"first"
 
 
+@pytest.mark.slow
 def test_of_racing_writers_with_other_bytes_one_wins(backend: Backend) -> None:
     barrier = Barrier(WRITERS)
 

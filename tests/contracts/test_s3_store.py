@@ -250,6 +250,7 @@ def test_what_fits_one_part_and_has_no_room_to_wait_is_an_upload_of_one_part(
 # Many at once
 
 
+@pytest.mark.slow
 def test_of_many_uploads_to_one_key_one_wins(store: S3Store) -> None:
     barrier = Barrier(WRITERS)
 
@@ -322,6 +323,7 @@ def test_uploads_never_wait_for_one_another_for_ever(open_store: Connect, concur
 # Lists
 
 
+@pytest.mark.slow
 def test_a_list_goes_on_after_a_thousand(
     s3_bucket: S3Bucket, place: S3Place, store: S3Store
 ) -> None:
@@ -338,6 +340,7 @@ def test_a_list_goes_on_after_a_thousand(
     assert [each.key for each in found] == sorted(each.key for each in found)
 
 
+@pytest.mark.slow
 def test_a_key_with_many_versions_and_markers_is_found(
     s3_bucket: S3Bucket, place: S3Place, store: S3Store
 ) -> None:
@@ -389,6 +392,7 @@ def test_whatever_is_given_up_leaves_nothing(
     assert store.memory.held == 0
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_leaves_an_unfinished_upload_and_no_object(
     place: S3Place, store: S3Store
 ) -> None:
@@ -441,6 +445,7 @@ def lost(**faults: dict[str, Any]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("fault", faults.values(), ids=faults)
 
 
+@pytest.mark.slow
 @lost(**LOST, **CONDITIONAL)
 def test_a_put_whose_answer_is_lost_is_there_once(
     net: Network, open_store: Connect, fault: dict[str, Any]
@@ -465,6 +470,7 @@ def test_a_small_upload_whose_answer_is_lost_is_there_once(
     assert store.state(KEY, version_id).protection == Protection(SOON, held=True)
 
 
+@pytest.mark.slow
 @lost(**LOST, **CONDITIONAL)
 def test_parts_that_are_completed_and_whose_answer_is_lost_are_there_once(
     net: Network, open_store: Connect, fault: dict[str, Any]
@@ -490,6 +496,7 @@ def test_an_upload_goes_on_after_a_lost_answer_and_leaves_nothing_else(
     assert store.unfinished() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["PutObjectRetention", "PutObjectLegalHold"])
 @lost(**LOST)
 def test_protection_goes_on_after_a_lost_answer(
@@ -502,6 +509,7 @@ def test_protection_goes_on_after_a_lost_answer(
     assert store.state(KEY, version_id).protection == Protection(SOON, held=True)
 
 
+@pytest.mark.slow
 def test_a_completion_that_times_out_is_looked_up(net: Network, open_store: Connect) -> None:
     store = open_store(net, timeout=1)
     data = sample(PART + 1)
@@ -510,6 +518,7 @@ def test_a_completion_that_times_out_is_looked_up(net: Network, open_store: Conn
     assert list(store.versions("")) == [Version(KEY, version_id, False, True, len(data))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "PutObject"]
 )
@@ -536,6 +545,7 @@ def test_a_server_that_stays_down_is_said_and_nothing_is_left(
     assert store.memory.held == 0
 
 
+@pytest.mark.slow
 def test_a_writer_stops_at_the_first_part_that_fails(net: Network, open_store: Connect) -> None:
     store = open_store(net)
     net.fail("UploadPart", performed=False, status=412, times=100)
@@ -582,6 +592,7 @@ def test_a_read_that_goes_on_reads_the_same_version(
     assert read + b"".join(pieces) == data
 
 
+@pytest.mark.slow
 def test_a_read_that_makes_no_way_is_given_up(net: Network, open_store: Connect) -> None:
     store = open_store(net)
     capture(store, sample(3 << 20))
@@ -596,6 +607,7 @@ def test_a_read_that_makes_no_way_is_given_up(net: Network, open_store: Connect)
 # Memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [True, False])
 def test_memory_stays_flat_whatever_the_size(place: S3Place, known: bool) -> None:
     size = 320 << 20
@@ -629,6 +641,7 @@ def refused() -> Iterator[None]:
     assert found.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [0, 1])
 def test_compliance_yields_to_nobody_and_governance_to_a_bypass(
     s3_bucket: S3Bucket, place: S3Place, store: S3Store, parts: int
@@ -851,6 +864,7 @@ def test_a_missing_bucket(place: S3Place) -> None:
     assert message == "there is no such bucket; make it with Object Lock first"
 
 
+@pytest.mark.slow
 def test_a_missing_bucket_is_no_missing_object(place: S3Place, open_store: Connect) -> None:
     """HEAD does not tell them apart; to say that all evidence is gone would be a false alarm."""
     store = open_store(place={"bucket": "no-such-bucket"})
@@ -863,6 +877,7 @@ def test_a_missing_bucket_is_no_missing_object(place: S3Place, open_store: Conne
             look()
 
 
+@pytest.mark.slow
 def test_nobody_at_the_endpoint(place: S3Place) -> None:
     nobody = replace(place, endpoint_url="http://127.0.0.1:9")
     for use in (*READS, *WRITES):

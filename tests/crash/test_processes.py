@@ -52,6 +52,7 @@ def world(tmp_path: Path) -> World:
 # At once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 6, pytest.param(24, marks=pytest.mark.soak)])
 def test_processes_that_ingest_at_once_all_succeed_on_one_chain(
     world: World, tmp_path: Path, count: int
@@ -76,12 +77,14 @@ def test_processes_that_ingest_at_once_all_succeed_on_one_chain(
     assert world.leftovers == []
 
 
+@pytest.mark.slow
 def test_processes_that_declare_at_once_get_ids_of_their_own(world: World) -> None:
     answers = finish([start(world.home, *DECLARE) for _ in range(4)])
     assert len({answer["incident"] for answer in answers}) == 4
     world.check()
 
 
+@pytest.mark.slow
 def test_processes_that_make_one_home_at_once_make_one_vault(tmp_path: Path) -> None:
     home = tmp_path / "home"
     finish([start(home, "init", "--json") for _ in range(4)])

@@ -77,6 +77,7 @@ def test_an_index_put_back_under_a_running_process_signs_nothing(world: World) -
     world.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["small", pytest.param("capture", marks=pytest.mark.soak)])
 def test_an_index_put_back_at_each_moment_of_a_deposit_forks_nothing(
     grown: World, tmp_path: Path, what: str
@@ -119,6 +120,7 @@ def test_an_index_put_back_at_each_moment_of_a_deposit_forks_nothing(
         shutil.rmtree(tmp_path / f"{k}")
 
 
+@pytest.mark.slow
 def test_an_index_rebuilt_under_a_running_process_loses_nothing(
     grown: World, tmp_path: Path
 ) -> None:
@@ -215,6 +217,7 @@ def test_a_damaged_index_says_what_to_do_and_is_mended(
     world.check()
 
 
+@pytest.mark.slow
 def test_a_rebuild_while_nothing_is_published(tmp_path: Path) -> None:
     """The first deposit died between its manifest and its checkpoint."""
     world = World.make(tmp_path)

@@ -83,6 +83,7 @@ def every_moment(
         process.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "chain"),
     [
@@ -114,6 +115,7 @@ def rival_dies(world: World, at: int, chain: str) -> None:
     world.bury(other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [pytest.param(at, marks=() if at % 3 == 0 else pytest.mark.soak)
                                 for at in range(1, 12)])  # fmt: skip
 def test_another_process_dies_in_the_middle_and_its_work_is_carried_on(

@@ -26,6 +26,7 @@ from vault.errors import RecordError, UnavailableError
 SEED = random.randrange(1 << 32)
 
 
+@pytest.mark.slow
 def test_a_whole_story_is_kept_and_its_index_can_be_made_anew(serve: Serve, tmp_path: Path) -> None:
     world = serve(tmp_path)
     with world.opened() as process:
@@ -161,6 +162,7 @@ def refused(world: World, process: Process, deposit: str) -> RecordError:
     return error
 
 
+@pytest.mark.slow
 def test_a_database_put_back_under_a_running_process_signs_nothing(
     serve: Serve, tmp_path: Path
 ) -> None:
@@ -196,6 +198,7 @@ def put_back(world: World, earlier: dict[str, list[tuple[Any, ...]]]) -> None:
     index.close()
 
 
+@pytest.mark.slow
 def test_of_two_databases_on_one_bucket_one_is_stopped(
     serve: Serve, tmp_path: Path, postgres_server: PostgresServer
 ) -> None:
@@ -220,6 +223,7 @@ def test_of_two_databases_on_one_bucket_one_is_stopped(
         second.look_at(other, "by-the-second", OTHER)
 
 
+@pytest.mark.slow
 def test_an_index_rebuilt_under_a_running_process_is_told_and_loses_nothing(
     serve: Serve, tmp_path: Path
 ) -> None:
@@ -235,6 +239,7 @@ def test_an_index_rebuilt_under_a_running_process_is_told_and_loses_nothing(
     world.check_rebuilt_is_same()
 
 
+@pytest.mark.slow
 def test_a_store_that_was_put_back_or_is_another_is_not_written_to(
     serve: Serve, tmp_path: Path
 ) -> None:

@@ -296,6 +296,7 @@ def tell(world: World, moment: Moment) -> None:
     world.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["dies", "fails", "fails after its effect"])
 @pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.soak)])
 def test_a_fault_at_any_call_leaves_nothing_half_brought_in(
@@ -344,6 +345,7 @@ def test_the_index_lost_between_stream_and_incident_loses_no_claim(
     world.check_rebuilt_is_same()
 
 
+@pytest.mark.slow
 def test_a_rival_release_at_any_moment_takes_no_protection_from_what_is_brought_in(
     collected: World, tmp_path: Path
 ) -> None:
@@ -453,6 +455,7 @@ def run_at_once(world: World, folder: Path, collectors: int, turns: int, *, kill
     world.check_rebuilt_is_same()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill", [False, True])
 @pytest.mark.parametrize(
     ("collectors", "turns"), [(3, 6), pytest.param(8, 40, marks=pytest.mark.soak)]
@@ -463,10 +466,12 @@ def test_collectors_append_to_one_stream_while_others_preserve_it(
     run_at_once(World.make(tmp_path), tmp_path, collectors, turns, kill=kill)
 
 
+@pytest.mark.slow
 def test_collectors_and_preservers_on_real_servers(serve: Serve, tmp_path: Path) -> None:
     run_at_once(serve(tmp_path), tmp_path, 2, 4, kill=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [2, pytest.param(25, marks=pytest.mark.soak)])
 def test_the_bits_of_a_real_bucket_follow_all_chains_that_share(
     serve: Serve, tmp_path: Path, turns: int

@@ -41,6 +41,7 @@ def test_the_readme_shows_what_the_demo_prints(demo: tuple[Path, str]) -> None:
     assert without_chance(shown) == without_chance(demo[1])
 
 
+@pytest.mark.slow
 def test_the_demo_leaves_a_vault_that_audits_clean(demo: tuple[Path, str]) -> None:
     for words in (["verify"], ["log", "audit"]):
         done = subprocess.run(
@@ -50,6 +51,7 @@ def test_the_demo_leaves_a_vault_that_audits_clean(demo: tuple[Path, str]) -> No
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_demo_starts_anew_over_itself_and_never_over_anything_else(
     demo: tuple[Path, str],
 ) -> None:

@@ -561,6 +561,7 @@ def test_null_stands_where_the_page_allows_it(name: str, field: str) -> None:
         assert bool(refused) != kind.endswith("?"), refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "field"), FIELDS)
 def test_a_field_is_of_the_type_that_the_page_names(name: str, field: str) -> None:
     kind = table(name)[field].strip("`").removesuffix("?")

@@ -140,6 +140,7 @@ def test_a_body_that_drips_is_not_waited_for_longer_than_one_that_stops(
     raise AssertionError("it was waited for")
 
 
+@pytest.mark.slow
 def test_who_takes_bytes_slowly_gets_all_of_them(lived: Path, tmp_path: Path) -> None:
     shutil.copytree(lived, tmp_path / "lived")
     people = People(now())

@@ -141,6 +141,7 @@ def test_the_token_stands_in_no_error_and_no_representation(place: Place) -> Non
     assert "not as a vault does" in said.err
 
 
+@pytest.mark.slow
 def test_out_of_reach_is_said_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVAULT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("EVAULT_TOKEN", SECRET)

@@ -100,6 +100,7 @@ WAYS = pytest.mark.parametrize(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @WAYS
 def test_made_up_requests_are_answered_as_the_document_says(
     case: Case, mode: GenerationMode, there: bool

@@ -85,6 +85,7 @@ def test_every_operation_says_what_it_does_and_answers(case: Case) -> None:
             assert content["schema"], f"{method} {path} tells nothing of its answer"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path", "statuses"),
     [

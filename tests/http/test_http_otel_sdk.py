@@ -206,6 +206,7 @@ def not_started(home: Path) -> Iterator[ServerProcess]:
             each.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_server_that_dies_at_the_commit_has_promised_nothing(
     server: ServerProcess, monkeypatch: pytest.MonkeyPatch, moment: str

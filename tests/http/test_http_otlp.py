@@ -244,6 +244,7 @@ def test_what_arrives_together_is_one_capture(
     assert sorted(span_ids(each.data)[0] for each in sealed(vault)) == [*range(20), 99]
 
 
+@pytest.mark.slow
 def test_collectors_and_services_are_never_mixed_in_one_capture(
     vault: Vault, people: People
 ) -> None:
@@ -457,6 +458,7 @@ def field(number: int, data: bytes) -> bytes:
 FEW = 4 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [

@@ -154,6 +154,7 @@ def test_half_a_provider_is_none(environment: dict[str, str], says: str) -> None
         read_provider(environment)
 
 
+@pytest.mark.slow
 def test_evault_serve_knows_the_vaults_own_tokens(vault: Vault, case: str, tokens: Tokens) -> None:
     """The program itself, as it is started; it is stopped by its own pid."""
     ada = bearer(tokens.issue(ADA))

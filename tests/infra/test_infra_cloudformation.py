@@ -141,6 +141,7 @@ def listed(statement: dict[str, Any], name: str) -> list[Any]:
 # The template as such
 
 
+@pytest.mark.slow
 def test_cfn_lint_finds_nothing() -> None:
     program = Path(sys.executable).with_name("cfn-lint")
     done = subprocess.run([program, TEMPLATE], capture_output=True, text=True, check=False)

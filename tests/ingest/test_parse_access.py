@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def plain(steps: list[tuple[Any, Any]], *, gaps: bool) -> Facts:
     return gathered.facts(PARSER)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(WHEN, WHO), max_size=30), st.booleans(), st.randoms())
 def test_requests_say_what_gathered_says(
@@ -85,6 +87,7 @@ def test_duplicates_are_those_that_a_set_finds(ids: list[str]) -> None:
     assert requests.facts(PARSER) == gathered.facts(PARSER)
 
 
+@pytest.mark.slow
 def test_many_ids_are_counted_in_parts_and_too_many_are_told() -> None:
     identities = Identities(most=600_000)
     for number in range(300_000):
@@ -179,6 +182,7 @@ def test_lines_do_not_depend_on_how_they_are_read(parts: list[bytes], chunk: int
     assert found == expected
 
 
+@pytest.mark.slow
 def test_a_line_that_is_too_long_is_one_bad_record() -> None:
     long = b"x" * (LINE_LIMIT + 1)
     data = b"a\n" + long + b"\nb\n" + long + long

@@ -77,6 +77,7 @@ FOUND = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", FOUND)
 def test_any_value_may_be_anything(values: list[Any]) -> None:
     chance = random.Random("values")

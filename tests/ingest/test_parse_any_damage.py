@@ -82,6 +82,7 @@ def test_a_sample_cut_in_the_middle_is_not_read_as_whole(
         assert half.records < whole.records or half.bad_records or half.problems
 
 
+@pytest.mark.slow
 @each_sample
 def test_a_sample_with_a_flipped_bit_gives_facts(parser: str, name: str, data: bytes) -> None:
     for number, broken in enumerate(flipped(data, seed=f"{parser}/{name}")):

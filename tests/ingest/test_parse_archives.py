@@ -102,6 +102,7 @@ def bomb(size: int) -> bytes:
     return b"PK\x03\x04" + header + b"z" + packed
 
 
+@pytest.mark.slow
 def test_a_bomb_is_read_until_its_ratio_tells() -> None:
     data = bomb(300 << 20)
     tracemalloc.start()
@@ -115,6 +116,7 @@ def test_a_bomb_is_read_until_its_ratio_tells() -> None:
     assert peak < 64 << 20
 
 
+@pytest.mark.slow
 def test_a_bomb_inside_another_or_in_gzip_tells_too() -> None:
     inner = bomb(100 << 20)
     for data in (
@@ -140,6 +142,7 @@ def test_an_archive_that_holds_itself_over_and_over_is_read_to_a_depth() -> None
             assert told.endswith("an archive more than 3 deep, not read")
 
 
+@pytest.mark.slow
 def test_too_many_members_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     data = zipped({str(number): b"" for number in range(archives.MOST_MEMBERS + 5)})
     inside = check(data)
@@ -238,6 +241,7 @@ def test_parsers_of_others_read_members_too() -> None:
     assert zip_parser.version == 7 + next(p.version for p in BUILT_IN if p.name == "zip")
 
 
+@pytest.mark.slow
 def test_many_members_cost_no_memory() -> None:
     data = zipped({f"{number:04}.json": next(iter(EVENTS.values())) for number in range(600)})
     tracemalloc.start()

@@ -299,6 +299,7 @@ def test_capped_lists_say_so_and_do_not_depend_on_order() -> None:
     assert Facts.from_json(forward.to_json(), where="facts") == forward
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.integers(0, 20_000) | st.integers(-(10**9), 10**10), min_size=1, max_size=40))
 def test_gaps_are_the_silences_between_sorted_times(moments: list[int]) -> None:

@@ -381,6 +381,7 @@ def test_without_the_library_yaml_is_recognised_and_not_read(
     assert reading.facts.problems == ("not read: needs evidence-vault[formats]",)
 
 
+@pytest.mark.slow
 def test_hostile_values_are_left_out() -> None:
     hostile: tuple[Any, ...] = ([], {}, 7, None, True, "x" * 9999, [[{}]], {"a": [1]}, 1 << 90)
     agent = json.loads(BEDROCK)

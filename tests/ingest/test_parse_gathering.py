@@ -75,6 +75,7 @@ def gathered(steps: list[tuple[Any, ...]], cap: int = CAP) -> Facts:
     return g.facts(PARSER)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(STEPS, max_size=25), st.randoms(), st.sampled_from([1, 2, CAP]))
 def test_facts_do_not_depend_on_the_order_of_records(

@@ -190,6 +190,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("object_format", ["sha1", "sha256"])
 @pytest.mark.parametrize("which", FILES)
 def test_what_git_lists_builds_the_tree_that_git_made(

@@ -393,6 +393,7 @@ def test_a_record_of_another_kind_is_a_bad_one() -> None:
     assert (facts.records, facts.bad_records) == (1, 2)
 
 
+@pytest.mark.slow
 def test_hostile_values_are_left_out() -> None:
     hostile: tuple[Any, ...] = ([], {}, 7, None, True, "x" * 9999, [[{}]], {"a": None})
     for path in sorted(SAMPLES.glob("*.json")):

@@ -109,6 +109,7 @@ def bomb(size: int) -> bytes:
     return b"".join(packer.compress(block) for _ in range(size >> 20)) + packer.flush()
 
 
+@pytest.mark.slow
 def test_a_bomb_is_given_up() -> None:
     packed = b"".join([gzip.compress(b'{"id":1}\n'), bomb(2 * RATIO_FREE), gzip.compress(b"{}")])
     tracemalloc.start()

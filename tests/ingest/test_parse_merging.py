@@ -7,6 +7,7 @@ import json
 from dataclasses import fields, replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,6 +83,7 @@ def merged(readings: list[Reading]) -> Facts:
     return merge(readings, PARSER, "archive")
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(parts(), max_size=6), st.randoms(use_true_random=False))
 def test_the_order_of_parts_decides_nothing(readings: list[Reading], chance: Any) -> None:
@@ -92,6 +94,7 @@ def test_the_order_of_parts_decides_nothing(readings: list[Reading], chance: Any
     assert Facts.from_json(load_object(dumps(facts.to_json()), where="f"), where="f") == facts
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(parts(), min_size=1, max_size=6))
 def test_what_is_merged_is_what_a_plain_count_gives(readings: list[Reading]) -> None:

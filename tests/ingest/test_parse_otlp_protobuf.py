@@ -153,6 +153,7 @@ SPANS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(SPANS, min_size=1, max_size=4))
 def test_whatever_is_in_a_span_reads_alike(spans: list[dict[str, Any]]) -> None:

@@ -106,6 +106,7 @@ def laid_out(draw: st.DrawFn) -> tuple[Shape, bytes, list[tuple[int, Any]]]:
     return shape, bytes(data), expected
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(laid_out(), CHUNKS, st.sampled_from([1, 5, 1 << 20]))
 def test_every_record_comes_back_at_its_offset_however_it_is_read(
@@ -117,6 +118,7 @@ def test_every_record_comes_back_at_its_offset_however_it_is_read(
     assert (reader.bad, reader.problems()) == (0, ())
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     laid_out(),
@@ -334,6 +336,7 @@ def test_a_record_of_100_mb_costs_no_memory(shape: Shape, start: bytes, end: byt
     assert peak < 6 * RECORD_LIMIT
 
 
+@pytest.mark.slow
 def test_a_long_file_of_short_records_costs_a_window() -> None:
     record = b'{"id":1,"text":"' + b"x" * 100 + b'"},'
     stream = Endless(b"[", record * 500, 8 << 20, b'{"id":2}]')
@@ -350,6 +353,7 @@ def test_a_long_file_of_short_records_costs_a_window() -> None:
 MEBI = 1 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     ("shape", "data"),

@@ -111,6 +111,7 @@ def test_receipts_of_all_parts_let_it_go(tmp_path: Path) -> None:
 # -- faults ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done all the same"])
 @pytest.mark.parametrize("killed", [False, True], ids=["error", "killed"])
 def test_whatever_fails_here_the_vault_has_each_once(
@@ -217,6 +218,7 @@ def stopped_at(spool: Spool, number: int) -> str:
     return str(result.stopped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_one_flipped_bit_stops_delivery_there(tmp_path: Path, name: str) -> None:
     spool = filled(tmp_path / "s", 3)
@@ -234,6 +236,7 @@ def test_one_flipped_bit_stops_delivery_there(tmp_path: Path, name: str) -> None
         shutil.rmtree(root)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -307,6 +310,7 @@ def test_a_restored_old_copy_is_noticed_when_the_head_is_newer(tmp_path: Path) -
     assert fill(Spool(spool.root), b"3").number == 3, "an old head is followed to the last entry"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["head.json", "spool.json"])
 def test_every_flipped_bit_of_small_files_is_refused_or_harmless(tmp_path: Path, name: str) -> None:
     spool = filled(tmp_path / "s", 2)

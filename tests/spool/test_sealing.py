@@ -221,6 +221,7 @@ def test_a_limit_below_what_is_there_is_refused(tmp_path: Path) -> None:
     assert Spool(spool.root).limit == 50_000
 
 
+@pytest.mark.slow
 def test_more_files_than_a_collection_may_hold_are_refused_whole(tmp_path: Path) -> None:
     spool = new_spool(tmp_path / "s", limit=1 << 30)
     with pytest.raises(SpoolError, match=f"takes {MAX_COLLECTED:,} files at a time"):
@@ -238,6 +239,7 @@ def count_of_changes(root: Path) -> int:
     return len(spool.files.calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done all the same"])
 @pytest.mark.parametrize("gone", [False, True], ids=["one fault", "disk gone"])
 @pytest.mark.parametrize("killed", [False, True], ids=["error", "killed"])

@@ -272,6 +272,7 @@ def test_nothing_runs_and_nothing_is_fetched() -> None:
         assert f"'sha256-{style}'" in policy
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_bytes_in_any_process() -> None:
     first = hashlib.sha256(b"".join(all_pages(HELD))).hexdigest()
     code = (

@@ -83,6 +83,7 @@ def test_the_bodies_are_sound_to_begin_with(name: str) -> None:
     assert sum(told) == sum(before) + 1
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(sorted(BODIES)), st.data(), JUNK)
 def test_junk_is_refused_in_words_and_leaves_nothing(

@@ -84,6 +84,7 @@ def test_an_item_is_kept_for_the_longest_rule_that_fits_it(
     assert all(days >= each for each in fitting + floors)
 
 
+@pytest.mark.slow
 @given(POLICIES, KINDS, SEVERITIES, rules())
 def test_one_more_rule_or_kind_never_shortens(
     policy: RetentionPolicy, kinds: set[Kind], severity: Severity | None, rule: Rule
@@ -182,6 +183,7 @@ def test_no_promise_is_shortened_by_rounding_or_by_an_extension(
     assert retained_until(received, days + 1, extended) >= until
 
 
+@pytest.mark.slow
 @given(MOMENTS, st.lists(INSTANTS, max_size=6))
 def test_retention_is_only_ever_extended(now: datetime, wanted: list[datetime]) -> None:
     known: datetime | None = None

@@ -124,6 +124,7 @@ def test_evidence_that_brings_nothing_new_lowers_nothing_but_to_contradicted(
             assert ORDER.index(after[id_]) >= ORDER.index(state), id_
 
 
+@pytest.mark.slow
 @SLOW
 @given(tellings(), st.randoms(use_true_random=False))
 def test_the_order_of_ingestion_changes_nothing_but_numbers(tell: Telling, random: Any) -> None:

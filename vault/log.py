@@ -277,11 +277,13 @@ class Log:
         """Raise `RecordError` unless the index tells the checkpoint that is the store's newest now.
 
         Nobody is waited for: what others are publishing may be there already, or not yet. It is
-        asked so that nothing becomes visible in vain; a look of the last second serves for that,
-        where the next signing of a checkpoint looks for itself.
+        asked so that nothing becomes visible in vain; a look at the store of the last second serves
+        for that, where the next signing of a checkpoint looks for itself.
         """
         if time.monotonic() - self._looked > _LATELY:
             self._check()
+        else:
+            self.check_record()
 
     def covering(self, index: int) -> Publication:
         """The first published checkpoint that covers a log index. Raises `NotFoundError`."""

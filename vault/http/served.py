@@ -58,7 +58,7 @@ class Limits:
     """Bytes a second that a streamed body comes at, on average over any `rate_seconds`; 0: any."""
     rate_seconds: float = 60.0
     """Seconds of waiting for a body over which its rate is taken; the first of them are free."""
-    streams_of_one: int = 8
+    streams_of_one: int = 6
     """Bodies that one token streams at once in one process; further ones wait for their turn."""
     requests_a_minute: int = 1_200
     """Of one identity."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
 
@@ -252,6 +252,24 @@ class Grants:
         if read is not known:
             self._known.keep(read)
         return read
+
+
+def within(grant: Grant, chains: Sequence[str]) -> Grant | None:
+    """What of a grant concerns some chains; None for nothing. A grant for every chain does."""
+    given = tuple(each for each in grant.given if each in (EVERY_CHAIN, *chains))
+    if not given:
+        return None
+    left = tuple(each for each in grant.chains if each in given)
+    if left == given:  # what was revoked of it concerns others
+        return replace(
+            grant,
+            chains=left,
+            given=given,
+            revoked_at=None,
+            revoked_reason=None,
+            revoked_sequence=None,
+        )
+    return replace(grant, chains=left, given=given)
 
 
 def _taken(

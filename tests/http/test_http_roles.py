@@ -85,7 +85,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("GET", "/v1/log/proof"): ANYONE,
     ("GET", "/v1/log/consistency"): ANYONE,
     ("GET", "/v1/whoami"): KNOWN,
-    ("GET", "/v1/trust"): KNOWN,
+    ("GET", "/v1/trust"): ANYONE,
     ("GET", "/v1/vault"): KNOWN,
     ("GET", "/v1/chains"): KNOWN,
     ("GET", "/v1/chains/{chain}"): "read_chain",

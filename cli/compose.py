@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from vault.adapters.s3 import S3Place
     from vault.adapters.s3_check import BucketCheck
     from vault.http.client.requests import RemoteRequests
+    from vault.http.client.tokens import RemoteTokens
 
 INDEX = "index.sqlite"
 ACCESS = "access.sqlite"
@@ -88,9 +89,17 @@ class Vault(opened.Vault):
     appends_only: bool = False
     """Whether whoever opened it is a collector, to whom a server shows nothing."""
 
+    signed_in: str | None = None
+    """Who signed in to a server; None in a home, where nobody does."""
+
     @property
     def requests(self) -> RemoteRequests | None:
-        """What takes two people who sign in to a server; None in a home, where nobody does."""
+        """What takes two people who sign in to a server; None in a home."""
+        return None
+
+    @property
+    def tokens(self) -> RemoteTokens | None:
+        """The tokens that who signed in to a server may see; None in a home, which has them all."""
         return None
 
     def close(self) -> None:

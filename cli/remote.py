@@ -19,6 +19,7 @@ from vault.http.client.connection import Connection, Server, check_server
 from vault.http.client.opened import connected
 from vault.http.client.record import RemoteIndex, RemoteLog
 from vault.http.client.requests import RemoteRequests
+from vault.http.client.tokens import RemoteTokens
 from vault.http.client.trust import check_before_token, given_trust, pinned_trust
 from vault.http.frames import (
     MAGIC,
@@ -57,7 +58,11 @@ def open_remote(settings: Settings) -> Vault:
         parts = {each.name: getattr(served.vault, each.name) for each in fields(served.vault)}
         config = HomeConfig(trust.origin, served=served.words)
         return ServedVault(
-            **parts, home=settings.home, config=config, appends_only=served.appends_only
+            **parts,
+            home=settings.home,
+            config=config,
+            appends_only=served.who.kind == "collector",
+            signed_in=served.who.id,
         )
     except BaseException:
         connection.close()
@@ -71,9 +76,19 @@ class ServedVault(Vault):
     @property
     def requests(self) -> RemoteRequests:
         """What its people ask for, and approve."""
+        return RemoteRequests(self._connection)
+
+    @property
+    def tokens(self) -> RemoteTokens:
+        """Those of who signed in."""
+        assert self.signed_in is not None
+        return RemoteTokens(self._connection, self.signed_in)
+
+    @property
+    def _connection(self) -> Connection:
         index = cast("object", self.index)
         assert isinstance(index, RemoteIndex)
-        return RemoteRequests(index.connection)
+        return index.connection
 
     def record(self, chain: str, depth: str | None = None) -> StoreRecord:
         """A chain as the server gives it, to be audited here."""

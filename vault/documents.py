@@ -16,11 +16,12 @@ from vault.export import Exported, LeftOut
 from vault.incidents import Chain
 from vault.lookup import Known, Sighted
 from vault.metrics import Figure, Unreadable
-from vault.ports import LockMode, Protection, Request
+from vault.ports import LockMode, Protection, Request, Token
 from vault.preserve import Preserved
 from vault.retention import Drift, Laid, Released
 from vault.sweep import EarlierSweep, Swept
 from vault.timeline import Timeline
+from vault.tokens import Issued, is_valid
 from vault.window import Window
 from verify.attestation import Attestation, attestation_body
 from verify.coverage import Interval
@@ -725,6 +726,45 @@ def grants_json(grants: Sequence[Grant], not_understood: Sequence[int], moment: 
         "items": [grant_json(each, moment) for each in grants],
         "not_understood": list(not_understood),
     }
+
+
+def token_json(token: Token, moment: datetime) -> Object:
+    """A token as it stands at a moment; its secret is not kept."""
+    return {
+        "chains": list(token.chains),
+        "created": format_instant(token.created),
+        "expires": format_instant(token.expires),
+        "id": token.id,
+        "identity": token.identity,
+        "kind": token.kind.value,
+        "last_used": _instant(token.last_used),
+        "name": token.name,
+        "revoked": _instant(token.revoked),
+        "state": token_state(token, moment),
+    }
+
+
+def token_state(token: Token, moment: datetime) -> str:
+    """`valid`, `revoked` or `expired`, at a moment."""
+    if token.revoked is not None:
+        return "revoked"
+    return "valid" if is_valid(token, moment) else "expired"
+
+
+def tokens_json(tokens: Sequence[Token], moment: datetime) -> Object:
+    """Tokens as they stand at a moment."""
+    return {
+        "counts": {
+            "tokens": len(tokens),
+            "valid": sum(is_valid(each, moment) for each in tokens),
+        },
+        "items": [token_json(each, moment) for each in tokens],
+    }
+
+
+def issued_json(issued: Issued, moment: datetime) -> Object:
+    """A token that was just made, with its secret: for its holder, this once."""
+    return {"secret": issued.secret.reveal(), "token": token_json(issued.token, moment)}
 
 
 def _instant(moment: datetime | None) -> str | None:

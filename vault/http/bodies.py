@@ -366,6 +366,36 @@ class CollectorBody(Body):
     key: Words = Field(description="PEM, or base64 of its SubjectPublicKeyInfo in DER.")
 
 
+ChainName = Annotated[
+    str, StringConstraints(max_length=80), Field(description="An incident's id, or a stream's.")
+]
+
+
+class TokenBody(Body):
+    """A token of one's own that is made."""
+
+    model_config = example(chains=["stream:web"], name="nightly export")
+
+    chains: list[ChainName] = Field(
+        [], max_length=100, description="The only ones that it is for; empty: as your grants."
+    )
+    name: Annotated[str, StringConstraints(max_length=200)] = Field(
+        "", description="What it is for."
+    )
+    expires: Time | None = Field(None, description="90 days from now, if left out; 366 at most.")
+
+
+class RotationBody(Body):
+    """A token that is made in another's place."""
+
+    model_config = example(overlap_seconds=7200)
+
+    overlap_seconds: int = Field(
+        86_400, ge=0, le=366 * 86_400, description="How long the old one stays valid."
+    )
+    expires: Time | None = Field(None, description="When the new one ends: as for a new token.")
+
+
 def named(body: BaseModel, *without: str) -> dict[str, Any]:
     """The members of a body that were sent, as in JSON, but for some."""
     return body.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=set(without))

@@ -35,8 +35,8 @@ class Served:
 
     vault: Vault
     words: str
-    appends_only: bool
-    """Whether whoever signed in is a collector, which reads nothing."""
+    who: Actor
+    """Who signed in."""
 
 
 def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
@@ -101,4 +101,4 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
         sweeper=RemoteSweeper(connection, trust, index, incidents, retention, clock),
         collectors=RemoteCollectors(connection, trust, index, clock),
     )
-    return Served(vault, told.text("words"), appends_only=actor.kind == "collector")
+    return Served(vault, told.text("words"), actor)

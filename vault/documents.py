@@ -12,6 +12,7 @@ from vault.changes import Changes
 from vault.collectors import Collector
 from vault.custody import CustodyRow, actor_text
 from vault.deposit import Receipt
+from vault.enrolment import Enrolled
 from vault.export import Exported, LeftOut
 from vault.incidents import Chain
 from vault.lookup import Known, Sighted
@@ -26,6 +27,7 @@ from vault.window import Window
 from verify.attestation import Attestation, attestation_body
 from verify.coverage import Interval
 from verify.description import Description
+from verify.digest import b64
 from verify.grant import Grant
 from verify.incident import ChainState, Exhibit, Hold, Incident
 from verify.instant import format_instant
@@ -613,6 +615,7 @@ def collector_json(collector: Collector, trust: Trust) -> Object:
     """A collector, and whether a trust file lists its key."""
     return {
         "added_at": format_instant(collector.added_at),
+        "key": b64(collector.key.spki),
         "key_id": collector.key.key_id,
         "listed": any(each.spki == collector.key.spki for each in trust.collector_keys),
         "name": collector.name,
@@ -629,6 +632,18 @@ def collectors_json(collectors: Sequence[Collector], trust: Trust) -> Object:
             "removed": sum(each.removed is not None for each in collectors),
         },
         "items": [collector_json(each, trust) for each in collectors],
+    }
+
+
+def enrolled_json(enrolled: Enrolled, moment: datetime) -> Object:
+    """A collector that was let in, with the secret of its token: for its holder, this once."""
+    issued, receipt = enrolled.issued, enrolled.receipt
+    made: Object = {"secret": None, "token": None}
+    return {
+        "collector": collector_json(enrolled.collector, enrolled.trust),
+        "others": list(enrolled.others),
+        "receipt": receipt.to_json() if receipt else None,
+        **(made if issued is None else issued_json(issued, moment)),
     }
 
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from cli.compose import Vault, now, open_access
-from cli.options import AsJson, stated
-from cli.render import columns, count_text, paragraph
+from cli.options import AsJson, Expires, Quiet, stated
+from cli.render import columns, count_text
 from cli.session import Answer, UsageError, give, is_chain, read_end, settings_of, vault_of
+from cli.tokens import SHOWN_ONCE, issued_lines, limits_text
 from vault.documents import issued_json, token_json, token_state, tokens_json
 from vault.errors import NotFoundError
 from vault.ports import IdentityKind, Token
-from vault.tokens import COLLECTOR, LIFE, OVERLAP, Issued, Tokens, is_valid
+from vault.tokens import COLLECTOR, OVERLAP, Issued, Tokens, is_valid
 from verify.errors import MalformedError
 from verify.instant import format_instant
 from verify.strictjson import Object
@@ -31,18 +32,6 @@ _app = typer.Typer(
 _LENGTH = re.compile(r"(\d{1,4})([mhd])\Z")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
-Quiet = Annotated[
-    bool, typer.Option("--quiet", help="Print the token alone, for a script that keeps it.")
-]
-Expires = Annotated[
-    Optional[str],  # noqa: UP045 — read at run time by typer
-    typer.Option(
-        "--expires",
-        metavar="TIME",
-        help=f"When it ends: RFC 3339 with zone, or 5m, 12h, 30d, 8w; {LIFE.days}d if left out, "
-        "366d at most.",
-    ),
-]
 TokenArgument = Annotated[
     str, typer.Argument(metavar="ID", help="The token's id, as evault token list shows it.")
 ]
@@ -220,7 +209,7 @@ def list_(
                 each.id,
                 each.identity,
                 token_state(each, moment),
-                _limits(each.chains),
+                limits_text(each.chains),
                 _history(each),
             )
             for each in found
@@ -257,26 +246,6 @@ def _give_issued(
         give(Answer([issued.secret.reveal()], {}), as_json=False)
     lines = [*issued_lines(issued), *more, SHOWN_ONCE]
     give(Answer(lines, {**issued_json(issued, now()), **data}), as_json=as_json)
-
-
-def issued_lines(issued: Issued) -> list[str]:
-    """A token that was just made, with its secret: for its holder, this once."""
-    token = issued.token
-    return [
-        issued.secret.reveal(),
-        *paragraph(
-            f"{token.id}  ",
-            f"signs in {token.identity} {_limits(token.chains)}, until "
-            f"{format_instant(token.expires)}",
-        ),
-    ]
-
-
-SHOWN_ONCE = "It is shown this once: keep it where secrets are kept, and give it as EVAULT_TOKEN."
-
-
-def _limits(chains: Sequence[str]) -> str:
-    return f"on {', '.join(chains)} alone" if chains else "wherever a role is held"
 
 
 def _history(token: Token) -> str:

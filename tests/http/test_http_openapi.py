@@ -98,7 +98,7 @@ def test_every_operation_says_what_it_does_and_answers(case: Case) -> None:
         ("POST", "/v1/incidents/{incident}/amendments",
          "200 201 400 401 403 404 408 409 412 413 422 429 503"),
         ("POST", "/v1/sweeps", "202 400 401 403 408 409 413 422 429 503"),
-        ("POST", "/v1/collectors", "200 201 400 401 403 408 409 413 422 429 503"),
+        ("POST", "/v1/collectors", "200 201 400 401 403 404 408 409 413 422 429 503"),
     ],
 )  # fmt: skip
 def test_the_problems_of_a_route_follow_from_what_it_takes(

@@ -36,6 +36,9 @@ Deposit = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"),
     Field(description="An id of your own: repeating it gives the first receipt."),
 ]
+ChainName = Annotated[
+    str, StringConstraints(max_length=80), Field(description="An incident's id, or a stream's.")
+]
 
 
 class Body(BaseModel):
@@ -360,15 +363,17 @@ class CollectorBody(Body):
         name="edge-1",
         key="MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEFM1uwgy3Co6wL9f6SLMj7Ls+"
         "jEqnr/b9LYncuPHrETyRd30BTVoFD7tx/BawomZUMUUK8TYtW122GUdRvnNP6w==",
+        chains=["stream:web"],
     )
 
     name: Text = Field(description="What you call it: a-z, 0-9 and -.")
     key: Words = Field(description="PEM, or base64 of its SubjectPublicKeyInfo in DER.")
-
-
-ChainName = Annotated[
-    str, StringConstraints(max_length=80), Field(description="An incident's id, or a stream's.")
-]
+    chains: list[ChainName] = Field(
+        [], max_length=100, description="What its token may append to; empty: it gets no token."
+    )
+    expires: Time | None = Field(
+        None, description="When the token ends: 90 days from now, if left out; 366 at most."
+    )
 
 
 class TokenBody(Body):

@@ -8,20 +8,24 @@ from typing import cast
 
 from vault.collectors import Collector, Collectors
 from vault.deposit import Door, Receipt
-from vault.errors import RefusedError, UnavailableError
+from vault.enrolment import Enrolled
+from vault.errors import NotPermittedError, RefusedError, UnavailableError
 from vault.evidence import StoredObject
 from vault.http.client.connection import Connection, error_of, quoted
 from vault.http.client.people import no_other_person
 from vault.http.client.receipts import receipt_of
 from vault.http.client.record import Elsewhere, RemoteIndex, RemoteStore
+from vault.http.client.tokens import read_issued
 from vault.incidents import Chain, Incidents
 from vault.ports import Clock, Index, LockMode, ObjectStore, Version
 from vault.retention import Drift, Laid, Progress, Released, Retention, Sense
 from vault.sweep import Announce, Sweeper, Swept
 from vault.sweep import Progress as Progressing
 from verify.approval import ATTESTED
+from verify.collection import public_key_of
 from verify.digest import b64
 from verify.envelope import ManifestKey
+from verify.errors import ProofError
 from verify.instant import format_instant, parse_instant
 from verify.report import Finding, Outcome
 from verify.statement import VAULT_CHAIN
@@ -242,6 +246,20 @@ def _unclaimed(reader: Fields) -> Version:
     )
 
 
+_COLLECTORS = "/v1/collectors"
+
+
+def _collector(reader: Fields) -> Collector:
+    """A collector as a server tells it. Raises `MalformedError`."""
+    return Collector(
+        reader.text("name"),
+        public_key_of(reader.text("key").encode(), where=f"{reader.where}.key"),
+        parse_instant(reader.raw("added_at"), where=f"{reader.where}.added_at"),
+        reader.count("sequence"),
+        reader.text_or_none("removed"),
+    )
+
+
 class RemoteCollectors(Collectors):
     """The collectors of a served vault."""
 
@@ -258,14 +276,38 @@ class RemoteCollectors(Collectors):
         self._connection = connection
         self._trust = trust
 
-    def add(self, name: str, key: ManifestKey) -> tuple[Collector, Receipt | None]:
-        """Have a collector let in; no receipt if it is in already under this name and key."""
-        body = {"key": b64(key.spki), "name": name}
-        answer = self._connection.post("/v1/collectors", body)
+    def all(self) -> Sequence[Collector]:
+        """Everyone who was ever let in: by the vault's own chain, or by the server's word."""
+        try:
+            return super().all()
+        except NotPermittedError:  # who lets collectors in need not see that chain
+            told = Fields(self._connection.get_json(_COLLECTORS), _COLLECTORS)
+            return [_collector(Fields(each, _COLLECTORS)) for each in told.entries("items")]
+
+    def enrol(
+        self, name: str, key: ManifestKey, chains: Sequence[str], expires: datetime | None
+    ) -> Enrolled:
+        """Have a collector let in, and, for some chains, a token made for it."""
+        body: Object = {"key": b64(key.spki), "name": name}
+        if chains:
+            body["chains"] = list(chains)
+        if expires is not None:
+            body["expires"] = format_instant(expires)
+        answer = self._connection.post(_COLLECTORS, body)
         receipt = None
         if answer.get("receipt") is not None:
             receipt = receipt_of(answer, self._trust, chain=VAULT_CHAIN)
-        return self.named(name), receipt
+        told = Fields(answer, _COLLECTORS)
+        collector = _collector(told.object("collector"))
+        if (collector.name, collector.key.spki) != (name, key.spki):
+            raise ProofError("the server let in another collector than was asked for")
+        return Enrolled(
+            collector,
+            receipt,
+            self._trust,
+            None if answer.get("token") is None else read_issued(answer, _COLLECTORS),
+            tuple(told.texts("others")),
+        )
 
     def remove(self, name: str, reason: str) -> tuple[Collector, Receipt]:
         """Have nothing more taken from a collector."""

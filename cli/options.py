@@ -138,7 +138,8 @@ SpoolOption = Annotated[
     typer.Option(
         "--spool",
         metavar="DIR",
-        help="Seal through this spool: it keeps what the vault cannot take now. See: evault spool.",
+        help="Seal through this spool: it keeps what the vault cannot take now. See: evault spool. "
+        "By a collector's token, its own if left out.",
     ),
 ]
 StoreOption = Annotated[

@@ -55,7 +55,7 @@ class Permission(StrEnum):
     ADMIT = "admit"
     """Let collectors in, and take their keys back."""
     GRANT = "grant"
-    """Grant roles and issue tokens. Asked for by one, approved by another."""
+    """Grant roles, asked for by one and approved by another; take them back alone."""
     APPROVE_GRANT = "approve_grant"
 
 
@@ -276,7 +276,7 @@ class Access:
         raise NotPermittedError(
             f"{self.identity.id} may not {permission.value.replace('_', ' ')} {where} "
             f"(roles held: {held}); ask for a grant: evault grant add {self.identity.id} ROLE "
-            f"{chain or '--all'}",
+            f"{'--all' if chain in (None, VAULT_CHAIN) else chain}",
             permission=permission.value,
             chain=None if chain == VAULT_CHAIN else chain,
         )

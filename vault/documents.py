@@ -704,6 +704,7 @@ def request_json(request: Request) -> Object:
 def grant_json(grant: Grant, moment: datetime) -> Object:
     """A grant as a JSON object, with its state at a moment."""
     return {
+        "approved_by": grant.approved_by,
         "chains": list(grant.chains),
         "given": list(grant.given),
         "person": grant.person,
@@ -717,6 +718,14 @@ def grant_json(grant: Grant, moment: datetime) -> Object:
         "state": grant_state(grant, moment).replace(" ", "_"),
         "valid_from": format_instant(grant.valid_from),
         "valid_to": _instant(grant.valid_to),
+    }
+
+
+def granted_json(grant: Grant, receipt: Receipt | None, moment: datetime) -> Object:
+    """A role that a person holds; no receipt if they held it so already."""
+    return {
+        "grant": grant_json(grant, moment),
+        "receipt": receipt.to_json() if receipt else None,
     }
 
 

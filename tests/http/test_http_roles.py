@@ -129,6 +129,8 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/v1/logs"): ITSELF,
     ("GET", "/v1/openapi.json"): KNOWN,
     ("GET", "/v1/grants"): KNOWN,
+    ("POST", "/v1/grants"): "grant",
+    ("POST", "/v1/grants/revocations"): "grant",
     ("GET", "/v1/tokens"): KNOWN,
     ("POST", "/v1/tokens"): KNOWN,
     ("POST", "/v1/tokens/{token_id}/rotation"): KNOWN,

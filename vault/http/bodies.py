@@ -18,6 +18,7 @@ from pydantic import (
 
 from verify.attestation import AttestationType
 from verify.declaration import Exposure, Severity, Tier, Trigger, YesNo
+from verify.grant import GrantedRole
 from verify.response import Containment, Phase, Role
 from verify.statement import Kind
 
@@ -399,6 +400,44 @@ class RotationBody(Body):
         86_400, ge=0, le=366 * 86_400, description="How long the old one stays valid."
     )
     expires: Time | None = Field(None, description="When the new one ends: as for a new token.")
+
+
+class GrantBody(Body):
+    """A role that a third person is to hold, once a second one approved it."""
+
+    model_config = example(
+        person="ada@example.org", role="auditor", chains=["stream:web"], reason="Audit of the year."
+    )
+
+    person: Annotated[str, StringConstraints(min_length=1, max_length=512)] = Field(
+        description="The identity as it signs in."
+    )
+    role: GrantedRole
+    chains: list[ChainName] = Field(
+        min_length=1, max_length=1_000, description="On which; * alone is every one."
+    )
+    reason: Words
+    start: Time | None = Field(None, alias="from", description="Once it is approved, if left out.")
+    to: Time | None = Field(None, description="Until it is revoked, if left out.")
+
+
+class RevocationBody(Body):
+    """A role that is taken back."""
+
+    model_config = example(
+        person="mia@example.org", role="auditor", chains=["stream:web"], reason="The audit is done."
+    )
+
+    person: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    role: GrantedRole
+    chains: list[ChainName] | None = Field(
+        None,
+        min_length=1,
+        max_length=1_000,
+        description="On which; * is what was granted for every one. Wherever it was granted, if "
+        "left out.",
+    )
+    reason: Words
 
 
 def named(body: BaseModel, *without: str) -> dict[str, Any]:

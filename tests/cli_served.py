@@ -23,9 +23,10 @@ SERVED = frozenset(
 )  # fmt: skip
 """Modules whose tests run against a served vault too: in the soak, but for `REPRESENTATIVE` ones.
 
-The others are about a home's own files (bad_input, init_s3, settings, store), what is done where
-the home is (grant, token), about other files than a vault's (bundle_reports, inspect, profile,
-render, verify_facts), about the help, or, like handover and schemas, run in homes of their own.
+The others are about a home's own files (bad_input, init_s3, settings, store), do otherwise through
+a server, as tests/http shows (grant, token), are about other files than a vault's (bundle_reports,
+inspect, profile, render, verify_facts), about the help, or, like handover and schemas, run in homes
+of their own.
 """
 
 REPRESENTATIVE = frozenset(

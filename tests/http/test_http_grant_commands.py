@@ -120,3 +120,32 @@ def test_the_last_two_who_grant_are_told_where_it_is_done(served: Served, by: As
     done = run("--home", served.vault.home, "grant", "revoke", GRETA, "governance_steward",
                "--reason", "r")  # fmt: skip
     assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("incident", "show", INCIDENT),
+        ("evidence", "show", INCIDENT, "EV-0001"),
+        ("evidence", "list", INCIDENT),
+        ("retention", "show"),
+        ("retention", "show", INCIDENT),
+        ("hold", "list", INCIDENT),
+        ("stream", "show", "stream:web"),
+        ("status", INCIDENT),
+        ("checklist", INCIDENT),
+        ("custody", INCIDENT),
+        ("timeline", INCIDENT),
+        ("verify", INCIDENT),
+    ],
+)
+def test_a_role_on_one_incident_is_enough_to_look_at_it(
+    served: Served, by: As, words: tuple[str, ...]
+) -> None:
+    """It does not show the vault's own chain, on which the policy of retention is."""
+    served.hold(ADA, GrantedRole.LEGAL, INCIDENT, "stream:web")
+    assert by(ADA, "trust").code == by(GUS, "trust").code == 0
+    narrow, wide = by(ADA, *words, "--json"), by(GUS, *words, "--json")
+    assert narrow.code == wide.code, narrow.err
+    if words[0] in ("incident", "evidence", "retention", "hold", "stream"):
+        assert narrow.json == wide.json

@@ -9,7 +9,7 @@ from typing import cast
 from vault.collectors import Collector, Collectors
 from vault.deposit import Door, Receipt
 from vault.enrolment import Enrolled
-from vault.errors import NotPermittedError, RefusedError, UnavailableError
+from vault.errors import NotFoundError, NotPermittedError, RefusedError, UnavailableError
 from vault.evidence import StoredObject
 from vault.http.client.connection import Connection, error_of, quoted
 from vault.http.client.people import no_other_person
@@ -17,17 +17,19 @@ from vault.http.client.receipts import receipt_of
 from vault.http.client.record import Elsewhere, RemoteIndex, RemoteStore
 from vault.http.client.tokens import read_issued
 from vault.incidents import Chain, Incidents
-from vault.ports import Clock, Index, LockMode, ObjectStore, Version
+from vault.ports import Clock, Index, LockMode, ObjectStore, Protection, Version
 from vault.retention import Drift, Laid, Progress, Released, Retention, Sense
 from vault.sweep import Announce, Sweeper, Swept
 from vault.sweep import Progress as Progressing
 from verify.approval import ATTESTED
 from verify.collection import public_key_of
+from verify.declaration import Severity
 from verify.digest import b64
 from verify.envelope import ManifestKey
-from verify.errors import ProofError
+from verify.errors import MalformedError, ProofError
 from verify.instant import format_instant, parse_instant
 from verify.report import Finding, Outcome
+from verify.retention import BUILT_IN, RetentionPolicy, parse_policy
 from verify.statement import VAULT_CHAIN
 from verify.strictjson import Fields, Object
 from verify.trust import Step, Trust
@@ -67,6 +69,30 @@ class RemoteRetention(Retention):
 
     def settle(self) -> None:
         """Nothing: what is owed to stored evidence the server sees to."""
+
+    def policy(self) -> tuple[RetentionPolicy, int | None]:
+        """The policy in force; by the server's word, to who may not see the vault's own chain."""
+        try:
+            return super().policy()
+        except NotPermittedError:
+            told = self._connection.get_json("/v1/retention")
+            reader = Fields(told, "/v1/retention")
+            sequence = None if told.get("sequence") is None else reader.count("sequence")
+            names = BUILT_IN.to_json()  # beside them stands what is told besides
+            body = {name: told.get(name) for name in names}
+            return parse_policy(body, where="/v1/retention", severities=Severity), sequence
+
+    def kept(self, chain: Chain) -> dict[str, Protection]:
+        """How each exhibit's bytes must be protected by now, likewise.
+
+        Also to who may not see a chain that claims the same bytes.
+        """
+        try:
+            return super().kept(chain)
+        except (NotPermittedError, NotFoundError):
+            path = f"/v1/chains/{quoted(chain.state.id)}/retention"
+            items = Fields(self._connection.get_json(path), path).entries("items")
+            return dict(_protection(Fields(each, path)) for each in items)
 
     def set_hold(
         self,
@@ -141,6 +167,18 @@ class RemoteRetention(Retention):
 
 _GONE = StoredObject("an object of the store", None, 0, "", 0, (), ())
 """What is gone, where the server told only how many are."""
+
+
+def _protection(reader: Fields) -> tuple[str, Protection]:
+    """An exhibit, and how it is kept, as a server tells it. Raises `MalformedError`."""
+    mode, until = reader.text("mode"), reader.raw("until")
+    if mode not in frozenset(LockMode):
+        raise MalformedError(f"{reader.where}: {mode!r} is no mode of a lock")
+    return reader.text("exhibit"), Protection(
+        None if until is None else parse_instant(until, where=f"{reader.where}.until"),
+        LockMode(mode),
+        reader.raw("held") is True,
+    )
 
 
 def _stored(reader: Fields) -> StoredObject:

@@ -248,8 +248,16 @@ class Access:
         return found & _ON_VAULT_CHAIN if chain == VAULT_CHAIN else found
 
     def roles(self, chain: str | None) -> list[VaultRole]:
-        """The roles that are held for a chain, or, for None, for any."""
-        return sorted({each.role for each in self._grants if each.covers(chain, self._at)})
+        """The roles that are held for a chain, or, for None, for any that the token is for."""
+        if chain is not None and not self._within_token(chain):
+            return []
+        return sorted(
+            {
+                each.role
+                for each in self._grants
+                if each.covers(chain, self._at) and (chain is not None or self._meets_token(each))
+            }
+        )
 
     def check(self, permission: Permission, chain: str | None) -> None:
         """Raise unless it is permitted; `chain` is None for what concerns no one chain.

@@ -394,3 +394,18 @@ def test_requests_for_grants_are_shown_to_who_may_read_the_vaults_chain(
     served.hold("lea@example.org", GrantedRole.LEGAL, INCIDENT)
     for name, status in ((GRETA, 200), (PAT, 404), ("lea@example.org", 404), (ADA, 404)):
         assert served.site.get(where, served.who(name)).status == status, name
+
+
+def test_whoami_tells_a_limited_token_of_roles_on_its_chains_alone(served: Served) -> None:
+    served.hold(ADA, GrantedRole.LEGAL, INCIDENT)
+    served.hold(ADA, GrantedRole.AUDITOR, "stream:secret")
+
+    def roles(*chains: str, about: str = "") -> list[str]:
+        heard = served.site.get(f"/v1/whoami{about}", served.who(ADA, *chains))
+        found: list[str] = heard.json["roles"]
+        return found
+
+    assert roles() == ["auditor", "legal"]
+    assert roles(INCIDENT) == ["legal"]
+    assert roles(INCIDENT, about="?chain=stream:secret") == []
+    assert roles(about="?chain=stream:secret") == ["auditor"]

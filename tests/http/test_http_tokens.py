@@ -10,12 +10,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from case_served import INCIDENT, STREAM
+from case_served import INCIDENT, STREAM, Case
 from cli_support import check
 from serving import Site, listening
 from signed_in import ADA, ADMIN, GUS, PAT, Served, bearing, code_of, shows
 
 from cli.compose import now
+from vault.access import Identity
 from vault.errors import UnauthenticatedError
 from vault.http import own_tokens
 from vault.http.app import create_app
@@ -342,3 +343,16 @@ def test_nobody_known_makes_none(served: Served) -> None:
         assert served.site.ask(method, path).status == 401
     with pytest.raises(UnauthenticatedError):
         served.tokens.check("evt_x")
+
+
+def test_who_signs_in_by_a_provider_makes_tokens_too(case: Case) -> None:
+    """As whom the provider says they are, and with what limits a role gives: none of its own."""
+    ola = case.site.people.enrol("ola", Identity("ola@example.org", "person", "oidc"), (), ())
+    heard = case.site.post(TOKENS, ola, {"name": "laptop"})
+    assert heard.status == 201, heard.data
+    token = case.service.tokens.check(heard.json["secret"])
+    assert (token.identity, token.kind, token.chains) == ("ola@example.org", "person", ())
+    for name in ("agent:helper", "collector:edge"):
+        who = case.site.people.enrol(name, Identity(name, "person", "oidc"), (), ())
+        refused = case.site.post(TOKENS, who, {})
+        assert code_of(refused) == (400, "malformed"), "whatever a provider calls a person"

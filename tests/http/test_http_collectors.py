@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from case_served import INCIDENT, STREAM
 from cli_support import check
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from signed_in import ADA, ADMIN, GUS, PAT, STEWARD, Served, bearing, code_of
 
 from cli.compose import now
 from vault.adapters.access import SqlAccessStore
+from vault.collectors import Collectors
 from vault.enrolment import enrol
 from vault.errors import RefusedError, UnavailableError
 from vault.ports import IdentityKind, Token
 from vault.tokens import Tokens
 from verify.collection import public_key_of
+from verify.envelope import ManifestKey
 from verify.grant import GrantedRole
 
 COLLECTORS = "/v1/collectors"
@@ -25,6 +30,15 @@ KEY = (
     "jEqnr/b9LYncuPHrETyRd30BTVoFD7tx/BawomZUMUUK8TYtW122GUdRvnNP6w=="
 )
 EDGE = {"name": "edge", "key": KEY, "chains": [STREAM]}
+
+
+def new_spki() -> bytes:
+    """The public key of a new collector."""
+    return (
+        ec.generate_private_key(ec.SECP256R1())
+        .public_key()
+        .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
 
 
 def valid(served: Served) -> list[str]:
@@ -152,3 +166,41 @@ def test_what_ends_while_a_token_is_made_leaves_none(served: Served, what: str) 
         )
     assert len(served.tokens.list("collector:edge")) == 1
     assert valid(served) == []
+
+
+class ReadBefore(Collectors):
+    """Collectors of a vault whose own chain grows once between each reading and its sealing."""
+
+    happens: Callable[[], None]
+    grown = False
+
+    def _read(self) -> Any:
+        found = super()._read()
+        if not self.grown:
+            self.grown = True
+            self.happens()
+        return found
+
+
+def test_what_comes_onto_the_vaults_chain_meanwhile_is_read_before_a_collector_is_let_in(
+    served: Served,
+) -> None:
+    """A grant or a sweep in between is no reason to refuse; another collector of that name is."""
+    vault = served.vault
+    key = public_key_of(KEY.encode(), where="key")
+    book = ReadBefore(index=vault.index, door=vault.door, clock=now, key=vault.trust.keys[0])
+    book.happens = lambda: served.hold(ADA, GrantedRole.AUDITOR, STREAM)
+    assert book.add("edge", key)[1] is not None
+    book.grown = False
+    book.happens = lambda: served.hold(ADA, GrantedRole.LEGAL, STREAM)
+    book.remove("edge", "broken into")
+    assert vault.collectors.keys() == ()
+    other = ManifestKey(new_spki())
+    book.grown = False
+
+    def taken() -> None:
+        vault.collectors.add("far", other)
+
+    book.happens = taken
+    with pytest.raises(RefusedError, match="another key"):
+        book.add("far", ManifestKey(new_spki()))

@@ -8,9 +8,9 @@ import importlib.metadata
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -33,12 +33,14 @@ from vault.adapters.pem import (
     load_manifest_key,
 )
 from vault.adapters.sql import SqlIndex
+from vault.enrolment import Enrolled, enrol
 from vault.errors import NotFoundError, RefusedError, UnavailableError
 from vault.grants import KnownGrants
 from vault.incidents import KnownChains
 from vault.log import Log
 from vault.opened import Foundation
 from vault.ports import Index, LockMode, ObjectStore
+from vault.tokens import Tokens
 from verify.digest import sha256_hex
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from vault.adapters.s3 import S3Place
     from vault.adapters.s3_check import BucketCheck
     from vault.http.client.requests import RemoteRequests
+    from vault.http.client.tokens import RemoteTokens
 
 INDEX = "index.sqlite"
 ACCESS = "access.sqlite"
@@ -88,9 +91,17 @@ class Vault(opened.Vault):
     appends_only: bool = False
     """Whether whoever opened it is a collector, to whom a server shows nothing."""
 
+    signed_in: str | None = None
+    """Who signed in to a server; None in a home, where nobody does."""
+
     @property
     def requests(self) -> RemoteRequests | None:
-        """What takes two people who sign in to a server; None in a home, where nobody does."""
+        """What takes two people who sign in to a server; None in a home."""
+        return None
+
+    @property
+    def tokens(self) -> RemoteTokens | None:
+        """The tokens that who signed in to a server may see; None in a home, which has them all."""
         return None
 
     def close(self) -> None:
@@ -456,16 +467,41 @@ def own_trust(settings: Settings) -> Trust:
     return vault.trust
 
 
-def list_here_or_there(settings: Settings, vault: Vault, key: ManifestKey) -> tuple[bool, Trust]:
-    """Have the trust file list a collector's key that was let in; whether it is new, and the file.
+def enrol_here_or_there(
+    settings: Settings,
+    vault: Vault,
+    name: str,
+    key: ManifestKey,
+    chains: Sequence[str],
+    expires: datetime | None,
+) -> Enrolled:
+    """Let a collector in, and, for some chains, make a token for it, here or by the server."""
+    if settings.server is not None:
+        there: Enrolled = remote().enrol_there(vault, name, key, chains, expires)
+        with suppress(EvidenceError):  # the next command says it; this one has a secret to show
+            there = replace(there, trust=remote().trust_now(settings))
+        return there
 
-    A server's lists it by itself.
-    """
-    if settings.server is None:
-        return list_collector(vault.home, key), load_trust(vault.home)
-    trust: Trust = remote().trust_now(settings)
-    known = any(each.spki == key.spki for each in vault.trust.collector_keys)
-    return not known, trust
+    def list_key(key: ManifestKey) -> Trust:
+        list_collector(vault.home, key)
+        return load_trust(vault.home)
+
+    store = open_access(vault.home, vault.config) if chains else None
+    try:
+        return enrol(
+            vault.collectors,
+            name,
+            key,
+            index=vault.index,
+            clock=vault.clock,
+            list_key=list_key,
+            tokens=None if store is None else Tokens(store=store, clock=vault.clock),
+            chains=chains,
+            expires=expires,
+        )
+    finally:
+        if store is not None:
+            store.close()
 
 
 def list_collector(home: Path, key: ManifestKey) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import typer
 
 from cli.config import CONCURRENCY, PART_MIB
+from vault.tokens import LIFE
 from verify.strictjson import MAX_SAFE_INTEGER
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
@@ -137,7 +138,8 @@ SpoolOption = Annotated[
     typer.Option(
         "--spool",
         metavar="DIR",
-        help="Seal through this spool: it keeps what the vault cannot take now. See: evault spool.",
+        help="Seal through this spool: it keeps what the vault cannot take now. See: evault spool. "
+        "By a collector's token, its own if left out.",
     ),
 ]
 StoreOption = Annotated[
@@ -192,4 +194,16 @@ ConcurrencyOption = Annotated[
 KmsOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--kms-key", metavar="ARN", help="Encrypt objects under this KMS key."),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="Print the token alone, for a script that keeps it.")
+]
+Expires = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--expires",
+        metavar="TIME",
+        help=f"When it ends: RFC 3339 with zone, or 5m, 12h, 30d, 8w; {LIFE.days}d if left out, "
+        "366d at most.",
+    ),
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import cast
 
 from cli.compose import Vault, now
@@ -12,13 +13,16 @@ from cli.config import HomeConfig
 from cli.settings import ServerSettings, Settings, version
 from ingest.entry import Entry
 from vault.deposit import Receipt
+from vault.enrolment import Enrolled
 from vault.errors import NotFoundError, UnavailableError
 from vault.http.client.audited import RemoteRecord
 from vault.http.client.captures import RemoteCaptures
 from vault.http.client.connection import Connection, Server, check_server
 from vault.http.client.opened import connected
+from vault.http.client.protection import RemoteCollectors
 from vault.http.client.record import RemoteIndex, RemoteLog
 from vault.http.client.requests import RemoteRequests
+from vault.http.client.tokens import RemoteTokens
 from vault.http.client.trust import check_before_token, given_trust, pinned_trust
 from vault.http.frames import (
     MAGIC,
@@ -31,6 +35,7 @@ from vault.http.frames import (
     missed_frame,
 )
 from vault.record import StoreRecord
+from verify.envelope import ManifestKey
 from verify.errors import MalformedError
 from verify.strictjson import Object
 from verify.trust import Trust
@@ -57,7 +62,11 @@ def open_remote(settings: Settings) -> Vault:
         parts = {each.name: getattr(served.vault, each.name) for each in fields(served.vault)}
         config = HomeConfig(trust.origin, served=served.words)
         return ServedVault(
-            **parts, home=settings.home, config=config, appends_only=served.appends_only
+            **parts,
+            home=settings.home,
+            config=config,
+            appends_only=served.who.kind == "collector",
+            signed_in=served.who.id,
         )
     except BaseException:
         connection.close()
@@ -71,9 +80,19 @@ class ServedVault(Vault):
     @property
     def requests(self) -> RemoteRequests:
         """What its people ask for, and approve."""
+        return RemoteRequests(self._connection)
+
+    @property
+    def tokens(self) -> RemoteTokens:
+        """Those of who signed in."""
+        assert self.signed_in is not None
+        return RemoteTokens(self._connection, self.signed_in)
+
+    @property
+    def _connection(self) -> Connection:
         index = cast("object", self.index)
         assert isinstance(index, RemoteIndex)
-        return RemoteRequests(index.connection)
+        return index.connection
 
     def record(self, chain: str, depth: str | None = None) -> StoreRecord:
         """A chain as the server gives it, to be audited here."""
@@ -88,6 +107,14 @@ class ServedVault(Vault):
             chain=chain,
             depth=depth or ("checksums" if self.store.traits.checksums else "bytes"),
         )
+
+
+def enrol_there(
+    vault: Vault, name: str, key: ManifestKey, chains: Sequence[str], expires: datetime | None
+) -> Enrolled:
+    """Have a server let a collector in."""
+    assert isinstance(vault.collectors, RemoteCollectors)
+    return vault.collectors.enrol(name, key, chains, expires)
 
 
 def trust_of(settings: Settings, connection: Connection) -> Trust:

@@ -96,8 +96,8 @@ def check_reads(vault: Vault) -> None:
     """Raise `RefusedError` for a collector: what it asked would be sealed as an attempt to read."""
     if vault.appends_only:
         raise RefusedError(
-            "a collector's token appends only; add --spool FOLDER (evault ingest and capture take "
-            "it), or use a person's token"
+            "a collector's token appends only (evault ingest, capture and spool deliver); use a "
+            "person's token"
         )
 
 

@@ -20,23 +20,36 @@ from cli.delivery import SpoolDestination, destination_of
 from cli.intake import Wanted, check_open
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
 from cli.session import Answer, UsageError, settings_of, uninterrupted
-from cli.settings import version
+from cli.settings import Settings, version
 from cli.summary import Sealed, group_rows, look_at
 from ingest.collector import Collected, Taken, collect
 from ingest.delivery import deliver
 from ingest.entry import Entry
 from ingest.source import Found, Source
-from ingest.spool import Spool
+from ingest.spool import PUBLIC_KEY, Spool
 from ingest.spool_capture import SpoolCapture
 from vault.delivery import check_collector
 from vault.deposit import Receipt
 from vault.documents import exhibit_json
-from vault.errors import NotFoundError, NotPermittedError, UnavailableError
+from vault.errors import NotFoundError, NotPermittedError, RefusedError, UnavailableError
 from verify.description import Description
 from verify.incident import Incident
 from verify.instant import format_instant
 from verify.report import printable
 from verify.strictjson import Object
+
+OWN_SPOOL = "spool"
+"""The folder of a collector's own spool, beside the trust file that is pinned for its server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The vault, or why it is out of reach; and the spool that leads there, if one does."""
+
+    vault: Vault | None
+    reason: str
+    spool: Spool | None
+    """None: evidence is sealed into the vault directly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,49 +71,91 @@ def open_spool(path: Path, *, as_json: bool = False) -> Spool:
     return Spool(path, told=told)
 
 
-@contextmanager
-def reached(
-    context: typer.Context, spool: Spool, given: str | None, *, as_json: bool
-) -> Iterator[Reached]:
-    """Try the vault before anything is captured.
+def own_spool(settings: Settings) -> Path | None:
+    """Where a collector's own spool is, for the server that is named; None where none is."""
+    return None if settings.server is None else settings.home / OWN_SPOOL
 
-    Out of reach is not refused: a vault that answers, and would not take the evidence, is heard
-    now, and nothing is spooled. Raises `RefusedError`, `NotFoundError` for an unknown incident,
-    `UsageError` where nobody can tell which incident is meant.
+
+def spool_path(context: typer.Context, named: Path | None) -> Path:
+    """The spool that was named, else this collector's own. Raises `UsageError`."""
+    path = named or own_spool(settings_of(context))
+    if path is None:
+        raise UsageError("name the spool: DIR may be left out only where EVAULT_URL names a server")
+    return path
+
+
+@contextmanager
+def way_to(context: typer.Context, named: Path | None, *, as_json: bool) -> Iterator[Way]:
+    """Try the vault, before anything is captured, and say how evidence gets there.
+
+    Through the spool that was named, wherever the vault is. Without one, and through a server:
+    through this collector's own where the vault takes from who signed in only what is appended, as
+    a collector signs what it sends; and where it is out of reach, if there is such a spool. Raises
+    `RefusedError` for a collector without one.
     """
+    settings = settings_of(context)
+    own = own_spool(settings)
+    spool = None if named is None else open_spool(named, as_json=as_json)
     vault: Vault | None = None
+    reason = ""
     try:
-        vault = open_vault(settings_of(context))
+        vault = open_vault(settings)
     except NotFoundError:
-        reason = f"this host has no vault ({settings_of(context).home} is none)"
+        if spool is None:
+            raise
+        reason = f"this host has no vault ({settings.home} is none)"
     except UnavailableError as error:
+        if spool is None and (own is None or not own.is_dir()):
+            raise
         reason = str(error)
-    else:
-        reason = ""
     try:
-        name = given
-        if vault is not None:
-            try:
-                name = given or vault.incidents.the_only_open()
-                check_open(vault, name, None)
-                check_collector(vault, spool.key.public.key_id)
-            except UnavailableError as error:
-                reason = str(error)
-            except NotPermittedError:
-                if given is None:
-                    raise
-                # A collector's token lets it add, and look at nothing: the server judges then.
-        if name is None:
-            raise UsageError(
-                f"the vault is out of reach, so nobody can tell which incident is meant; name it. "
-                f"({reason})"
-            )
-        if given is None and not as_json:
-            print(f"{name}, the one open incident:", file=sys.stderr)
-        yield Reached(None if reason else vault, reason, name)
+        if spool is None and own is not None and (vault is None or vault.appends_only):
+            if not own.is_dir():
+                raise RefusedError(
+                    "a collector signs what it sends, and has no spool here for it; make one: "
+                    "evault spool init, and have its key let in: evault collector add NAME --key "
+                    f"{own / PUBLIC_KEY}. Or name yours with --spool"
+                )
+            spool = open_spool(own, as_json=as_json)
+        yield Way(vault, reason, spool)
     finally:
         if vault is not None:
             vault.close()
+
+
+def reached(way: Way, given: str | None, *, as_json: bool) -> Reached:
+    """Who is meant, and whether a vault that answers would take it: it is heard before anything.
+
+    Out of reach is not refused. A collector's token looks at nothing: then the server judges what
+    comes. Raises `RefusedError`, `NotFoundError` for an unknown incident, `UsageError` where nobody
+    can tell which incident is meant.
+    """
+    vault, reason, name = way.vault, way.reason, given
+    assert way.spool is not None
+    if vault is not None and not vault.appends_only:
+        try:
+            name = given or vault.incidents.the_only_open()
+            check_open(vault, name, None)
+            check_collector(vault, way.spool.key.public.key_id)
+        except UnavailableError as error:
+            reason = str(error)
+        except NotPermittedError:
+            if given is None:
+                raise
+            # Who may only add looks at nothing: the server judges then.
+    if name is None:
+        if vault is not None and vault.appends_only:
+            raise UsageError(
+                "a collector's token reads nothing, so nobody can tell which incident is meant; "
+                "name it, or stream:NAME"
+            )
+        raise UsageError(
+            f"the vault is out of reach, so nobody can tell which incident is meant; name it. "
+            f"({reason})"
+        )
+    if given is None and not as_json:
+        print(f"{name}, the one open incident:", file=sys.stderr)
+    return Reached(None if reason else vault, reason, name)
 
 
 def spool_and_deliver(
@@ -226,10 +281,12 @@ def _sealed(
     """Kept by the vault: exhibits as for any other capture, the envelope first."""
     assert where.vault is not None
     receipts = destination.receipts[entry.number]
+    if where.vault.appends_only:  # what it asked to see would be sealed as an attempt to read
+        return _sealed_unseen(spool, entry, collected, where.incident, receipts)
     try:
         chain = where.vault.incidents.read(where.incident, up_to=receipts[-1].sequence)
         described = where.vault.incidents.descriptions(chain)
-    except NotPermittedError:  # a collector's token: it adds, and looks at nothing
+    except NotPermittedError:  # who adds, and looks at nothing
         return _sealed_unseen(spool, entry, collected, where.incident, receipts)
     new = [each for each in chain.state.exhibits.values() if each.sequence >= receipts[0].sequence]
     envelope = new[0].item.exhibit

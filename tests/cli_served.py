@@ -16,16 +16,17 @@ ELSEWHERE = "EVAULT_URL"
 SERVED = frozenset(
     f"test_cli_{each}"
     for each in (
-        "attest", "capture", "checklist", "closing", "evidence", "hold", "hostile_files",
-        "incident", "ingest", "metrics", "response", "retention", "sources", "spool", "status",
-        "streams", "sweep", "timeline", "trails", "waive",
+        "attest", "capture", "checklist", "closing", "collector", "evidence", "hold",
+        "hostile_files", "incident", "ingest", "metrics", "response", "retention", "sources",
+        "spool", "status", "streams", "sweep", "timeline", "trails", "waive",
     )
 )  # fmt: skip
 """Modules whose tests run against a served vault too: in the soak, but for `REPRESENTATIVE` ones.
 
-The others are about a home's own files (bad_input, init_s3, settings, store), what is done where
-the home is (grant, token), about other files than a vault's (bundle_reports, inspect, profile,
-render, verify_facts), about the help, or, like handover and schemas, run in homes of their own.
+The others are about a home's own files (bad_input, init_s3, settings, store), do otherwise through
+a server, as tests/http shows (grant, token), are about other files than a vault's (bundle_reports,
+inspect, profile, render, verify_facts), about the help, or, like handover and schemas, run in homes
+of their own.
 """
 
 REPRESENTATIVE = frozenset(
@@ -47,6 +48,8 @@ REPRESENTATIVE = frozenset(
         "test_what_changed_since_the_last_sealed_report_is_told",
         "test_many_at_once_leave_a_chain_that_reads_and_a_store_that_agrees",
         "test_a_removed_collector_is_refused_at_delivery",
+        "test_a_collector_is_let_in_with_a_token_for_what_is_named",
+        "test_what_makes_no_sense_lets_nobody_in",
         "test_two_spools_of_one_key_that_told_two_stories_are_refused",
         "test_a_spool_delivers_to_a_stream_also_to_one_that_it_begins",
         "test_a_stream_needs_no_incident_and_takes_what_is_new",

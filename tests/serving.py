@@ -109,10 +109,15 @@ def listening(
     app: FastAPI,
     connection: type[BoundedConnection] = BoundedConnection,
     grace: int | None = None,
+    port: int = 0,
 ) -> Iterator[str]:
-    """An application on a free port of 127.0.0.1; its URL. `grace`: seconds for work at its end."""
+    """An application on a port of 127.0.0.1, a free one if none is named; its URL.
+
+    `grace`: seconds for work at its end.
+    """
     with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", port))
         port = place.getsockname()[1]
         server = uvicorn.Server(
             uvicorn.Config(

@@ -55,7 +55,7 @@ class Permission(StrEnum):
     ADMIT = "admit"
     """Let collectors in, and take their keys back."""
     GRANT = "grant"
-    """Grant roles and issue tokens. Asked for by one, approved by another."""
+    """Grant roles, asked for by one and approved by another; take them back alone."""
     APPROVE_GRANT = "approve_grant"
 
 
@@ -248,8 +248,16 @@ class Access:
         return found & _ON_VAULT_CHAIN if chain == VAULT_CHAIN else found
 
     def roles(self, chain: str | None) -> list[VaultRole]:
-        """The roles that are held for a chain, or, for None, for any."""
-        return sorted({each.role for each in self._grants if each.covers(chain, self._at)})
+        """The roles that are held for a chain, or, for None, for any that the token is for."""
+        if chain is not None and not self._within_token(chain):
+            return []
+        return sorted(
+            {
+                each.role
+                for each in self._grants
+                if each.covers(chain, self._at) and (chain is not None or self._meets_token(each))
+            }
+        )
 
     def check(self, permission: Permission, chain: str | None) -> None:
         """Raise unless it is permitted; `chain` is None for what concerns no one chain.
@@ -276,7 +284,7 @@ class Access:
         raise NotPermittedError(
             f"{self.identity.id} may not {permission.value.replace('_', ' ')} {where} "
             f"(roles held: {held}); ask for a grant: evault grant add {self.identity.id} ROLE "
-            f"{chain or '--all'}",
+            f"{'--all' if chain in (None, VAULT_CHAIN) else chain}",
             permission=permission.value,
             chain=None if chain == VAULT_CHAIN else chain,
         )

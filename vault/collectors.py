@@ -6,9 +6,10 @@ evidence: the trust file goes on listing its key, for those who check it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from vault.deposit import Door, Draft, Receipt
 from vault.errors import NotFoundError, RefusedError, StaleHeadError
@@ -25,6 +26,10 @@ from verify.collection import (
 from verify.envelope import ManifestKey
 from verify.errors import UnsupportedError
 from verify.statement import VAULT_CHAIN, Type
+
+_ATTEMPTS = 4
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,9 @@ class Collectors:
         Raises `RefusedError` where the name or the key is another's, or was taken back.
         """
         check_collector_name(name)
+        return _again(lambda: self._add(name, key))
+
+    def _add(self, name: str, key: ManifestKey) -> tuple[Collector, Receipt | None]:
         if any(key.spki == each.spki for each in self._keys):
             raise RefusedError("that key signs this vault's own statements")
         collectors, seen = self._read()
@@ -93,9 +101,13 @@ class Collectors:
 
     def remove(self, name: str, reason: str) -> tuple[Collector, Receipt]:
         """Take no more from a collector. Raises `NotFoundError`."""
-        seen = self._read()[1]
-        collector = self.named(name)
-        return collector, self._seal(KeyEvent(REMOVED, name, collector.key, reason), seen)
+
+        def remove() -> tuple[Collector, Receipt]:
+            seen = self._read()[1]
+            collector = self.named(name)
+            return collector, self._seal(KeyEvent(REMOVED, name, collector.key, reason), seen)
+
+        return _again(remove)
 
     def _seal(self, event: KeyEvent, seen: int) -> Receipt:
         """Seal an event, if nothing came between it and what was read."""
@@ -133,3 +145,13 @@ class Collectors:
                 event.reason,
             )
         return found, last
+
+
+def _again(act: Callable[[], Done]) -> Done:
+    """Read and seal, anew if something else came in between: a grant, or a sweep."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return act()
+        except StaleHeadError:
+            continue
+    return act()

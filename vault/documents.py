@@ -12,19 +12,22 @@ from vault.changes import Changes
 from vault.collectors import Collector
 from vault.custody import CustodyRow, actor_text
 from vault.deposit import Receipt
+from vault.enrolment import Enrolled
 from vault.export import Exported, LeftOut
 from vault.incidents import Chain
 from vault.lookup import Known, Sighted
 from vault.metrics import Figure, Unreadable
-from vault.ports import LockMode, Protection, Request
+from vault.ports import LockMode, Protection, Request, Token
 from vault.preserve import Preserved
 from vault.retention import Drift, Laid, Released
 from vault.sweep import EarlierSweep, Swept
 from vault.timeline import Timeline
+from vault.tokens import Issued, is_valid
 from vault.window import Window
 from verify.attestation import Attestation, attestation_body
 from verify.coverage import Interval
 from verify.description import Description
+from verify.digest import b64
 from verify.grant import Grant
 from verify.incident import ChainState, Exhibit, Hold, Incident
 from verify.instant import format_instant
@@ -612,6 +615,7 @@ def collector_json(collector: Collector, trust: Trust) -> Object:
     """A collector, and whether a trust file lists its key."""
     return {
         "added_at": format_instant(collector.added_at),
+        "key": b64(collector.key.spki),
         "key_id": collector.key.key_id,
         "listed": any(each.spki == collector.key.spki for each in trust.collector_keys),
         "name": collector.name,
@@ -628,6 +632,18 @@ def collectors_json(collectors: Sequence[Collector], trust: Trust) -> Object:
             "removed": sum(each.removed is not None for each in collectors),
         },
         "items": [collector_json(each, trust) for each in collectors],
+    }
+
+
+def enrolled_json(enrolled: Enrolled, moment: datetime) -> Object:
+    """A collector that was let in, with the secret of its token: for its holder, this once."""
+    issued, receipt = enrolled.issued, enrolled.receipt
+    made: Object = {"secret": None, "token": None}
+    return {
+        "collector": collector_json(enrolled.collector, enrolled.trust),
+        "others": list(enrolled.others),
+        "receipt": receipt.to_json() if receipt else None,
+        **(made if issued is None else issued_json(issued, moment)),
     }
 
 
@@ -688,6 +704,7 @@ def request_json(request: Request) -> Object:
 def grant_json(grant: Grant, moment: datetime) -> Object:
     """A grant as a JSON object, with its state at a moment."""
     return {
+        "approved_by": grant.approved_by,
         "chains": list(grant.chains),
         "given": list(grant.given),
         "person": grant.person,
@@ -701,6 +718,14 @@ def grant_json(grant: Grant, moment: datetime) -> Object:
         "state": grant_state(grant, moment).replace(" ", "_"),
         "valid_from": format_instant(grant.valid_from),
         "valid_to": _instant(grant.valid_to),
+    }
+
+
+def granted_json(grant: Grant, receipt: Receipt | None, moment: datetime) -> Object:
+    """A role that a person holds; no receipt if they held it so already."""
+    return {
+        "grant": grant_json(grant, moment),
+        "receipt": receipt.to_json() if receipt else None,
     }
 
 
@@ -725,6 +750,45 @@ def grants_json(grants: Sequence[Grant], not_understood: Sequence[int], moment: 
         "items": [grant_json(each, moment) for each in grants],
         "not_understood": list(not_understood),
     }
+
+
+def token_json(token: Token, moment: datetime) -> Object:
+    """A token as it stands at a moment; its secret is not kept."""
+    return {
+        "chains": list(token.chains),
+        "created": format_instant(token.created),
+        "expires": format_instant(token.expires),
+        "id": token.id,
+        "identity": token.identity,
+        "kind": token.kind.value,
+        "last_used": _instant(token.last_used),
+        "name": token.name,
+        "revoked": _instant(token.revoked),
+        "state": token_state(token, moment),
+    }
+
+
+def token_state(token: Token, moment: datetime) -> str:
+    """`valid`, `revoked` or `expired`, at a moment."""
+    if token.revoked is not None:
+        return "revoked"
+    return "valid" if is_valid(token, moment) else "expired"
+
+
+def tokens_json(tokens: Sequence[Token], moment: datetime) -> Object:
+    """Tokens as they stand at a moment."""
+    return {
+        "counts": {
+            "tokens": len(tokens),
+            "valid": sum(is_valid(each, moment) for each in tokens),
+        },
+        "items": [token_json(each, moment) for each in tokens],
+    }
+
+
+def issued_json(issued: Issued, moment: datetime) -> Object:
+    """A token that was just made, with its secret: for its holder, this once."""
+    return {"secret": issued.secret.reveal(), "token": token_json(issued.token, moment)}
 
 
 def _instant(moment: datetime | None) -> str | None:

@@ -8,9 +8,9 @@ role. That a vault's owner may do everything on the machine itself is no grant, 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
 
@@ -19,6 +19,7 @@ from vault.errors import NotFoundError, RefusedError, StaleHeadError
 from vault.incidents import Incidents
 from vault.ports import ChainHead, Clock, Index
 from vault.ulid import new_ulid
+from verify.approval import Approval
 from verify.chain import open_manifest
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError, UnsupportedError
@@ -30,6 +31,7 @@ from verify.grant import (
     GrantedRole,
     GrantEvent,
     GrantRoll,
+    check_granted_by,
     parse_grant,
 )
 from verify.instant import format_instant
@@ -47,6 +49,14 @@ class _Read:
     sequence: int
     leaf_hash: bytes
     roll: GrantRoll
+
+
+class UnderInvestigationError(RefusedError):
+    """What an incident is about holds no role."""
+
+    def __init__(self, incident: str, message: str) -> None:
+        super().__init__(message)
+        self.incident = incident
 
 
 class KnownGrants:
@@ -87,28 +97,28 @@ class Grants:
         self._door = door
         self._incidents = incidents
         self._clock = clock
-        self._key = key
+        self._keys: tuple[ManifestKey, ...] = (key,)
         self._known = KnownGrants() if known is None else known
 
     def all(self) -> Sequence[Grant]:
         """Every grant that was ever given, in that order, as it stands now."""
-        return tuple(self._read().roll.grants)
+        return tuple(self._roll().grants)
 
     def live(self, at: datetime) -> Sequence[Grant]:
         """Those that count at a moment, by all that is sealed by now."""
-        return tuple(each for each in self._read().roll.grants if each.live_at(at))
+        return tuple(each for each in self._roll().grants if each.live_at(at))
 
     def of(self, person: str, at: datetime | None = None) -> Sequence[Grant]:
         """Those of one person: every one ever given, or those that count at a moment."""
         return tuple(
             each
-            for each in self._read().roll.grants
+            for each in self._roll().grants
             if each.person == person and (at is None or each.live_at(at))
         )
 
     def not_understood(self) -> Sequence[int]:
         """Links of the vault's own chain whose grants a later evault made: they give nothing."""
-        return tuple(self._read().roll.unknown)
+        return tuple(self._roll().unknown)
 
     def grant(
         self,
@@ -119,12 +129,56 @@ class Grants:
         reason: str,
         valid_from: datetime | None = None,
         valid_to: datetime | None = None,
+        approval: Approval | None = None,
+        deposit: str | None = None,
     ) -> tuple[Grant, Receipt | None]:
         """Give a person a role on some chains; no receipt if they hold it there so already.
 
-        `valid_from` None is now, `valid_to` None is until it is revoked. Raises `MalformedError`,
-        `NotFoundError` for an incident that is not there, `RefusedError` for an end that is past
-        and for what is under investigation.
+        `valid_from` None is now, `valid_to` None is until it is revoked. `approval` is the second
+        person's, where who acts signed in to a server; a `deposit` that was made before gives its
+        grant again. Raises as `planned`.
+        """
+        if deposit is not None and (made := self._door.receipt_of(VAULT_CHAIN, deposit)):
+            return self._at(made), made
+        event = self.planned(
+            person,
+            role,
+            chains,
+            reason=reason,
+            valid_from=valid_from,
+            valid_to=valid_to,
+            approval=approval,
+        )
+        if valid_from is None and (held := self.held(person, role, event.chains, valid_to)):
+            return held, None
+        receipt = self._seal([event], deposit=deposit)[0]
+        return self._at(receipt), receipt
+
+    def held(
+        self, person: str, role: GrantedRole, chains: Sequence[str], valid_to: datetime | None
+    ) -> Grant | None:
+        """The grant by which a person holds a role now, on just these chains and until then."""
+        ends = None if valid_to is None else _whole(valid_to)
+        for each in self.of(person, self._clock()):
+            if (each.role, each.valid_to, set(each.chains)) == (role, ends, set(chains)):
+                return each
+        return None
+
+    def planned(
+        self,
+        person: str,
+        role: GrantedRole,
+        chains: Sequence[str],
+        *,
+        reason: str,
+        valid_from: datetime | None = None,
+        valid_to: datetime | None = None,
+        approval: Approval | None = None,
+    ) -> GrantEvent:
+        """The statement by which `grant` would give it now; nothing is sealed.
+
+        Raises `MalformedError`, `NotFoundError` for an incident that is not there, `RefusedError`
+        for an end that is past, `UnderInvestigationError`.
         """
         now = self._clock()
         begins = _whole(valid_from or now)
@@ -138,24 +192,32 @@ class Grants:
             raise RefusedError(f"{format_instant(ends)} is past; name a moment to come")
         # Read as a verifier will, so that nothing is sealed that it refuses.
         event = parse_grant(
-            GrantEvent(GRANTED, person, role, tuple(chains), reason, begins, ends).to_json(),
+            GrantEvent(
+                GRANTED, person, role, tuple(chains), reason, begins, ends, approval
+            ).to_json(),
             where="the grant",
         )
+        if approval is not None:
+            check_granted_by(event, self._door.actor, where="the grant")
         self._check_chains(event.chains)
         self._check_not_investigated(person, event.chains)
-        for each in self.of(person, now) if valid_from is None else ():
-            if (each.role, each.valid_to, set(each.chains)) == (role, ends, set(event.chains)):
-                return each, None
-        receipt = self._seal([event])[0]
-        return next(each for each in self.all() if each.sequence == receipt.sequence), receipt
+        return event
 
     def revoke(
-        self, person: str, role: GrantedRole, chains: Sequence[str] | None, *, reason: str
+        self,
+        person: str,
+        role: GrantedRole,
+        chains: Sequence[str] | None,
+        *,
+        reason: str,
+        allowed: Callable[[Sequence[Grant], Sequence[Grant]], None] = lambda _before, _after: None,
     ) -> tuple[tuple[str, ...], Receipt]:
         """Take a role back, on some chains or, for None, on all that it was granted for.
 
-        Gives the chains that it was taken back on. Raises `NotFoundError` where the person does
-        not hold it, `RefusedError` for one chain of a grant for all.
+        Gives the chains that it was taken back on. `allowed` is called with all grants as they
+        stand and as they would, and raises where that may not be; nothing comes in between. Raises
+        `NotFoundError` where the person does not hold it, `RefusedError` for one chain of a grant
+        for all.
         """
         for _ in range(_ATTEMPTS):
             read = self._read()
@@ -170,11 +232,23 @@ class Grants:
                 )
                 for each in named
             ]
+            allowed(read.roll.grants, self._without(read.roll, events).grants)
             try:
                 return wanted, self._seal(events, after=read.sequence)[-1]
             except StaleHeadError:
                 continue
         raise StaleHeadError(f"others keep adding to {VAULT_CHAIN}; run the command again")
+
+    def _without(self, roll: GrantRoll, events: Iterable[GrantEvent]) -> GrantRoll:
+        """All grants once something was revoked."""
+        left = GrantRoll(roll)
+        for each in events:
+            left.take(each.to_json(), recorded_at=self._clock(), sequence=0, where="the revocation")
+        return left
+
+    def _at(self, receipt: Receipt) -> Grant:
+        """The grant that a link made."""
+        return next(each for each in self.all() if each.sequence == receipt.sequence)
 
     def _check_chains(self, chains: Iterable[str]) -> None:
         """An incident that is not there is a slip of the pen; a stream may still come."""
@@ -199,22 +273,29 @@ class Grants:
                     raise
                 continue  # another incident's damage is told by its own audit
             if name in map(_spelling, incident.systems):
-                raise RefusedError(
+                raise UnderInvestigationError(
+                    incident_id,
                     f"{person} is a system that {incident_id} is about; what is under "
-                    "investigation never holds a role"
+                    "investigation never holds a role",
                 )
             principals = incident.scope.get("principals") or ()
             if name in map(_spelling, principals) and {incident_id, EVERY_CHAIN} & set(chains):
-                raise RefusedError(
+                raise UnderInvestigationError(
+                    incident_id,
                     f"{person} is a principal of {incident_id}, and holds no role on it; name the "
-                    "incidents that the grant is for, without that one"
+                    "incidents that the grant is for, without that one",
                 )
 
-    def _seal(self, events: Sequence[GrantEvent], *, after: int | None = None) -> list[Receipt]:
-        """Seal events, all or none; `after` is the link that must still be the last."""
+    def _seal(
+        self, events: Sequence[GrantEvent], *, after: int | None = None, deposit: str | None = None
+    ) -> list[Receipt]:
+        """Seal events, all or none; `after` is the link that must still be the last.
+
+        `deposit` is the id of one event; their own, if it is None.
+        """
         ulid = new_ulid(self._clock())
         drafts = [
-            Draft(Type.GRANT, each.to_json(), f"grant-{ulid}/{number}")
+            Draft(Type.GRANT, each.to_json(), deposit or f"grant-{ulid}/{number}")
             for number, each in enumerate(events, start=1)
         ]
 
@@ -226,6 +307,9 @@ class Grants:
             return drafts
 
         return self._door.deposit(VAULT_CHAIN, [each.deposit for each in drafts], build)
+
+    def _roll(self) -> GrantRoll:
+        return self._read().roll
 
     def _read(self) -> _Read:
         """All grants, from where the last look ended if that still stands."""
@@ -240,18 +324,37 @@ class Grants:
         for row in rows:
             where = f"{row.chain} link {row.sequence}"
             if row.type == Type.GRANT:
-                statement = open_manifest(row.envelope, (self._key,), where=where).statement
+                statement = open_manifest(row.envelope, self._keys, where=where).statement
                 with suppress(UnsupportedError):  # the roll notes it, and what is in doubt by it
                     roll.take(
                         statement.body,
                         recorded_at=statement.recorded_at,
                         sequence=row.sequence,
                         where=where,
+                        actor=statement.actor,
                     )
             read = _Read(row.sequence, row.leaf_hash, roll)
         if read is not known:
             self._known.keep(read)
         return read
+
+
+def within(grant: Grant, chains: Sequence[str]) -> Grant | None:
+    """What of a grant concerns some chains; None for nothing. A grant for every chain does."""
+    given = tuple(each for each in grant.given if each in (EVERY_CHAIN, *chains))
+    if not given:
+        return None
+    left = tuple(each for each in grant.chains if each in given)
+    if left == given:  # what was revoked of it concerns others
+        return replace(
+            grant,
+            chains=left,
+            given=given,
+            revoked_at=None,
+            revoked_reason=None,
+            revoked_sequence=None,
+        )
+    return replace(grant, chains=left, given=given)
 
 
 def _taken(

@@ -55,6 +55,9 @@ class Kind:
     """Does it, under a deposit id of the request's own, in the name of requester and approver;
     gives what came of it. After `UnavailableError`, `RecordError` and `ConflictError` it may be
     tried again; any other error of ours means that it cannot be done."""
+    second: Callable[[Request, Actor], None] = lambda _request, _approver: None
+    """Raises where somebody else than who asked may not be the second person of it either; called
+    before they are taken for it, so that the request goes on waiting for another."""
 
 
 class Requests:
@@ -121,6 +124,7 @@ class Requests:
         for _ in range(_ATTEMPTS):
             request = self.get(request_id)
             _check_second(request, approver)
+            self._kinds[request.kind].second(request, approver)
             if request.state == RequestState.DONE:
                 return request
             claimed = self._claim(request, approver)

@@ -276,6 +276,10 @@ class Retention:
             demanded[place] = (replace(known, exhibits=names), extended(before, protection))
         return demanded
 
+    def objects(self, chain: Chain) -> int:
+        """How many objects a chain claims."""
+        return len({(stored.key, stored.version_id) for stored, _, _ in _claims(chain)})
+
     def sharing(self, chain: Chain) -> list[Chain]:
         """The other chains that may claim some of the same objects.
 

@@ -47,6 +47,7 @@ MAX_NAME = 200
 MAX_CHAINS = 100
 
 _TOKEN = re.compile(r"evt_([0-9a-hjkmnp-tv-z]{12})_([A-Za-z0-9_-]{43})\Z")
+_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{12}\Z")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _RANDOM = 28
 _UNKNOWN = "this token is not valid; ask for another: evault token add"
@@ -97,37 +98,24 @@ class Tokens:
     ) -> Issued:
         """Make a token for a person, or, by `collector:NAME`, for a collector.
 
-        `chains` limits it to those; a collector's names at least one. `expires` None is 90 days
-        from now. Raises `MalformedError`, `RefusedError` for an end that is none.
+        Raises as `planned`, and `UnavailableError`.
         """
-        now = self._clock()
-        if kind == IdentityKind.COLLECTOR:
-            check_collector_name(identity.removeprefix(COLLECTOR))
-            if not identity.startswith(COLLECTOR) or not chains:
-                raise MalformedError("a collector's token names the chains that it may append to")
-        elif not identity.strip() or len(identity) > MAX_PERSON:
-            raise MalformedError(f"expected an identity of 1 to {MAX_PERSON} characters")
-        else:
-            check_holder(identity, where="the identity")
-        limits = tuple(dict.fromkeys(check_chain_id(each) for each in chains))
-        if len(limits) > MAX_CHAINS:
-            raise MalformedError(f"a token is limited to at most {MAX_CHAINS} chains, or to none")
-        if kind == IdentityKind.COLLECTOR and VAULT_CHAIN in limits:
-            raise MalformedError("the vault's own chain takes no evidence")
-        if len(name) > MAX_NAME or not name.isprintable():
-            raise MalformedError(f"what a token is for is said in at most {MAX_NAME} characters")
-        return self._make(
-            Token(
-                id="",
-                secret_sha256="",
-                identity=identity,
-                kind=kind,
-                chains=limits,
-                name=name,
-                created=now,
-                expires=_end(expires, now),
+        return self.make(
+            planned(
+                identity, kind=kind, chains=chains, name=name, expires=expires, at=self._clock()
             )
         )
+
+    def make(self, plan: Token) -> Issued:
+        """Make a token that was `planned`. Raises `UnavailableError`: then there is none."""
+        for _ in range(3):
+            token_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
+            secret = _secret(token_id, secrets.token_bytes(_RANDOM))
+            made = replace(plan, id=token_id, secret_sha256=sha256_hex(secret.encode()))
+            with suppress(ConflictError):  # by chance, once in 2^60
+                self._store.add_token(made)
+                return Issued(made, Secret(f"evt_{token_id}_{secret}"))
+        raise UnavailableError("no new id could be found for a token; run the command again")
 
     def check(self, text: str) -> Token:
         """The token that a text is, if it is valid now; notes that it was used.
@@ -168,13 +156,17 @@ class Tokens:
         """
         now = self._clock()
         old = self.get(token_id)
-        if old.revoked is not None or old.expires <= now:
+        if not is_valid(old, now):
             raise RefusedError(f"token {old.id} is not valid any more; make one anew")
         if overlap < timedelta(0):
             raise RefusedError("an overlap is a time to come, or 0h for none")
         end = _end(expires, now)
         # The new one first: who dies in between has two, and not none.
-        issued = self._make(replace(old, created=now, expires=end, revoked=None, last_used=None))
+        issued = self.make(replace(old, created=now, expires=end, revoked=None, last_used=None))
+        if self.get(old.id).revoked is not None:
+            # By whoever takes all of this holder's: a copy must not be left of what they ended.
+            self._store.revoke_token(issued.token.id, now)
+            raise RefusedError(f"token {old.id} was revoked meanwhile; make one anew")
         if overlap:
             self._store.shorten_token(old.id, now + overlap)
         else:
@@ -190,33 +182,84 @@ class Tokens:
         return self.get(token_id)
 
     def revoke_all(self, identity: str) -> list[Token]:
-        """Revoke every token of one identity that is valid now; gives those."""
+        """Revoke every token of one identity that is valid now; gives those.
+
+        None is left, also of those that are made meanwhile by one of them: whoever makes one looks
+        afterwards whether theirs still stands.
+        """
         now = self._clock()
-        valid = [each for each in self.list(identity) if is_valid(each, now)]
-        return [self.revoke(each.id) for each in valid]
+        gone: list[Token] = []
+        while valid := [each for each in self.list(identity) if is_valid(each, now)]:
+            gone += [self.revoke(each.id) for each in valid]
+        return gone
 
     def get(self, token_id: str) -> Token:
         """A token by its id, or by the whole text of it. Raises `NotFoundError`."""
-        parsed = _TOKEN.match(token_id)
-        token = self._store.token(parsed.group(1) if parsed else token_id)
+        token = self._store.token(id_of(token_id))
         if token is None:
-            # Not what was given: it may be a secret that was mistyped.
-            raise NotFoundError("there is no such token; list them with: evault token list")
+            raise no_such_token()
         return token
 
     def list(self, identity: str | None = None) -> list[Token]:
         """All tokens, or one identity's, the oldest first."""
         return self._store.tokens(identity)
 
-    def _make(self, token: Token) -> Issued:
-        for _ in range(3):
-            token_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
-            secret = _secret(token_id, secrets.token_bytes(_RANDOM))
-            made = replace(token, id=token_id, secret_sha256=sha256_hex(secret.encode()))
-            with suppress(ConflictError):  # by chance, once in 2^60
-                self._store.add_token(made)
-                return Issued(made, Secret(f"evt_{token_id}_{secret}"))
-        raise UnavailableError("no new id could be found for a token; run the command again")
+
+def planned(
+    identity: str,
+    *,
+    kind: IdentityKind = IdentityKind.PERSON,
+    chains: Sequence[str] = (),
+    name: str = "",
+    expires: datetime | None = None,
+    at: datetime,
+) -> Token:
+    """A token that `Tokens.make` may make at a moment: all of it but id and secret.
+
+    `chains` limits it to those; a collector's names at least one. `expires` None is 90 days
+    from then. Raises `MalformedError`, `RefusedError` for an end that is none.
+    """
+    if kind == IdentityKind.COLLECTOR:
+        check_collector_name(identity.removeprefix(COLLECTOR))
+        if not identity.startswith(COLLECTOR) or not chains:
+            raise MalformedError("a collector's token names the chains that it may append to")
+    elif not identity.strip() or len(identity) > MAX_PERSON:
+        raise MalformedError(f"expected an identity of 1 to {MAX_PERSON} characters")
+    else:
+        check_holder(identity, where="the identity")
+    limits = tuple(dict.fromkeys(check_chain_id(each) for each in chains))
+    if len(limits) > MAX_CHAINS:
+        raise MalformedError(f"a token is limited to at most {MAX_CHAINS} chains, or to none")
+    if kind == IdentityKind.COLLECTOR and VAULT_CHAIN in limits:
+        raise MalformedError("the vault's own chain takes no evidence")
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise MalformedError(f"what a token is for is said in at most {MAX_NAME} characters")
+    return Token(
+        id="",
+        secret_sha256="",
+        identity=identity,
+        kind=kind,
+        chains=limits,
+        name=name,
+        created=at,
+        expires=_end(expires, at),
+    )
+
+
+def id_of(text: str) -> str:
+    """The id of a token that is named by it, or by the whole of the token."""
+    parsed = _TOKEN.match(text)
+    return parsed.group(1) if parsed else text
+
+
+def is_id(text: str) -> bool:
+    """Whether a text may be the id of a token: no secret is."""
+    return _ID.match(text) is not None
+
+
+def no_such_token() -> NotFoundError:
+    """What is said of a token that is not there; not what was given, which may be a secret."""
+    return NotFoundError("there is no such token; list them with: evault token list")
 
 
 def is_valid(token: Token, at: datetime) -> bool:

@@ -12,10 +12,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from verify.approval import MAX_PERSON, words_of
+from verify.approval import (
+    AUTHENTICATED,
+    MAX_PERSON,
+    Approval,
+    check_second_person,
+    parse_approval,
+    same_person,
+    words_of,
+)
 from verify.errors import ChainError, MalformedError, UnsupportedError
 from verify.instant import format_instant, parse_instant
-from verify.statement import check_chain_id
+from verify.statement import Actor, check_chain_id
 from verify.strictjson import Fields, Object
 
 GRANTED = "granted"
@@ -57,6 +65,8 @@ class GrantEvent:
     """Of a grant alone."""
     valid_to: datetime | None = None
     """None: until it is revoked."""
+    approval: Approval | None = None
+    """The second person's yes to a grant that its actor asked for; of a grant alone."""
 
     def to_json(self) -> Object:
         """The JSON object."""
@@ -70,7 +80,8 @@ class GrantEvent:
         if self.valid_from is None:
             return body
         ends = None if self.valid_to is None else format_instant(self.valid_to)
-        return body | {"valid_from": format_instant(self.valid_from), "valid_to": ends}
+        body |= {"valid_from": format_instant(self.valid_from), "valid_to": ends}
+        return body | {"approval": self.approval.to_json()} if self.approval else body
 
 
 def parse_grant(body: object, *, where: str) -> GrantEvent:
@@ -97,14 +108,47 @@ def parse_grant(body: object, *, where: str) -> GrantEvent:
             parse_instant(reader.raw("valid_from"), where=f"{where}.valid_from") if given else None
         ),
         valid_to=None if ends is None else parse_instant(ends, where=f"{where}.valid_to"),
+        approval=(
+            parse_approval(reader.object("approval")) if given and reader.has("approval") else None
+        ),
     )
     reader.done()
+    if read.approval and read.approval.authenticated not in AUTHENTICATED:
+        # Nothing in a grant would show an approval that is somebody's word.
+        raise UnsupportedError(
+            f"{where}.approval: a grant's approval is known here as "
+            f"{', '.join(sorted(AUTHENTICATED))}"
+        )
     if read.valid_from and read.valid_to and read.valid_to <= read.valid_from:
         raise MalformedError(
             f"{where}: the grant ends {format_instant(read.valid_to)}, not after it starts "
             f"{format_instant(read.valid_from)}"
         )
     return read
+
+
+def check_granted_by(event: GrantEvent, actor: Actor, *, where: str) -> None:
+    """Who signs in to a vault gives no role alone, and none to themselves. Raises `MalformedError`.
+
+    Who asked, who approved and who holds the role are three, in whatever spelling (FORMAT.md §4.7).
+    What is granted where the vault's files are is its owner's word, and has no approval.
+    """
+    if event.event != GRANTED:
+        return
+    if event.approval is None:
+        if actor.authenticated in AUTHENTICATED:
+            raise MalformedError(
+                f"{where}: {actor.id} signed in to the vault, and granted a role that no second "
+                "person approved"
+            )
+        return
+    check_second_person(actor, event.approval, where=where)
+    for each, did in ((actor.id, "asked for"), (event.approval.person, "approved")):
+        if same_person(event.person, each):
+            raise MalformedError(
+                f"{where}: {each} {did} a role that {event.person} is to hold; nobody gives one to "
+                "themselves"
+            )
 
 
 def check_chains(chains: Sequence[str], *, where: str) -> tuple[str, ...]:
@@ -153,6 +197,8 @@ class Grant:
     """The vault's clock at the last revocation that took something of it."""
     revoked_reason: str | None = None
     revoked_sequence: int | None = None
+    approved_by: str | None = None
+    """Who approved it, if it was asked for through the vault's server."""
     doubtful: bool = False
     """A later link that is not understood speaks of this person: nothing is to rest on it."""
 
@@ -179,8 +225,16 @@ class GrantRoll:
         self.unknown: list[int] = list(before.unknown) if before else []
         """Links that are not understood, or could not be read."""
 
-    def take(self, body: object, *, recorded_at: datetime, sequence: int, where: str) -> None:
-        """Take one statement.
+    def take(
+        self,
+        body: object,
+        *,
+        recorded_at: datetime,
+        sequence: int,
+        where: str,
+        actor: Actor | None = None,
+    ) -> None:
+        """Take one statement; `actor` is who stated it, None where that is not looked at.
 
         Raises `MalformedError`; `ChainError` for a revocation of what was not granted;
         `UnsupportedError` for what is not known here, or follows from something that is not.
@@ -190,6 +244,8 @@ class GrantRoll:
         except UnsupportedError:
             self._doubt(body, sequence)
             raise
+        if actor is not None:
+            check_granted_by(event, actor, where=where)
         if event.event == GRANTED:
             assert event.valid_from is not None
             self.grants.append(
@@ -203,6 +259,7 @@ class GrantRoll:
                     recorded_at=recorded_at,
                     sequence=sequence,
                     given=event.chains,
+                    approved_by=event.approval.person if event.approval else None,
                 )
             )
             return

@@ -22,7 +22,7 @@ from verify.custody import parse_refused, parse_view_failed, parse_viewed
 from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Setting, Severity
 from verify.errors import ChainError, MalformedError, UnsupportedError
 from verify.export import parse_export
-from verify.grant import GrantRoll, parse_grant
+from verify.grant import GrantRoll, check_granted_by, parse_grant
 from verify.instant import parse_instant
 from verify.response import (
     Assignment,
@@ -360,13 +360,15 @@ def check_vault_link(manifest: Manifest, grants: GrantRoll | None = None) -> Non
     elif statement.type == Type.KEY:
         parse_key_event(statement.body, where=f"{where}.body")
     elif grants is None:
-        parse_grant(statement.body, where=f"{where}.body")
+        event = parse_grant(statement.body, where=f"{where}.body")
+        check_granted_by(event, statement.actor, where=f"{where}.body")
     else:
         grants.take(
             statement.body,
             recorded_at=statement.recorded_at,
             sequence=statement.link.sequence,
             where=f"{where}.body",
+            actor=statement.actor,
         )
     if statement.subject != (chain_subject(VAULT_CHAIN),):
         raise ChainError(f"{where}: its subjects are not what its body speaks of")

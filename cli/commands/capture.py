@@ -21,9 +21,8 @@ from cli.session import (
     read_time,
     settings_of,
     split_chain,
-    vault_of,
 )
-from cli.spooling import open_spool, reached, spool_and_deliver
+from cli.spooling import reached, spool_and_deliver, way_to
 from ingest.source import SourceUnreadableError
 from ingest.sources.command import CommandSource, Query
 from verify.statement import Kind, check_kind
@@ -94,16 +93,15 @@ def capture(
         again=True,  # the same answer at another time is another sighting
     )
     command = partial(CommandSource, argv, query=query, clock=now, kinds=kinds)
-    if spool is not None:
-        opened = open_spool(spool, as_json=as_json)
-        opened.check_room(_LEAST_ROOM)  # before: its answer cannot be asked for a second time
-        with (
-            reached(context, opened, given, as_json=as_json) as there,
-            _running(command()) as run,
-        ):
-            answer = spool_and_deliver(opened, there, run, run.survey(), wanted, context)
-        give(_ended(answer, run, "kept"), as_json=as_json)
-    with vault_of(context) as vault:
+    with way_to(context, spool, as_json=as_json) as way:
+        if way.spool is not None:
+            way.spool.check_room(_LEAST_ROOM)  # before: its answer cannot be asked for once more
+            there = reached(way, given, as_json=as_json)
+            with _running(command()) as run:
+                answer = spool_and_deliver(way.spool, there, run, run.survey(), wanted, context)
+            give(_ended(answer, run, "kept"), as_json=as_json)
+        vault = way.vault
+        assert vault is not None
         incident = chain_or_only(vault, given, as_json=as_json)
         check_open(vault, incident, None)
         with _running(command()) as run:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import Vault, has_access, list_here_or_there, open_access
-from cli.options import AsJson, Reason
+from cli.compose import Vault, enrol_here_or_there, has_access, now, open_access
+from cli.options import AsJson, Expires, Quiet, Reason
 from cli.render import columns, paragraph
-from cli.session import Answer, UsageError, give, settings_of, vault_of
+from cli.session import Answer, UsageError, give, is_chain, read_end, settings_of, vault_of
+from cli.tokens import SHOWN_ONCE, issued_lines
 from ingest.collector_key import read_public_key
 from vault.collectors import Collector
-from vault.documents import collector_json, collectors_json
+from vault.documents import collector_json, collectors_json, enrolled_json
+from vault.enrolment import Enrolled
 from vault.tokens import COLLECTOR, Tokens
 from verify.errors import MalformedError
 from verify.strictjson import Object
@@ -36,13 +38,30 @@ def add(
         Path,
         typer.Option("--key", metavar="FILE", help="Its collector.pub, as `spool init` made it."),
     ],
+    chains: Annotated[
+        Optional[list[str]],  # noqa: UP045 — read at run time by typer
+        typer.Argument(
+            metavar="[INCIDENT|STREAM]...", help="What its token may append to, and nothing else."
+        ),
+    ] = None,
+    expires: Expires = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Let a collector in: its key may sign collections, and nothing else.
 
     Sealed on the vault's own chain. The trust file lists the key from then on; give `evault trust`
-    anew to whoever checks bundles.
+    anew to whoever checks bundles. For the chains that are named it gets a token, which is printed
+    this once. Repeated, it makes another: no secret is kept.
     """
+    named = list(dict.fromkeys(chains or ()))
+    for each in named:
+        if not is_chain(each):
+            raise UsageError(f"{each!r} is no incident id like INC-2026-0001")
+    if not named and (quiet or expires is not None):
+        option = "--quiet" if quiet else "--expires"
+        raise UsageError(f"{option} is of a token: name what it may append to, INCIDENT or STREAM")
+    ends = None if expires is None else read_end(expires, option="--expires")
     try:
         public = read_public_key(key)
     except OSError as error:
@@ -50,26 +69,42 @@ def add(
     except MalformedError as error:
         raise UsageError(str(error)) from error
     with vault_of(context) as vault:
-        collector, receipt = vault.collectors.add(name, public)
-        # After the statement: a key in the trust file that no statement let in would be nobody's.
-        # Whoever dies in between runs the command again.
-        listed, trust = list_here_or_there(settings_of(context), vault, public)
-        if receipt:
-            place = f"chain vault link {receipt.sequence}, log entry {receipt.index}"
-            lines = [f"{name}  may deliver from now on ({place})"]
-        else:
-            lines = [f"{name}  may deliver already, since link {collector.sequence} of chain vault"]
-        lines.append(f"key  {public.key_id}")
-        if listed:
-            lines += paragraph(
-                "", "trust.json lists the key now: hand over evault trust anew, by another way "
-                "than bundles. Without it, what this collector signed is shown as unverified.",
-            )  # fmt: skip
-        data: Object = {
-            "collector": collector_json(collector, trust),
-            "receipt": receipt.to_json() if receipt else None,
-        }
-        give(Answer(lines, data), as_json=as_json)
+        known = any(each.spki == public.spki for each in vault.trust.collector_keys)
+        enrolled = enrol_here_or_there(settings_of(context), vault, name, public, named, ends)
+        if quiet:
+            assert enrolled.issued is not None
+            give(Answer([enrolled.issued.secret.reveal()], {}), as_json=False)
+        lines = _enrolled_lines(enrolled, new_key=not known)
+        give(Answer(lines, enrolled_json(enrolled, now())), as_json=as_json)
+
+
+def _enrolled_lines(enrolled: Enrolled, *, new_key: bool) -> list[str]:
+    collector, receipt, issued = enrolled.collector, enrolled.receipt, enrolled.issued
+    name = collector.name
+    told = f"may deliver already, since link {collector.sequence} of chain vault"
+    if receipt:
+        place = f"chain vault link {receipt.sequence}, log entry {receipt.index}"
+        told = f"may deliver from now on ({place})"
+    lines = [f"{name}  {told}", f"key  {collector.key.key_id}"]
+    if new_key:
+        lines += paragraph(
+            "", "trust.json lists the key now: hand over evault trust anew, by another way "
+            "than bundles. Without it, what this collector signed is shown as unverified.",
+        )  # fmt: skip
+    if issued is None:
+        return lines + paragraph(
+            "",
+            "It has no token, and delivers where the home is. For one, with which it delivers "
+            f"through a server: evault collector add {name} --key FILE INCIDENT|STREAM",
+        )
+    lines += issued_lines(issued)
+    if enrolled.others:
+        lines += paragraph(
+            "",
+            f"Others of {name} are valid still: {', '.join(enrolled.others)}; end those that "
+            "nobody holds: evault token revoke ID",
+        )
+    return [*lines, SHOWN_ONCE]
 
 
 @_app.command("list")

@@ -20,7 +20,7 @@ from cli.session import (
     read_time,
     vault_of,
 )
-from vault.documents import grant_json, grant_state, grants_json
+from vault.documents import grant_state, granted_json, grants_json
 from vault.grants import Grants
 from verify.grant import EVERY_CHAIN, Grant, GrantedRole
 from verify.instant import format_instant
@@ -79,25 +79,46 @@ def add(
     """Give a person a role, sealed on the vault's own chain.
 
     It binds those who come through the server. Whoever has this machine's files needs no role.
+    Through a server it is asked for: a steward approves it, who is neither you nor the person.
     """
     named, given = _chains(chains, everywhere=everywhere), _role(role)
     begins = read_time(from_)
     ends = None if to is None else read_end(to, option="--to")
     with vault_of(context) as vault:
         on = named or [incident_or_only(vault, None, as_json=as_json)]
+        if vault.requests is not None:
+            answer = vault.requests.ask_for_grant(
+                person, given, on, reason=reason, valid_from=begins, valid_to=ends
+            )
+            give(_asked(person, given, on, answer), as_json=as_json)
         grant, receipt = vault.grants.grant(
             person, given, on, reason=reason, valid_from=begins, valid_to=ends
         )
-        place = f"chain vault link {grant.sequence}"
-        told = f"{grant.role.value} {_on(grant.chains)}, {_span(grant)}"
-        if receipt is None:
-            told = f"holds that already: {told}"
-        lines = paragraph(f"{grant.person}  ", f"{told} ({place})")
-        data: Object = {
-            "grant": grant_json(grant, now()),
-            "receipt": receipt.to_json() if receipt else None,
-        }
-        give(Answer(lines, data), as_json=as_json)
+        give(Answer(_held(grant, new=receipt is not None), granted_json(grant, receipt, now())),
+             as_json=as_json)  # fmt: skip
+
+
+def _held(grant: Grant, *, new: bool) -> list[str]:
+    told = f"{grant.role.value} {_on(grant.chains)}, {_span(grant)}"
+    if not new:
+        told = f"holds that already: {told}"
+    return paragraph(f"{grant.person}  ", f"{told} (chain vault link {grant.sequence})")
+
+
+def _asked(person: str, role: GrantedRole, chains: Sequence[str], answer: Object | Grant) -> Answer:
+    """That another is to approve it; or that the person holds it so already."""
+    if isinstance(answer, Grant):
+        return Answer(_held(answer, new=False), granted_json(answer, None, now()))
+    lines = [
+        *paragraph(
+            f"{person}  ",
+            f"NOT {role.value} {_on(chains)} yet: it takes a second person; request {answer['id']} "
+            f"waits for one until {answer['expires']}",
+        ),
+        f"  A steward, neither you nor {person}, approves it: evault request approve "
+        f"{answer['id']}",
+    ]
+    return Answer(lines, {"request": answer})
 
 
 @_app.command()
@@ -199,6 +220,8 @@ def _span(grant: Grant) -> str:
 
 def _history(grant: Grant) -> str:
     told = f'{_span(grant)}: "{grant.reason}"'
+    if grant.approved_by is not None:
+        told = f"{told}, approved by {grant.approved_by}"
     if grant.revoked_at is None:
         return told
     gone = tuple(each for each in grant.given if each not in grant.chains)

@@ -20,9 +20,8 @@ from cli.session import (
     give,
     settings_of,
     split_chain,
-    vault_of,
 )
-from cli.spooling import open_spool, reached, spool_and_deliver
+from cli.spooling import reached, spool_and_deliver, way_to
 from cli.trails import DigestKeysOption, proof_code, proof_json, proof_lines, read_keys
 from ingest.source import Found, Source, SourceUnreadableError
 from ingest.sources.files import FileSource
@@ -115,6 +114,7 @@ def ingest(
     Folders are walked in a fixed order; symbolic links are recorded, never followed. What could
     not be read is sealed as not captured, and makes exit code 1. So does what CloudTrail's own
     digests, where they are among it, prove not to be what was delivered; it is sealed all the same.
+    By a collector's token it goes through the collector's own spool, see evault spool init.
     """
     given, rest = split_chain(words or [])
     if not rest and git is None:
@@ -140,22 +140,30 @@ def ingest(
         return where, _survey(where, rest)
 
     if spool is not None:
-        if deposit is not None:
-            raise UsageError("--deposit goes without --spool: an entry of a spool has an id")
-        if not pack:
-            raise UsageError("--no-pack goes without --spool: the vault packs what is delivered")
-        opened = open_spool(spool, as_json=as_json)
-        with reached(context, opened, given, as_json=as_json) as there:
+        _check_spooled(wanted, "--spool")
+    with way_to(context, spool, as_json=as_json) as way:
+        if way.spool is not None:
+            _check_spooled(wanted, "a collector's token")
+            there = reached(way, given, as_json=as_json)
             where, found = sources()
-            answer = spool_and_deliver(opened, there, where, found, wanted, context)
+            answer = spool_and_deliver(way.spool, there, where, found, wanted, context)
+        else:
+            vault = way.vault
+            assert vault is not None
+            incident = chain_or_only(vault, given, as_json=as_json)
+            check_open(vault, incident, deposit)
+            where, found = sources()
+            outcome = seal(vault, incident, where, found, wanted)
+            answer = answer_of(vault, incident, outcome, system)
         give(_with_proof(answer, where.proof(keys)), as_json=as_json)
-    with vault_of(context) as vault:
-        incident = chain_or_only(vault, given, as_json=as_json)
-        check_open(vault, incident, deposit)
-        where, found = sources()
-        outcome = seal(vault, incident, where, found, wanted)
-        answer = answer_of(vault, incident, outcome, system)
-        give(_with_proof(answer, where.proof(keys)), as_json=as_json)
+
+
+def _check_spooled(wanted: Wanted, by: str) -> None:
+    """Raise `UsageError` for what does not go through a spool."""
+    if wanted.deposit is not None:
+        raise UsageError(f"--deposit goes without {by}: an entry of a spool has an id")
+    if not wanted.pack:
+        raise UsageError(f"--no-pack goes without {by}: the vault packs what is delivered")
 
 
 def _with_proof(answer: Answer, proof: Proof | None) -> Answer:

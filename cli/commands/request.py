@@ -56,6 +56,8 @@ def approve(context: typer.Context, request_id: RequestArgument, as_json: AsJson
         lines = paragraph(
             f"{request['chain']}  ", f"{request['kind']} done: asked for by {_people(request)}"
         )
+        if request["kind"] == "grant":
+            lines += paragraph("  ", _role(request["parameters"]))
         link = _export_link(request)
         if link is not None:
             lines += paragraph("  ", f"{request['requester']} fetches it within a day: "
@@ -131,6 +133,24 @@ def _people(request: Object) -> str:
 def _told(request: Object) -> str:
     """Why it was asked for, and what became of it."""
     result = request["result"] or {}
+    if request["kind"] == "grant":
+        return f"{_role(request['parameters'])}; {_why(request, result)}"
+    return _why(request, result)
+
+
+def _role(said: Object) -> str:
+    """Who is to hold what: what a second person says yes to."""
+    person = str(said["person"])
+    # A name that only looks like another's is no name that one knows.
+    shown = person if person.isascii() else f"{person} ({person!a})"
+    chains = [str(each) for each in said["chains"]]
+    on = "every chain" if chains == ["*"] else ", ".join(chains)
+    begins = f"from {said['valid_from']} " if said["valid_from"] else ""
+    ends = f"until {said['valid_to']}" if said["valid_to"] else "until revoked"
+    return f"{shown}: {said['role']} on {on}, {begins}{ends}"
+
+
+def _why(request: Object, result: Object) -> str:
     link, why = _export_link(request), result.get("detail") or result.get("reason")
     if link is not None:
         return f'"{request["reason"]}"; export link {link}'

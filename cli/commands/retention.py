@@ -180,7 +180,7 @@ def looked_up(vault: Vault, chains: Sequence[Chain]) -> dict[str, tuple[int, lis
     found = {}
     with ObjectLine("asking the store about") as line:
         for chain in chains:
-            objects = len(vault.retention.wanted(chain))
+            objects = vault.retention.objects(chain)
             found[chain.state.id] = objects, list(vault.retention.drift(chain, line.show))
     return found
 

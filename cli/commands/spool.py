@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -12,7 +12,7 @@ from cli.delivery import SpoolDestination, destination_of
 from cli.options import AsJson, Reason, size_limit
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
 from cli.session import Answer, give, vault_of
-from cli.spooling import open_spool
+from cli.spooling import open_spool, spool_path
 from ingest.delivery import Delivery, deliver
 from ingest.entry import Entry, SpoolDamagedError, SpoolError, SpoolUnavailableError
 from ingest.spool import PUBLIC_KEY, Spool, create_spool
@@ -26,6 +26,12 @@ _app = typer.Typer(
 _SHOWN = 20
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The spool.")]
+Own = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Argument(
+        metavar="[DIR]", help="The spool; through a server, this collector's own if left out."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +41,15 @@ def register(app: typer.Typer) -> None:
 
 @_app.command()
 def init(
-    path: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder on a local disk.")],
+    context: typer.Context,
+    given: Annotated[
+        Optional[Path],  # noqa: UP045 — read at run time by typer
+        typer.Argument(
+            metavar="[DIR]",
+            help="A new folder on a local disk; through a server, one beside its pinned trust file "
+            "if left out, which evault ingest and capture take by themselves.",
+        ),
+    ] = None,
     limit: Annotated[
         str,
         typer.Option("--limit", metavar="SIZE", help="How much it may hold, like 500MB or 10GiB."),
@@ -43,13 +57,14 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make a spool: a key of its own, and room for what waits. No vault is needed."""
+    path = spool_path(context, given)
     spool = create_spool(path, limit=size_limit(limit))
     key = path / PUBLIC_KEY
     lines = [
         f"{path}  spool {spool.id}, at most {size_text(spool.limit)}",
         f"key  {spool.key.public.key_id}",
         *paragraph("", f"Copy {key} to the vault, and let the collector in there:"),
-        f"  evault collector add NAME --key {PUBLIC_KEY}",
+        f"  evault collector add NAME INCIDENT|STREAM --key {PUBLIC_KEY}",
         *paragraph(
             "",
             "The private key never leaves this folder. Whoever has it can sign as this collector: "
@@ -86,12 +101,13 @@ def limit(
 
 
 @_app.command()
-def status(path: Directory, as_json: AsJson = False) -> None:
+def status(context: typer.Context, given: Own = None, as_json: AsJson = False) -> None:
     """Say what waits in a spool, and whether it is whole.
 
     Signatures, sizes and order are checked; contents are read when they are delivered. Exit code 1
     where something is not as it was sealed.
     """
+    path = spool_path(context, given)
     spool = open_spool(path, as_json=as_json)
     waiting = spool.waiting()
     kept, aside = spool.counts()
@@ -145,12 +161,13 @@ def status(path: Directory, as_json: AsJson = False) -> None:
 
 
 @_app.command("deliver")
-def deliver_(context: typer.Context, path: Directory, as_json: AsJson = False) -> None:
+def deliver_(context: typer.Context, given: Own = None, as_json: AsJson = False) -> None:
     """Deliver what waits to the vault: in order, each entry once, until one cannot be delivered.
 
     An entry leaves the spool when the vault's receipt is on this disk, and not before. Exit code 1
     where an entry is damaged or refused, 2 where the vault went out of reach.
     """
+    path = spool_path(context, given)
     spool = open_spool(path, as_json=as_json)
     with vault_of(context) as vault:
         spool.waiting()

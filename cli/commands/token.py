@@ -5,21 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import Annotated, Optional
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from cli.compose import Vault, check_at_home, now, open_access
-from cli.options import AsJson, stated
-from cli.render import columns, count_text, paragraph
+from cli.compose import Vault, now, open_access
+from cli.options import AsJson, Expires, Quiet, stated
+from cli.render import columns, count_text
 from cli.session import Answer, UsageError, give, is_chain, read_end, settings_of, vault_of
+from cli.tokens import SHOWN_ONCE, issued_lines, limits_text
+from vault.documents import issued_json, token_json, token_state, tokens_json
 from vault.errors import NotFoundError
 from vault.ports import IdentityKind, Token
-from vault.tokens import COLLECTOR, LIFE, OVERLAP, Issued, Tokens, is_valid
+from vault.tokens import COLLECTOR, OVERLAP, Issued, Tokens, is_valid
 from verify.errors import MalformedError
 from verify.instant import format_instant
 from verify.strictjson import Object
+
+if TYPE_CHECKING:
+    from vault.http.client.tokens import RemoteTokens
 
 _app = typer.Typer(
     help="Tokens by which people and collectors sign in to the server.", no_args_is_help=True
@@ -27,18 +32,6 @@ _app = typer.Typer(
 _LENGTH = re.compile(r"(\d{1,4})([mhd])\Z")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
-Quiet = Annotated[
-    bool, typer.Option("--quiet", help="Print the token alone, for a script that keeps it.")
-]
-Expires = Annotated[
-    Optional[str],  # noqa: UP045 — read at run time by typer
-    typer.Option(
-        "--expires",
-        metavar="TIME",
-        help=f"When it ends: RFC 3339 with zone, or 5m, 12h, 30d, 8w; {LIFE.days}d if left out, "
-        "366d at most.",
-    ),
-]
 TokenArgument = Annotated[
     str, typer.Argument(metavar="ID", help="The token's id, as evault token list shows it.")
 ]
@@ -55,7 +48,9 @@ def add(
     person: Annotated[
         Optional[str],  # noqa: UP045
         typer.Argument(
-            metavar="[PERSON]", help="Whom it signs in: ada@example.org.", callback=stated
+            metavar="[PERSON]",
+            help="Whom it signs in: ada@example.org; through a server, you.",
+            callback=stated,
         ),
     ] = None,
     collector: Annotated[
@@ -82,9 +77,11 @@ def add(
     """Make a token, and print it this once: only its digest is kept.
 
     It says who asks. What they may do, grants say: evault grant add. A collector needs none; it may
-    append to the chains that its token names, and read nothing.
+    append to the chains that its token names, and read nothing. Through a server, you make tokens
+    of your own.
     """
-    if (person is None) == (collector is None):
+    served = settings_of(context).server is not None
+    if (person is None) == (collector is None) and not (served and person is None):
         raise UsageError("name whom the token is for: PERSON, or --collector NAME")
     limits = [*(incident or ()), *(chain or ())]
     for each in limits:
@@ -96,15 +93,16 @@ def add(
         )
     ends = None if expires is None else read_end(expires, option="--expires")
     with _tokens(context) as (vault, tokens):
-        for each in limits:
+        whom = person or vault.signed_in or ""
+        for each in () if served else limits:  # a server looks by itself
             if each.startswith("INC-") and vault.index.head(each) is None:
                 raise NotFoundError(
                     f"there is no incident {each}; list them with: evault incident list"
                 )
         try:
             issued = tokens.issue(
-                f"{COLLECTOR}{collector}" if person is None else person,
-                kind=IdentityKind.COLLECTOR if person is None else IdentityKind.PERSON,
+                whom if collector is None else f"{COLLECTOR}{collector}",
+                kind=IdentityKind.PERSON if collector is None else IdentityKind.COLLECTOR,
                 chains=limits,
                 name=name,
                 expires=ends,
@@ -144,19 +142,48 @@ def rotate(
             else "is valid no more"
         )
         more = [f"{old.id}  {told}"]
-        _give_issued(issued, more, {"old": _json(old)}, quiet=quiet, as_json=as_json)
+        data: Object = {"old": token_json(old, now())}
+        _give_issued(issued, more, data, quiet=quiet, as_json=as_json)
 
 
 @_app.command()
-def revoke(context: typer.Context, token_id: TokenArgument, as_json: AsJson = False) -> None:
+def revoke(
+    context: typer.Context,
+    token_id: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(
+            metavar="[ID]", help="The token's id, as evault token list shows it.", callback=stated
+        ),
+    ] = None,
+    all_of: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--all-of",
+            metavar="IDENTITY",
+            help="Or all that are valid of a person, or of collector:NAME: whoever found one token "
+            "may have made others with it.",
+            callback=stated,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Have a token be valid no more, at once. What was done with it stays."""
+    if (token_id is None) == (all_of is None):
+        raise UsageError("name one token by its ID, or all of somebody by --all-of IDENTITY")
     with _tokens(context) as (_, tokens):
+        if token_id is None:
+            assert all_of is not None
+            gone = tokens.revoke_all(all_of)
+            lines = [f"{each.id}  of {each.identity}: valid no more" for each in gone]
+            told: Object = {"identity": all_of, "items": [token_json(each, now()) for each in gone]}
+            give(Answer(lines or [f"No token of {all_of} was valid"], told), as_json=as_json)
+        assert token_id is not None
         token = tokens.revoke(token_id)
         assert token.revoked is not None
         lines = [
             f"{token.id}  of {token.identity}: valid no more since {format_instant(token.revoked)}"
         ]
-        give(Answer(lines, {"token": _json(token)}), as_json=as_json)
+        give(Answer(lines, {"token": token_json(token, now())}), as_json=as_json)
 
 
 @_app.command("list")
@@ -170,32 +197,41 @@ def list_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the tokens that were ever made, and whether they are valid. No secret is kept."""
-    with _tokens(context) as (_, tokens):
+    """List the tokens that were ever made, and whether they are valid. No secret is kept.
+
+    Through a server, your own, and, if you let collectors in, theirs.
+    """
+    with _tokens(context) as (vault, tokens):
         found = tokens.list(identity)
         moment = now()
         rows = [
-            (each.id, each.identity, _state(each, moment), _limits(each.chains), _history(each))
+            (
+                each.id,
+                each.identity,
+                token_state(each, moment),
+                limits_text(each.chains),
+                _history(each),
+            )
             for each in found
         ]
-        valid = sum(is_valid(each, moment) for each in found)
+        data = tokens_json(found, moment)
         lines = columns(rows) or [
-            f"No token was ever made {f'for {identity}' if identity else 'here'}; "
+            f"No token {'that you may see ' if vault.signed_in else ''}was ever made "
+            f"{f'for {identity}' if identity else 'here'}; "
             "see: evault token add --help"
         ]
         if rows:
-            lines.append(f"{count_text(len(rows), 'token')}, {valid} valid")
-        data: Object = {
-            "counts": {"tokens": len(found), "valid": valid},
-            "items": [_json(each) for each in found],
-        }
+            lines.append(f"{count_text(len(rows), 'token')}, {data['counts']['valid']} valid")
         give(Answer(lines, data), as_json=as_json)
 
 
 @contextmanager
-def _tokens(context: typer.Context) -> Iterator[tuple[Vault, Tokens]]:
-    check_at_home(settings_of(context))
+def _tokens(context: typer.Context) -> Iterator[tuple[Vault, Tokens | RemoteTokens]]:
+    """All tokens of a home's vault; through a server, those that who signed in may see."""
     with vault_of(context) as vault:
+        if vault.tokens is not None:
+            yield vault, vault.tokens
+            return
         store = open_access(vault.home, vault.config)
         try:
             yield vault, Tokens(store=store, clock=now)
@@ -206,47 +242,10 @@ def _tokens(context: typer.Context) -> Iterator[tuple[Vault, Tokens]]:
 def _give_issued(
     issued: Issued, more: Sequence[str], data: Object, *, quiet: bool, as_json: bool
 ) -> None:
-    """The one place where a secret is shown."""
-    token, secret = issued.token, issued.secret.reveal()
     if quiet:
-        give(Answer([secret], {}), as_json=False)
-    lines = [
-        secret,
-        *paragraph(
-            f"{token.id}  ",
-            f"signs in {token.identity} {_limits(token.chains)}, until "
-            f"{format_instant(token.expires)}",
-        ),
-        *more,
-        "It is shown this once: keep it where secrets are kept, and give it as EVAULT_TOKEN.",
-    ]
-    give(Answer(lines, {"secret": secret, "token": _json(token), **data}), as_json=as_json)
-
-
-def _json(token: Token) -> Object:
-    return {
-        "chains": list(token.chains),
-        "created": format_instant(token.created),
-        "expires": format_instant(token.expires),
-        "id": token.id,
-        "identity": token.identity,
-        "kind": token.kind.value,
-        "last_used": format_instant(token.last_used) if token.last_used else None,
-        "name": token.name,
-        "revoked": format_instant(token.revoked) if token.revoked else None,
-        "state": _state(token, now()),
-    }
-
-
-def _state(token: Token, moment: datetime) -> str:
-    """`valid`, `revoked` or `expired`, at a moment."""
-    if token.revoked is not None:
-        return "revoked"
-    return "valid" if is_valid(token, moment) else "expired"
-
-
-def _limits(chains: Sequence[str]) -> str:
-    return f"on {', '.join(chains)} alone" if chains else "wherever a role is held"
+        give(Answer([issued.secret.reveal()], {}), as_json=False)
+    lines = [*issued_lines(issued), *more, SHOWN_ONCE]
+    give(Answer(lines, {**issued_json(issued, now()), **data}), as_json=as_json)
 
 
 def _history(token: Token) -> str:

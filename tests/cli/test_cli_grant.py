@@ -12,6 +12,7 @@ from cli.compose import Vault, now, open_vault
 from cli.settings import read_settings
 from vault.deposit import Draft
 from vault.errors import RefusedError
+from verify.approval import Approval
 from verify.grant import GrantedRole
 from verify.instant import format_instant
 from verify.statement import Type
@@ -193,7 +194,8 @@ def test_a_server_acts_as_who_asked(evault: Evault, case: str) -> None:
     try:
         actor = vault.door.actor
         other = vault.acting_as(type(actor)(GRACE, "person", "token", None))
-        _, receipt = other.grants.grant(ADA, GrantedRole.LEGAL, [case], reason="r")
+        yes = Approval("gus@example.org", "token")
+        _, receipt = other.grants.grant(ADA, GrantedRole.LEGAL, [case], reason="r", approval=yes)
         assert receipt is not None
         assert [each.person for each in vault.grants.live(now())] == [ADA]
         with pytest.raises(RefusedError, match="is past"):

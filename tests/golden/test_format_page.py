@@ -335,6 +335,7 @@ DOCUMENTS: dict[str, tuple[Object, Check]] = {
     ),
     "grant": (
         {
+            "approval": {"authenticated": "token", "person": "gus@example.org"},
             "chains": ["INC-2026-0001"],
             "event": "granted",
             "person": "ada@example.org",
@@ -343,7 +344,8 @@ DOCUMENTS: dict[str, tuple[Object, Check]] = {
             "valid_from": "2026-03-02T09:00:00Z",
             "valid_to": "2026-04-02T09:00:00Z",
         },
-        lambda body: read_on_vault(Type.GRANT, body),
+        # Who signed in has an approval for it, who has the vault's files has none (§4.14).
+        lambda body: read_on_vault(Type.GRANT, body, "token" if "approval" in body else None),
     ),
     "collection": (full_collection(), as_document(verify.collection.parse_collection)),
     "description": (full_description(), as_document(verify.description.parse_description)),
@@ -631,12 +633,20 @@ def test_an_assessment_that_says_more_than_its_report_is_reported() -> None:
         assert same == (changes == {})
 
 
-def read_on_vault(kind: Type, body: Object) -> None:
-    """A link of the vault's own chain with this body."""
+def read_on_vault(kind: Type, body: Object, authenticated: str | None = None) -> None:
+    """A link of the vault's own chain with this body, by an actor who is known by that."""
     statement = MANIFESTS[0].statement
     link = dataclasses.replace(statement.link, chain="vault")
+    actor = statement.actor
     statement = dataclasses.replace(
-        statement, type=kind, body=body, link=link, subject=(chain_subject("vault"),)
+        statement,
+        type=kind,
+        body=body,
+        link=link,
+        subject=(chain_subject("vault"),),
+        actor=dataclasses.replace(
+            actor, id="lea", authenticated=authenticated or actor.authenticated
+        ),
     )
     verify.incident.check_vault_link(dataclasses.replace(MANIFESTS[0], statement=statement))
 

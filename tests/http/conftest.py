@@ -11,8 +11,9 @@ import pytest
 from case_served import INCIDENT, STREAM, Case, serving_copy
 from cli_support import run
 from serving import People, Site, listening
+from signed_in import Served
 
-from cli.compose import Vault, now, open_vault
+from cli.compose import Vault, now, open_access, open_vault
 from cli.serving import service_of
 from cli.settings import read_settings
 from vault.http.app import create_app
@@ -47,6 +48,22 @@ def site(vault: Vault, people: People) -> Iterator[Site]:
     service = replace(service_of(vault), authenticator=people, grants=lambda: tuple(people.grants))
     with listening(create_app(service)) as url:
         yield Site(url, people)
+
+
+@pytest.fixture
+def served(lived: Path, tmp_path: Path) -> Iterator[Served]:
+    """A home in which something happened, served to who signs in with its own tokens."""
+    shutil.copytree(lived, tmp_path / "lived")
+    opened = open_vault(read_settings({}, tmp_path / "lived"))
+    store = open_access(opened.home, opened.config)
+    try:
+        found = Served(opened, store)
+        with listening(create_app(found.service)) as url:
+            found.site = Site(url, found.site.people)
+            yield found
+    finally:
+        store.close()
+        opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -273,6 +273,47 @@ def test_a_page_that_is_no_vault_never_sees_the_token(place: Place) -> None:
         assert all("authorization" not in headers for _, _, headers in place.between.asked)
 
 
+def test_the_first_contact_looks_before_it_shows_the_token(place: Place) -> None:
+    """What pins the trust file was not read with a secret that the wrong server could keep."""
+    assert run("incident", "list").code == 0
+    shown = ["authorization" in headers for _, _, headers in place.between.asked]
+    paths = [path for _, path, _ in place.between.asked]
+    assert paths[:2] == ["/v1/trust", "/v1/log/checkpoint"]
+    assert shown == [False, False] + [True] * (len(shown) - 2)
+
+
+@pytest.mark.parametrize("what", ["a page", "another log", "no trust file"])
+def test_a_first_contact_that_is_no_vault_never_sees_the_token(
+    place: Place, case: str, tmp_path: Path, what: str
+) -> None:
+    for pinned in place.home.rglob("trust.json"):
+        pinned.unlink()  # the log has an entry, and this user knows nothing of it
+    place.between.asked.clear()
+    assert run("--home", tmp_path / "other", "init").code == 0
+    other = (tmp_path / "other" / "trust.json").read_bytes()
+    if what == "a page":
+        place.between.answers = lambda _path, _: (200, {}, b"<h1>no</h1>")
+    elif what == "no trust file":
+        place.between.answers = lambda _path, _: (404, {}, b"")
+    else:
+        place.between.change = lambda path, data: other if path == "/v1/trust" else data
+    said = run("incident", "list")
+    assert (said.code, said.raw) == (2, b"")
+    assert place.between.asked
+    assert all("authorization" not in headers for _, _, headers in place.between.asked)
+    assert not list(place.home.rglob("trust.json")), "what was not believed is not pinned"
+
+
+def test_another_trust_file_later_never_sees_the_token(place: Place, tmp_path: Path) -> None:
+    assert run("incident", "list").code == 0
+    assert run("--home", tmp_path / "other", "init").code == 0
+    other = (tmp_path / "other" / "trust.json").read_bytes()
+    place.between.change = lambda path, data: other if path == "/v1/trust" else data
+    place.between.asked.clear()
+    assert run("incident", "list").code == 2
+    assert all("authorization" not in headers for _, _, headers in place.between.asked)
+
+
 def test_a_collector_more_is_taken_over_and_a_manifest_key_more_is_not(
     place: Place, vault: Vault, tmp_path: Path
 ) -> None:
@@ -447,17 +488,13 @@ def test_an_address_that_is_not_the_servers_root_is_told_in_one_line(
 @pytest.mark.parametrize(
     "words",
     [
-        ("ingest", "{case}", "b.log"),
-        ("ingest", "b.log"),
-        ("ingest", "stream:web", "b.log"),
-        ("capture", "{case}", "--", "true"),
         ("evidence", "list", "{case}"),
         ("evidence", "show", "{case}", "EV-0001"),
         ("evidence", "get", "{case}", "EV-0001", "--purpose", "look"),
         ("evidence", "withdraw", "{case}", "EV-0001", "--reason", "r"),
     ],
 )
-def test_a_collector_without_a_spool_is_told_so_and_nothing_is_sealed_of_it(
+def test_a_collector_is_told_that_it_reads_nothing_and_nothing_is_sealed_of_it(
     place: Place,
     case: str,
     vault: Vault,
@@ -473,7 +510,8 @@ def test_a_collector_without_a_spool_is_told_so_and_nothing_is_sealed_of_it(
     said = run(*(word.format(case=case) for word in words))
     assert (said.code, said.raw) == (2, b"")
     message = said.err.splitlines()[-1]
-    assert "a collector's token appends only; add --spool FOLDER" in message
+    assert "a collector's token appends only" in message
+    assert "a person's token" in message
     assert "grant" not in said.err
     assert vault.index.head(case) == before
     paths = [path for _, path, _ in place.between.asked]

@@ -54,12 +54,13 @@ def operations(case: Case, who: Any) -> list[Any]:
 def fuzz(case: Case, mode: GenerationMode, *, there: bool, examples: int, seeded: bool) -> int:
     """Ask every operation; `there`: about what is there. How many requests that came to."""
     who = case.who("eve", *VaultRole)
+    places = {**PLACES, "token_id": case.service.tokens.issue("eve").token.id}
     asked = 0
 
     def ask_about(operation: Any) -> Callable[[], None]:
         known = None
         if there and operation.path_parameters:
-            known = {each.name: PLACES[each.name] for each in operation.path_parameters}
+            known = {each.name: places[each.name] for each in operation.path_parameters}
             if operation.path.startswith("/v1/streams"):
                 known["chain"] = STREAM
 

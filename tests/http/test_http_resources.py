@@ -372,7 +372,8 @@ def test_a_collector_is_let_in_by_pem_or_base64_and_the_trust_file_lists_it(case
     added = case.told("collector-add", "POST", "/v1/collectors", who, {"name": "edge", "key": pem})
     assert added["collector"]["listed"] is True
     again = case.told("collector-add", "POST", "/v1/collectors", who, {"name": "edge", "key": spki})
-    assert again == {"collector": added["collector"], "receipt": None}
+    assert again == {**added, "receipt": None}
+    assert (added["token"], added["secret"], added["others"]) == (None, None, [])
     key = ManifestKey(base64.b64decode(spki))
     assert case.vault.collectors.keys()[0].spki == key.spki
     trust = case.site.get("/v1/trust", who).json

@@ -85,7 +85,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("GET", "/v1/log/proof"): ANYONE,
     ("GET", "/v1/log/consistency"): ANYONE,
     ("GET", "/v1/whoami"): KNOWN,
-    ("GET", "/v1/trust"): KNOWN,
+    ("GET", "/v1/trust"): ANYONE,
     ("GET", "/v1/vault"): KNOWN,
     ("GET", "/v1/chains"): KNOWN,
     ("GET", "/v1/chains/{chain}"): "read_chain",
@@ -129,6 +129,12 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/v1/logs"): ITSELF,
     ("GET", "/v1/openapi.json"): KNOWN,
     ("GET", "/v1/grants"): KNOWN,
+    ("POST", "/v1/grants"): "grant",
+    ("POST", "/v1/grants/revocations"): "grant",
+    ("GET", "/v1/tokens"): KNOWN,
+    ("POST", "/v1/tokens"): KNOWN,
+    ("POST", "/v1/tokens/{token_id}/rotation"): KNOWN,
+    ("POST", "/v1/tokens/{token_id}/removal"): KNOWN,
     ("GET", "/v1/requests"): KNOWN,
     ("GET", "/v1/requests/{request_id}"): KNOWN,
     ("POST", "/v1/requests/{request_id}/approval"): KNOWN,
@@ -168,7 +174,7 @@ FILLED = {
     "incident": INCIDENT, "sequence": "0", "exhibit": "EV-0001", "waiver": "W-0001", "number": "1",
     "path:path": "0/000.p/1", "name": "edge", "request_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
     "sweep_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
-    "role": "comms_lead",
+    "role": "comms_lead", "token_id": "000000000000",
 }  # fmt: skip
 
 HERE = (INCIDENT, STREAM)

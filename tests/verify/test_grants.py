@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from verify.errors import ChainError, EvidenceError, MalformedError, UnsupportedError
 from verify.grant import GrantedRole, GrantEvent, GrantRoll, parse_grant
 from verify.incident import check_vault_link
-from verify.statement import Link, Type
+from verify.statement import Actor, Link, Type
 from verify.strictjson import Object, dumps, loads
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -311,3 +311,65 @@ ANYTHING = st.recursive(
 def test_nothing_but_an_error_of_ours_comes_of_any_body(body: Any) -> None:
     with pytest.raises(EvidenceError):
         GrantRoll().take(body, recorded_at=START, sequence=0, where="it")
+
+
+# -- by two who signed in --------------------------------------------------------------------------
+
+APPROVED: Object = GIVEN | {"approval": {"authenticated": "token", "person": "gus@example.org"}}
+
+
+def test_an_approval_reads_and_is_kept() -> None:
+    read = parse_grant(APPROVED, where="it")
+    assert read.approval is not None
+    assert (read.approval.person, read.approval.authenticated) == ("gus@example.org", "token")
+    assert read.to_json() == APPROVED
+    roll = GrantRoll()
+    asker = Actor(id="lea@example.org", kind="person", authenticated="oidc", claimed=None)
+    roll.take(APPROVED, recorded_at=START, sequence=0, where="it", actor=asker)
+    assert roll.grants[0].approved_by == "gus@example.org"
+
+
+@pytest.mark.parametrize(
+    ("asker", "how", "approval", "holder"),
+    [
+        ("lea@example.org", "token", None, "ada@example.org"),
+        ("lea@example.org", "oidc", None, "ada@example.org"),
+        ("lea@example.org", "token", "lea@example.org", "ada@example.org"),
+        ("lea@example.org", "token", "LEA", "ada@example.org"),
+        ("lea@example.org", "token", "gus@example.org", "lea@example.org"),
+        ("lea@example.org", "token", "gus@example.org", "Lea"),
+        ("lea@example.org", "token", "gus@example.org", "gus@example.org"),
+        ("lea@example.org", "token", "gus@example.org", "GUS@other.example"),
+        ("ada@laptop", "uid 1000, local", "gus@example.org", "cleo@example.org"),
+    ],
+)
+def test_nobody_who_signed_in_gives_a_role_alone_or_to_themselves(
+    asker: str, how: str, approval: str | None, holder: str
+) -> None:
+    """FORMAT.md §4.14: actor, `approval.person` and `person` are three, by name key."""
+    body = GIVEN | {"person": holder}
+    if approval is not None:
+        body |= {"approval": {"authenticated": "token", "person": approval}}
+    actor = Actor(id=asker, kind="person", authenticated=how, claimed=None)
+    roll = GrantRoll()
+    with pytest.raises(MalformedError):
+        roll.take(body, recorded_at=START, sequence=0, where="it", actor=actor)
+    assert roll.grants == []
+
+
+def test_an_approval_by_somebodys_word_or_of_a_revocation_is_none() -> None:
+    with pytest.raises(UnsupportedError, match="token"):
+        parse_grant(
+            GIVEN | {"approval": {"authenticated": "attested", "person": "gus"}}, where="it"
+        )
+    with pytest.raises(MalformedError):
+        parse_grant(TAKEN | {"approval": APPROVED["approval"]}, where="it")
+
+
+def test_who_signed_in_takes_a_role_back_alone() -> None:
+    owner = Actor(id="ada@laptop", kind="person", authenticated="uid 1000, local", claimed=None)
+    lea = Actor(id="lea@example.org", kind="person", authenticated="token", claimed=None)
+    roll = GrantRoll()
+    roll.take(GIVEN, recorded_at=START, sequence=0, where="it", actor=owner)
+    roll.take(TAKEN, recorded_at=START, sequence=1, where="it", actor=lea)
+    assert roll.grants[0].chains == ("stream:web",)

@@ -37,6 +37,7 @@ from vault.http.routes import (
     streams,
     sweeps,
     telemetry,
+    tokens,
     verify,
     waivers,
 )
@@ -96,6 +97,7 @@ def create_app(service: Service, close: Callable[[], None] = lambda: None) -> Fa
         sweeps.sweep_routes,
         collectors.collector_routes,
         grants.grant_routes,
+        tokens.token_routes,
         requests.request_routes,
         verify.verify_routes,
         exports.export_routes,

@@ -18,6 +18,7 @@ from pydantic import (
 
 from verify.attestation import AttestationType
 from verify.declaration import Exposure, Severity, Tier, Trigger, YesNo
+from verify.grant import GrantedRole
 from verify.response import Containment, Phase, Role
 from verify.statement import Kind
 
@@ -35,6 +36,9 @@ Deposit = Annotated[
     str | None,
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"),
     Field(description="An id of your own: repeating it gives the first receipt."),
+]
+ChainName = Annotated[
+    str, StringConstraints(max_length=80), Field(description="An incident's id, or a stream's.")
 ]
 
 
@@ -360,10 +364,80 @@ class CollectorBody(Body):
         name="edge-1",
         key="MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEFM1uwgy3Co6wL9f6SLMj7Ls+"
         "jEqnr/b9LYncuPHrETyRd30BTVoFD7tx/BawomZUMUUK8TYtW122GUdRvnNP6w==",
+        chains=["stream:web"],
     )
 
     name: Text = Field(description="What you call it: a-z, 0-9 and -.")
     key: Words = Field(description="PEM, or base64 of its SubjectPublicKeyInfo in DER.")
+    chains: list[ChainName] = Field(
+        [], max_length=100, description="What its token may append to; empty: it gets no token."
+    )
+    expires: Time | None = Field(
+        None, description="When the token ends: 90 days from now, if left out; 366 at most."
+    )
+
+
+class TokenBody(Body):
+    """A token of one's own that is made."""
+
+    model_config = example(chains=["stream:web"], name="nightly export")
+
+    chains: list[ChainName] = Field(
+        [], max_length=100, description="The only ones that it is for; empty: as your grants."
+    )
+    name: Annotated[str, StringConstraints(max_length=200)] = Field(
+        "", description="What it is for."
+    )
+    expires: Time | None = Field(None, description="90 days from now, if left out; 366 at most.")
+
+
+class RotationBody(Body):
+    """A token that is made in another's place."""
+
+    model_config = example(overlap_seconds=7200)
+
+    overlap_seconds: int = Field(
+        86_400, ge=0, le=366 * 86_400, description="How long the old one stays valid."
+    )
+    expires: Time | None = Field(None, description="When the new one ends: as for a new token.")
+
+
+class GrantBody(Body):
+    """A role that a third person is to hold, once a second one approved it."""
+
+    model_config = example(
+        person="ada@example.org", role="auditor", chains=["stream:web"], reason="Audit of the year."
+    )
+
+    person: Annotated[str, StringConstraints(min_length=1, max_length=512)] = Field(
+        description="The identity as it signs in."
+    )
+    role: GrantedRole
+    chains: list[ChainName] = Field(
+        min_length=1, max_length=1_000, description="On which; * alone is every one."
+    )
+    reason: Words
+    start: Time | None = Field(None, alias="from", description="Once it is approved, if left out.")
+    to: Time | None = Field(None, description="Until it is revoked, if left out.")
+
+
+class RevocationBody(Body):
+    """A role that is taken back."""
+
+    model_config = example(
+        person="mia@example.org", role="auditor", chains=["stream:web"], reason="The audit is done."
+    )
+
+    person: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    role: GrantedRole
+    chains: list[ChainName] | None = Field(
+        None,
+        min_length=1,
+        max_length=1_000,
+        description="On which; * is what was granted for every one. Wherever it was granted, if "
+        "left out.",
+    )
+    reason: Words
 
 
 def named(body: BaseModel, *without: str) -> dict[str, Any]:

@@ -158,6 +158,12 @@ def asking(request: Request) -> Asking:
     return found
 
 
+def still_admitted(request: Request) -> Callable[[], None]:
+    """Judges who asks anew, as of the call; for `Depends` in handlers. It raises as the guard."""
+    judge: Callable[[], None] = request.state.still_admitted
+    return judge
+
+
 def include(app: FastAPI, routes: APIRouter) -> None:
     """Add routes to an app. Raises `TypeError` where no guard stands before one of them."""
     bare = [_path(each) for each in routes.routes if not isinstance(each, GuardedRoute)]

@@ -21,16 +21,24 @@ from vault.completeness import (
     check_waivable,
     report_of,
 )
-from vault.documents import attested_json, exported_json, hold_released_json, waived_json
+from vault.documents import (
+    attested_json,
+    exported_json,
+    granted_json,
+    hold_released_json,
+    waived_json,
+)
 from vault.errors import NotFoundError, RefusedError
 from vault.export import Target
+from vault.grants import UnderInvestigationError
 from vault.opened import Vault
 from vault.ports import Request
 from vault.requests import Kind
 from vault.waivers import Wanted, notes_on
-from verify.approval import TOKEN, Approval
+from verify.approval import TOKEN, Approval, same_person
 from verify.attestation import AttestationType, attestation_body
 from verify.errors import MalformedError
+from verify.grant import GrantedRole
 from verify.instant import parse_instant
 from verify.profile import Profile
 from verify.statement import Actor
@@ -40,6 +48,7 @@ HOLD_RELEASE = "hold_release"
 WAIVER = "waiver"
 ATTESTATION = "attestation"
 EXPORT = "export"
+GRANT = "grant"
 
 WRITTEN = "evault-export-"
 """What the name of a folder begins with in which a bundle is written."""
@@ -55,6 +64,8 @@ class Deed:
     """Raises where it could not be done as things stand."""
     do: Callable[[Vault, Request, Profile], Object]
     """Does it in a vault in which who asked acts; gives the document of what was done."""
+    second: Callable[[Request, Actor], None] = lambda _request, _approver: None
+    """Raises where somebody may not approve it whatever they hold."""
 
 
 def kind(
@@ -73,12 +84,21 @@ def kind(
         # Who asked may have lost the role since.
         access = Access(asker_of(request), grants(), at=vault.clock())
         access.check(deed.ask, request.chain)
-        deed.check(vault, request, profile)
+        try:
+            deed.check(vault, request, profile)
+        except UnderInvestigationError as error:
+            if Permission.READ_CHAIN in access.permissions(error.incident):
+                raise
+            # Which incident that is, is told to who may read there.
+            raise RefusedError(
+                f"an incident is about {request.parameters['person']}, who holds no role on it, or "
+                "none at all; ask those who read the incidents"
+            ) from error
 
     def do(request: Request) -> Object:
         return deed.do(vault_of(request), request, profile)
 
-    return Kind(check, do)
+    return Kind(check, do, deed.second)
 
 
 def asker_of(request: Request) -> Identity:
@@ -248,6 +268,54 @@ def _export(vault: Vault, request: Request, profile: Profile) -> Object:
     return exported_json(request.chain, made)
 
 
+def _check_grant(vault: Vault, request: Request, _profile: Profile) -> None:
+    if vault.incidents.receipt_of(request.chain, deposit_of(request)):
+        return
+    said = request.parameters
+    _check_not_oneself(said["person"], request.requester, "asks for")
+    vault.grants.planned(
+        said["person"],
+        GrantedRole(said["role"]),
+        said["chains"],
+        reason=request.reason,
+        valid_from=_beginning(vault, request),
+        valid_to=_moment(said["valid_to"], "to"),
+    )
+
+
+def _not_for_oneself(request: Request, approver: Actor) -> None:
+    _check_not_oneself(request.parameters["person"], approver.id, "approves")
+
+
+def _check_not_oneself(holder: str, person: str, does: str) -> None:
+    if same_person(holder, person):
+        raise RefusedError(
+            f"{person} {does} a role that {holder} is to hold; nobody gives one to themselves"
+        )
+
+
+def _beginning(vault: Vault, request: Request) -> datetime | None:
+    """From when it counts: as was asked, but nothing counts before it was approved."""
+    begins = _moment(request.parameters["valid_from"], "from")
+    late = request.approver is not None and begins is not None and begins <= vault.clock()
+    return None if late else begins
+
+
+def _grant(vault: Vault, request: Request, _profile: Profile) -> Object:
+    said = request.parameters
+    grant, receipt = vault.grants.grant(
+        said["person"],
+        GrantedRole(said["role"]),
+        said["chains"],
+        reason=request.reason,
+        valid_from=_beginning(vault, request),
+        valid_to=_moment(said["valid_to"], "to"),
+        approval=Approval(*_approver(request)),
+        deposit=deposit_of(request),
+    )
+    return granted_json(grant, receipt, vault.clock())
+
+
 DEEDS: Mapping[str, Deed] = {
     HOLD_RELEASE: Deed(
         Permission.REQUEST_RELEASE, Permission.APPROVE_RELEASE, _check_release, _release
@@ -255,6 +323,9 @@ DEEDS: Mapping[str, Deed] = {
     WAIVER: Deed(Permission.REQUEST_WAIVER, Permission.APPROVE_WAIVER, _check_waiver, _waive),
     # That something of the checklist does not apply takes who may waive it.
     ATTESTATION: Deed(Permission.ATTEST, Permission.APPROVE_WAIVER, _check_attestation, _attest),
+    GRANT: Deed(
+        Permission.GRANT, Permission.APPROVE_GRANT, _check_grant, _grant, second=_not_for_oneself
+    ),
     EXPORT: Deed(Permission.REQUEST_EXPORT, Permission.APPROVE_EXPORT, _check_export, _export),
 }
 """What takes two people, by the name of its requests."""

@@ -7,11 +7,12 @@ from typing import cast
 
 from vault.completeness import built_in_profile
 from vault.deposit import Door
-from vault.grants import Grants, KnownGrants
+from vault.grants import KnownGrants
 from vault.http.client.captures import RemoteCaptures
 from vault.http.client.connection import Connection
 from vault.http.client.contents import RemoteContents
 from vault.http.client.exports import RemoteExporter
+from vault.http.client.grants import RemoteGrants
 from vault.http.client.incidents import RemoteIncidents
 from vault.http.client.people import RemoteAssessments, RemoteAttestations, RemoteWaivers
 from vault.http.client.preserve import RemotePreserver
@@ -35,8 +36,8 @@ class Served:
 
     vault: Vault
     words: str
-    appends_only: bool
-    """Whether whoever signed in is a collector, which reads nothing."""
+    who: Actor
+    """Who signed in."""
 
 
 def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
@@ -91,7 +92,7 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
         ),
         lookup=cast("Lookup", Elsewhere()),
         readings=cast("Readings", Elsewhere()),
-        grants=cast("Grants", Elsewhere()),
+        grants=RemoteGrants(connection, trust, index, incidents, clock),
         captures=RemoteCaptures(connection, trust, incidents, clock),
         attestations=RemoteAttestations(connection, trust, incidents, actor),
         waivers=RemoteWaivers(connection, trust, incidents, actor, clock),
@@ -101,4 +102,4 @@ def connected(connection: Connection, trust: Trust, *, clock: Clock) -> Served:
         sweeper=RemoteSweeper(connection, trust, index, incidents, retention, clock),
         collectors=RemoteCollectors(connection, trust, index, clock),
     )
-    return Served(vault, told.text("words"), appends_only=actor.kind == "collector")
+    return Served(vault, told.text("words"), actor)

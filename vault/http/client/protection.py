@@ -8,22 +8,28 @@ from typing import cast
 
 from vault.collectors import Collector, Collectors
 from vault.deposit import Door, Receipt
-from vault.errors import RefusedError, UnavailableError
+from vault.enrolment import Enrolled
+from vault.errors import NotFoundError, NotPermittedError, RefusedError, UnavailableError
 from vault.evidence import StoredObject
 from vault.http.client.connection import Connection, error_of, quoted
 from vault.http.client.people import no_other_person
 from vault.http.client.receipts import receipt_of
 from vault.http.client.record import Elsewhere, RemoteIndex, RemoteStore
+from vault.http.client.tokens import read_issued
 from vault.incidents import Chain, Incidents
-from vault.ports import Clock, Index, LockMode, ObjectStore, Version
+from vault.ports import Clock, Index, LockMode, ObjectStore, Protection, Version
 from vault.retention import Drift, Laid, Progress, Released, Retention, Sense
 from vault.sweep import Announce, Sweeper, Swept
 from vault.sweep import Progress as Progressing
 from verify.approval import ATTESTED
+from verify.collection import public_key_of
+from verify.declaration import Severity
 from verify.digest import b64
 from verify.envelope import ManifestKey
+from verify.errors import MalformedError, ProofError
 from verify.instant import format_instant, parse_instant
 from verify.report import Finding, Outcome
+from verify.retention import BUILT_IN, RetentionPolicy, parse_policy
 from verify.statement import VAULT_CHAIN
 from verify.strictjson import Fields, Object
 from verify.trust import Step, Trust
@@ -63,6 +69,30 @@ class RemoteRetention(Retention):
 
     def settle(self) -> None:
         """Nothing: what is owed to stored evidence the server sees to."""
+
+    def policy(self) -> tuple[RetentionPolicy, int | None]:
+        """The policy in force; by the server's word, to who may not see the vault's own chain."""
+        try:
+            return super().policy()
+        except NotPermittedError:
+            told = self._connection.get_json("/v1/retention")
+            reader = Fields(told, "/v1/retention")
+            sequence = None if told.get("sequence") is None else reader.count("sequence")
+            names = BUILT_IN.to_json()  # beside them stands what is told besides
+            body = {name: told.get(name) for name in names}
+            return parse_policy(body, where="/v1/retention", severities=Severity), sequence
+
+    def kept(self, chain: Chain) -> dict[str, Protection]:
+        """How each exhibit's bytes must be protected by now, likewise.
+
+        Also to who may not see a chain that claims the same bytes.
+        """
+        try:
+            return super().kept(chain)
+        except (NotPermittedError, NotFoundError):
+            path = f"/v1/chains/{quoted(chain.state.id)}/retention"
+            items = Fields(self._connection.get_json(path), path).entries("items")
+            return dict(_protection(Fields(each, path)) for each in items)
 
     def set_hold(
         self,
@@ -137,6 +167,18 @@ class RemoteRetention(Retention):
 
 _GONE = StoredObject("an object of the store", None, 0, "", 0, (), ())
 """What is gone, where the server told only how many are."""
+
+
+def _protection(reader: Fields) -> tuple[str, Protection]:
+    """An exhibit, and how it is kept, as a server tells it. Raises `MalformedError`."""
+    mode, until = reader.text("mode"), reader.raw("until")
+    if mode not in frozenset(LockMode):
+        raise MalformedError(f"{reader.where}: {mode!r} is no mode of a lock")
+    return reader.text("exhibit"), Protection(
+        None if until is None else parse_instant(until, where=f"{reader.where}.until"),
+        LockMode(mode),
+        reader.raw("held") is True,
+    )
 
 
 def _stored(reader: Fields) -> StoredObject:
@@ -242,6 +284,20 @@ def _unclaimed(reader: Fields) -> Version:
     )
 
 
+_COLLECTORS = "/v1/collectors"
+
+
+def _collector(reader: Fields) -> Collector:
+    """A collector as a server tells it. Raises `MalformedError`."""
+    return Collector(
+        reader.text("name"),
+        public_key_of(reader.text("key").encode(), where=f"{reader.where}.key"),
+        parse_instant(reader.raw("added_at"), where=f"{reader.where}.added_at"),
+        reader.count("sequence"),
+        reader.text_or_none("removed"),
+    )
+
+
 class RemoteCollectors(Collectors):
     """The collectors of a served vault."""
 
@@ -258,14 +314,38 @@ class RemoteCollectors(Collectors):
         self._connection = connection
         self._trust = trust
 
-    def add(self, name: str, key: ManifestKey) -> tuple[Collector, Receipt | None]:
-        """Have a collector let in; no receipt if it is in already under this name and key."""
-        body = {"key": b64(key.spki), "name": name}
-        answer = self._connection.post("/v1/collectors", body)
+    def all(self) -> Sequence[Collector]:
+        """Everyone who was ever let in: by the vault's own chain, or by the server's word."""
+        try:
+            return super().all()
+        except NotPermittedError:  # who lets collectors in need not see that chain
+            told = Fields(self._connection.get_json(_COLLECTORS), _COLLECTORS)
+            return [_collector(Fields(each, _COLLECTORS)) for each in told.entries("items")]
+
+    def enrol(
+        self, name: str, key: ManifestKey, chains: Sequence[str], expires: datetime | None
+    ) -> Enrolled:
+        """Have a collector let in, and, for some chains, a token made for it."""
+        body: Object = {"key": b64(key.spki), "name": name}
+        if chains:
+            body["chains"] = list(chains)
+        if expires is not None:
+            body["expires"] = format_instant(expires)
+        answer = self._connection.post(_COLLECTORS, body)
         receipt = None
         if answer.get("receipt") is not None:
             receipt = receipt_of(answer, self._trust, chain=VAULT_CHAIN)
-        return self.named(name), receipt
+        told = Fields(answer, _COLLECTORS)
+        collector = _collector(told.object("collector"))
+        if (collector.name, collector.key.spki) != (name, key.spki):
+            raise ProofError("the server let in another collector than was asked for")
+        return Enrolled(
+            collector,
+            receipt,
+            self._trust,
+            None if answer.get("token") is None else read_issued(answer, _COLLECTORS),
+            tuple(told.texts("others")),
+        )
 
     def remove(self, name: str, reason: str) -> tuple[Collector, Receipt]:
         """Have nothing more taken from a collector."""

@@ -9,8 +9,10 @@ from vault.access import Permission
 from vault.export import Target
 from vault.http.client.connection import Connection, quoted
 from vault.http.client.exports import PATIENCE, check_asked
+from vault.http.client.grants import read_grant
 from vault.http.client.people import fields_json
 from verify.attestation import AttestationType, Value
+from verify.grant import Grant, GrantedRole
 from verify.instant import format_instant
 from verify.profile import Profile
 from verify.strictjson import Object
@@ -58,6 +60,30 @@ class RemoteRequests:
         if recipient is not None:
             body["recipient"] = recipient
         return self._connection.post(f"/v1/incidents/{quoted(incident)}/exports/requests", body)
+
+    def ask_for_grant(
+        self,
+        person: str,
+        role: GrantedRole,
+        chains: Sequence[str],
+        *,
+        reason: str,
+        valid_from: datetime | None,
+        valid_to: datetime | None,
+    ) -> Object | Grant:
+        """Ask that a person hold a role: the request, or the grant by which they do so already."""
+        body: Object = {
+            "chains": list(chains),
+            "person": person,
+            "reason": reason,
+            "role": role.value,
+        }
+        if valid_from is not None:
+            body["from"] = format_instant(valid_from)
+        if valid_to is not None:
+            body["to"] = format_instant(valid_to)
+        answer = self._connection.post("/v1/grants", body)
+        return answer if "grant" not in answer else read_grant(answer["grant"], "/v1/grants")
 
     def ask_for_release(
         self, chain: str, matter: str, reason: str, exhibits: Sequence[str]

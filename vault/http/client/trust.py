@@ -61,14 +61,17 @@ def check_before_token(connection: Connection, trust: Trust) -> None:
 def pinned_trust(connection: Connection, folder: Path, told: Callable[[str], None]) -> Trust:
     """The server's trust file, as it was first seen; `told` is called where it is taken over.
 
-    Raises `TrustChangedError` where the server shows another one now.
+    The server is asked for it without the token, which no command shows before this returns. Raises
+    `TrustChangedError` where the server shows another one now.
     """
     path = folder / TRUST
     known = _known(path)
     if known is not None:
         check_before_token(connection, known)
-    shown = parse_trust(connection.get("/v1/trust").data, where=f"{connection.server.url}/v1/trust")
+    answer = connection.get_public("/v1/trust")
+    shown = parse_trust(answer.data, where=f"{connection.server.url}/v1/trust")
     if known is None:
+        check_before_token(connection, shown)
         _write(path, shown.data)
         told(
             f"pinned the trust file of {connection.server.url} (sha256 {shown.sha256}) in {path}; "

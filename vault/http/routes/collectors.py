@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated
 
@@ -9,14 +10,17 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 
 from vault.access import Permission
-from vault.documents import collector_json, collectors_json
+from vault.documents import collector_json, collectors_json, enrolled_json
+from vault.enrolment import enrol
 from vault.http import guard
 from vault.http.answers import tells
 from vault.http.bodies import CollectorBody, ReasonBody
-from vault.http.guard import asking, needs
+from vault.http.guard import asking, needs, still_admitted
 from vault.http.served import Asking, Service
 from vault.tokens import COLLECTOR
 from verify.collection import public_key_of
+from verify.errors import MalformedError
+from verify.instant import read_given_instant
 
 
 def collector_routes(service: Service) -> APIRouter:
@@ -32,21 +36,33 @@ def collector_routes(service: Service) -> APIRouter:
 
     @router.post("", status_code=201)
     @needs(Permission.ADMIT)
-    @tells("collector-add", also={200: "It was in already; nothing was sealed."})
-    def add(body: CollectorBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
+    @tells("collector-add", also={200: "It was in already; nothing was sealed."}, refuses=(404,))
+    def add(
+        body: CollectorBody,
+        asked: Annotated[Asking, Depends(asking)],
+        still: Annotated[Callable[[], None], Depends(still_admitted)],
+    ) -> Response:
         """Let a collector in: its key may sign collections, and nothing else.
 
-        200 if it was in already under this name and key.
+        With chains it gets a token that appends to these alone; the secret is in this answer, and
+        nowhere else. 200 if it was in already under this name and key: then the token is another.
         """
-        key = public_key_of(body.key.encode(), where="key")
-        collector, receipt = asked.vault.collectors.add(body.name, key)
-        # After the statement: a key in the trust file that no statement let in would be nobody's.
-        trust = service.trust_file.list_collector(key)
-        told = {
-            "collector": collector_json(collector, trust),
-            "receipt": receipt.to_json() if receipt else None,
-        }
-        return JSONResponse(told, 201 if receipt else 200)
+        if body.expires is not None and not body.chains:
+            raise MalformedError("expires is of a token: name in chains what it may append to")
+        enrolled = enrol(
+            asked.vault.collectors,
+            body.name,
+            public_key_of(body.key.encode(), where="key"),
+            index=asked.vault.index,
+            clock=asked.vault.clock,
+            list_key=service.trust_file.list_collector,
+            tokens=service.tokens,
+            chains=body.chains,
+            expires=None if body.expires is None else read_given_instant(body.expires),
+            still=still,
+        )
+        told = enrolled_json(enrolled, asked.vault.clock())
+        return JSONResponse(told, 201 if enrolled.receipt else 200)
 
     @router.post("/{name}/removal", status_code=201)
     @needs(Permission.ADMIT)

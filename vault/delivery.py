@@ -21,6 +21,8 @@ from vault.deposit import Receipt
 from vault.errors import ConflictError, RefusedError
 from vault.incidents import Chain
 from vault.opened import Vault
+from vault.ports import IdentityKind
+from vault.tokens import COLLECTOR
 from verify.audit import check_delivery
 from verify.collection import Collection, open_collection, signer_of
 from verify.description import Description
@@ -78,9 +80,16 @@ class Deliveries:
     def open(self, data: bytes, *, where: str) -> Collection:
         """Step 1: a collection under a key that this vault takes, not under the sender's word.
 
-        Raises `RefusedError`, `SignatureError`, `MalformedError`.
+        Of a collector, by its token, only its own: people may bring those of any. Raises
+        `RefusedError`, `SignatureError`, `MalformedError`.
         """
-        check_collector(self._vault, signer_of(data, where=where))
+        name = check_collector(self._vault, signer_of(data, where=where))
+        actor = self._vault.door.actor
+        if actor.kind == IdentityKind.COLLECTOR and actor.id.removeprefix(COLLECTOR) != name:
+            raise RefusedError(
+                f"the collection was signed by the collector {name}, and sent by the token of "
+                f"{actor.id}; a collector delivers what it signed itself"
+            )
         keys = self._vault.collectors.keys()
         return open_collection(data, keys, where=where).collection
 
@@ -167,12 +176,12 @@ class Deliveries:
         )
 
 
-def check_collector(vault: Vault, key_id: str) -> None:
-    """Raise `RefusedError` unless the vault takes collections under a key."""
+def check_collector(vault: Vault, key_id: str) -> str:
+    """The collector under whose key the vault takes collections. Raises `RefusedError`."""
     for collector in vault.collectors.all():
         if collector.key.key_id == key_id:
             if collector.removed is None:
-                return
+                return collector.name
             raise RefusedError(
                 f"this vault takes nothing more from the collector {collector.name}: "
                 f"{collector.removed}"

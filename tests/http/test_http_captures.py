@@ -340,6 +340,18 @@ def test_a_collection_for_another_chain_or_of_nobody_is_refused(
     assert (heard.status, "takes nothing more" in heard.json["detail"]) == (409, True)
 
 
+def test_a_collector_delivers_what_it_signed_itself_and_people_what_any_did(
+    site: Site, vault: Vault, case: str, entry: bytes
+) -> None:
+    before = kept(vault)
+    other = site.people.collector("edge-2", case)
+    heard = site.post(f"/v1/chains/{case}/captures", other, entry)
+    assert (heard.status, "signed by the collector edge," in heard.json["detail"]) == (409, True)
+    assert kept(vault) == before
+    lead = site.people.add("lea", VaultRole.FORENSICS_LEAD)
+    assert site.post(f"/v1/chains/{case}/captures", lead, entry).status == 201
+
+
 def test_many_small_files_share_packs_and_come_out_as_they_went_in(
     send: Callable[[bytes], Heard], vault: Vault, case: str
 ) -> None:

@@ -193,11 +193,9 @@ def _log_notes(logs: Sequence[Sealed]) -> list[str]:
             parts.append(f"longest silence {span_text(end - start)}")
         problems = sorted({problem for each in facts for problem in each.problems})
         parts += problems[:2]
-        ends = [";"] * (len(parts) - 1) + ["."]
-        told = [part + end for part, end in zip(parts, ends, strict=True)]
-        if told:
-            told[0] = f"{label}: {told[0]}"
-        notes += told
+        if parts:
+            parts[0] = f"{label}: {parts[0]}"
+            notes += [*(f"{each};" for each in parts[:-1]), f"{parts[-1]}."]
     return notes
 
 

@@ -309,3 +309,12 @@ def test_every_sample_is_sealed_as_it_is(evault: Evault, case: str, sample: str)
         evault("evidence", "get", "EV-0001", "--purpose", "look", "-o", "-").raw
         == path.read_bytes()
     )
+
+
+def test_a_log_of_which_nothing_is_to_be_remarked_is_told(evault: Evault, case: str) -> None:
+    line = '10.0.0.{} - ada [13/Jan/2016:19:31:16 +0000] "GET /{} HTTP/1.1" 200 494 "-" "curl/8"\n'
+    Path("access.log").write_text("".join(line.format(n, n) for n in range(1, 4)))
+    said = run("ingest", case, "access.log")
+    assert (said.code, said.err) == (0, "")
+    assert "access.log" in said.out
+    assert "Look at" not in said.out

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import cast
 
-from cli.compose import Vault, now
 from cli.config import HomeConfig
 from cli.settings import ServerSettings, Settings, version
+from cli.vault import Vault, now
 from ingest.entry import Entry
 from vault.deposit import Receipt
 from vault.enrolment import Enrolled

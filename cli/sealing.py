@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cli.compose import Vault, parsers
+from cli.extras import parsers
 from cli.intake import Outcome, Wanted, take_in
 from cli.render import ProgressLine, columns, count_text, folded, paragraph, size_text
 from cli.session import Answer
 from cli.summary import Sealed, group_rows, look_at
+from cli.vault import Vault
 from ingest.collector import Taken
 from ingest.source import Found, Source
 from vault.deposit import Receipt

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import typer
 
-from cli.compose import Vault, now, open_vault
+from cli.compose import open_vault
 from cli.render import prose
 from cli.settings import Settings
+from cli.vault import Vault, now
 from vault.deposit import Receipt
 from vault.errors import RefusedError, UnavailableError
 from verify.errors import EvidenceError, MalformedError

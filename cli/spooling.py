@@ -15,13 +15,15 @@ from pathlib import Path
 
 import typer
 
-from cli.compose import Vault, now, open_vault, parsers
+from cli.compose import open_vault
 from cli.delivery import SpoolDestination, destination_of
+from cli.extras import parsers
 from cli.intake import Wanted, check_open
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
 from cli.session import Answer, UsageError, settings_of, uninterrupted
 from cli.settings import Settings, version
 from cli.summary import Sealed, group_rows, look_at
+from cli.vault import Vault, now
 from ingest.collector import Collected, Taken, collect
 from ingest.delivery import deliver
 from ingest.entry import Entry

@@ -9,7 +9,6 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import now
 from cli.intake import Wanted, check_open
 from cli.options import AsJson, SpoolOption
 from cli.sealing import answer_of, seal
@@ -23,6 +22,7 @@ from cli.session import (
     split_chain,
 )
 from cli.spooling import reached, spool_and_deliver, way_to
+from cli.vault import now
 from ingest.source import SourceUnreadableError
 from ingest.sources.command import CommandSource, Query
 from verify.statement import Kind, check_kind

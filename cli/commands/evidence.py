@@ -9,7 +9,6 @@ from typing import Annotated, Optional
 import typer
 
 from cli.commands.retention import owed_lines
-from cli.compose import Vault
 from cli.newfile import write_new_file
 from cli.options import AsJson, ChainArgument, OptionalReason, Reason, stated
 from cli.render import clip, columns, size_text
@@ -23,6 +22,7 @@ from cli.session import (
     vault_of,
 )
 from cli.summary import facts_rows
+from cli.vault import Vault
 from vault.custody import exhibit_ranges
 from vault.documents import exhibit_json, shown_json
 from vault.ports import Protection

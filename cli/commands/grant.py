@@ -7,7 +7,6 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import now
 from cli.options import AsJson, Reason, stated
 from cli.render import columns, count_text, paragraph
 from cli.session import (
@@ -20,6 +19,7 @@ from cli.session import (
     read_time,
     vault_of,
 )
+from cli.vault import now
 from vault.documents import grant_state, granted_json, grants_json
 from vault.grants import Grants
 from verify.grant import EVERY_CHAIN, Grant, GrantedRole

@@ -14,10 +14,10 @@ from cli.commands.retention import (
     looked_up,
     worst,
 )
-from cli.compose import Vault
 from cli.options import AsJson, ChainArgument, Reason, stated
 from cli.render import ObjectLine, count_text, paragraph
 from cli.session import Answer, chain_or_only, check_chain, give, vault_of
+from cli.vault import Vault
 from vault.custody import exhibit_ranges
 from vault.documents import hold_released_json, hold_set_json, holds_json
 from vault.incidents import Chain

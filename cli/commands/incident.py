@@ -11,7 +11,6 @@ import typer
 from cli.commands import closing, response
 from cli.commands.response import response_rows
 from cli.commands.retention import owed_lines
-from cli.compose import Vault, now
 from cli.options import AsJson, IncidentArgument, OptionalReason, Reason, stated
 from cli.render import (
     columns,
@@ -33,6 +32,7 @@ from cli.session import (
     split_words,
     vault_of,
 )
+from cli.vault import Vault, now
 from vault.custody import exhibit_ranges, value_text
 from vault.documents import incident_json
 from vault.incidents import Chain

@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import bucket_source
+from cli.extras import bucket_source
 from cli.intake import Wanted, check_open
 from cli.options import AllVersionsOption, AsJson, EndpointOption, SpoolOption
 from cli.sealing import answer_of, seal

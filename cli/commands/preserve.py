@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from cli.compose import Vault
 from cli.options import AsJson
 from cli.render import ObjectLine, columns, count_text, folded, paragraph, size_text, span_text
 from cli.session import (
@@ -25,6 +24,7 @@ from cli.session import (
 )
 from cli.settings import version
 from cli.summary import Sealed, group_rows, look_at
+from cli.vault import Vault
 from ingest.collector import Taken
 from vault.custody import exhibit_ranges
 from vault.documents import preserved_json

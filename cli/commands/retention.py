@@ -12,7 +12,6 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import Vault
 from cli.options import AsJson, ChainArgument, Reason
 from cli.render import ObjectLine, columns, count_text, folded, paragraph
 from cli.session import (
@@ -24,6 +23,7 @@ from cli.session import (
     read_time,
     vault_of,
 )
+from cli.vault import Vault
 from vault.custody import exhibit_ranges
 from vault.documents import (
     NOTHING_KEPT,

@@ -7,12 +7,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import now
 from cli.delivery import SpoolDestination, destination_of
 from cli.options import AsJson, Reason, size_limit
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
 from cli.session import Answer, give, vault_of
 from cli.spooling import open_spool, spool_path
+from cli.vault import now
 from ingest.delivery import Delivery, deliver
 from ingest.entry import Entry, SpoolDamagedError, SpoolError, SpoolUnavailableError
 from ingest.spool import PUBLIC_KEY, Spool, create_spool

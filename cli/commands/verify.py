@@ -9,7 +9,8 @@ from typing import Annotated, BinaryIO, Optional, cast
 
 import typer
 
-from cli.compose import Vault, load_trust, parsers
+from cli.extras import parsers
+from cli.home import load_trust
 from cli.options import AsJson
 from cli.session import (
     Answer,
@@ -20,6 +21,7 @@ from cli.session import (
     split_chain,
     vault_of,
 )
+from cli.vault import Vault
 from ingest.parsers import HEAD_SIZE, read_facts
 from ingest.parsers.records import Replayed, read_fully
 from verify.__main__ import audit_bundle

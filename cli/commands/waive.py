@@ -7,7 +7,6 @@ from typing import Annotated, Optional
 import typer
 
 from cli.commands.request import asked, asks_for_approval
-from cli.compose import now
 from cli.options import AsJson, Reason, stated
 from cli.render import count_text, paragraph, prose
 from cli.session import (
@@ -22,6 +21,7 @@ from cli.session import (
     split_incident,
     vault_of,
 )
+from cli.vault import now
 from vault.completeness import (
     UnknownConditionError,
     answers_of,

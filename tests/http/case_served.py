@@ -13,9 +13,10 @@ from cli_support import check
 from fastapi import FastAPI
 from serving import Heard, People, Site, listening
 
-from cli.compose import Vault, open_vault
+from cli.compose import open_vault
 from cli.serving import service_of
 from cli.settings import read_settings
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.http.app import create_app
 from vault.http.served import Limits, Service

@@ -13,9 +13,11 @@ from cli_support import run
 from serving import People, Site, listening
 from signed_in import Served
 
-from cli.compose import Vault, now, open_access, open_vault
+from cli.compose import open_vault
 from cli.serving import service_of
 from cli.settings import read_settings
+from cli.storage import open_access
+from cli.vault import Vault, now
 from vault.http.app import create_app
 
 

@@ -19,9 +19,10 @@ from serving import Heard, Site, listening
 from test_http_incidents import declare
 from test_http_upload import HOSTILE, send
 
-from cli.compose import Vault, open_vault
+from cli.compose import open_vault
 from cli.serving import service_of
 from cli.settings import read_settings
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.custody import custody_rows, reading_rows
 from vault.http.app import create_app

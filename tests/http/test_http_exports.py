@@ -17,7 +17,7 @@ from test_http_download import changed, views
 from test_http_incidents import declare
 from test_http_upload import connect, send
 
-from cli.compose import Vault
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.http.routes import exports
 from verify.__main__ import audit_bundle_by

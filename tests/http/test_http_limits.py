@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from serving import People, Site, listening
 
-from cli.compose import Vault
 from cli.serving import read_limits, service_of
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.http.app import create_app
 from vault.http.pace import Flow, Pace

@@ -15,7 +15,7 @@ from serving import Site, eventually
 from test_http_incidents import declare
 from test_http_upload import send
 
-from cli.compose import Vault
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.custody import actor_text, custody_rows, reading_rows
 from vault.http.audit_log import LOGGER

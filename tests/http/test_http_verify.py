@@ -17,8 +17,8 @@ from test_http_download import changed, exhibit_of
 from test_http_incidents import declare
 from test_http_upload import BIG, connect, forensics, send
 
-from cli.compose import Vault
 from cli.serving import service_of
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.http.app import create_app
 from verify.chain import open_manifest

@@ -191,17 +191,22 @@ def acknowledge(
     receipt: Receipt,
     as_json: bool,
     more: Sequence[str] = (),
-    code: int = 0,
 ) -> None:
     """Say that one statement about an incident was sealed, and where."""
     data: Object = {"incident": name, "receipt": receipt.to_json()}
     lines = prose(f"{name}  ", f"{told} {place_text(receipt)}")
-    give(Answer([*lines, *more], data, code), as_json=as_json)
+    give(Answer([*lines, *more], data), as_json=as_json)
 
 
 def place_text(receipt: Receipt) -> str:
     """`(chain link 3, log entry 7)`: where a statement was sealed."""
     return f"(chain link {receipt.sequence}, log entry {receipt.index})"
+
+
+def links_text(receipts: Sequence[Receipt]) -> str:
+    """`chain link 3`, `chain links 3-5`: where the statements of one deposit were sealed."""
+    first, last = receipts[0].sequence, receipts[-1].sequence
+    return f"chain link {first}" if first == last else f"chain links {first}-{last}"
 
 
 def check_new_file(path: Path, *, option: str = "-o") -> None:

@@ -129,12 +129,7 @@ class RemoteRecord(StoreRecord):
         where = "the server's audit"
         told = [Fields(each, where) for each in Fields(answer, where).entries("findings")]
         for reader in told:
-            finding = Finding(
-                Step(reader.text("step")),
-                reader.text("subject"),
-                Outcome(reader.text("outcome")),
-                reader.text("detail"),
-            )
+            finding = read_finding(reader)
             if finding.step == Step.STORE or (
                 finding.step == Step.EVIDENCE and finding.outcome != Outcome.PASSED
             ):
@@ -145,3 +140,13 @@ class RemoteRecord(StoreRecord):
         if last is None:
             raise MalformedError("the last link is not in the log yet")
         return last
+
+
+def read_finding(reader: Fields) -> Finding:
+    """A finding as a server tells it. Raises `MalformedError`."""
+    return Finding(
+        Step(reader.text("step")),
+        reader.text("subject"),
+        Outcome(reader.text("outcome")),
+        reader.text("detail"),
+    )

@@ -86,11 +86,6 @@ class Server:
     """Without a slash at its end."""
     token: str = field(repr=False)
 
-    @property
-    def host(self) -> str:
-        """Its host, and its port where one is named, as the name of a folder."""
-        return urlsplit(self.url).netloc.replace(":", "_").strip("[]").replace("]", "")
-
 
 def check_server(url: str, token: str, *, insecure: bool = False) -> Server:
     """The server that a URL and a token name. Raises `MalformedError`, never with the token.

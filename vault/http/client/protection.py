@@ -11,6 +11,7 @@ from vault.deposit import Door, Receipt
 from vault.enrolment import Enrolled
 from vault.errors import NotFoundError, NotPermittedError, RefusedError, UnavailableError
 from vault.evidence import StoredObject
+from vault.http.client.audited import read_finding
 from vault.http.client.connection import Connection, error_of, quoted
 from vault.http.client.people import no_other_person
 from vault.http.client.receipts import receipt_of
@@ -28,11 +29,10 @@ from verify.digest import b64
 from verify.envelope import ManifestKey
 from verify.errors import MalformedError, ProofError
 from verify.instant import format_instant, parse_instant
-from verify.report import Finding, Outcome
 from verify.retention import BUILT_IN, RetentionPolicy, parse_policy
 from verify.statement import VAULT_CHAIN
 from verify.strictjson import Fields, Object
-from verify.trust import Step, Trust
+from verify.trust import Trust
 
 
 def _silent(_done: int, _of: int) -> None:
@@ -249,7 +249,7 @@ class RemoteSweeper(Sweeper):
             parse_instant(reader.raw("started_at"), where=where),
             objects=counts.count("objects"),
             size=counts.count("bytes"),
-            findings=[_finding(Fields(each, where)) for each in reader.entries("findings")],
+            findings=[read_finding(Fields(each, where)) for each in reader.entries("findings")],
             contents=claimed,
             unclaimed=[_unclaimed(Fields(each, where)) for each in reader.entries("unclaimed")],
             receipt=receipt_of(result, self._trust, chain=VAULT_CHAIN),
@@ -263,15 +263,6 @@ class RemoteSweeper(Sweeper):
         """Uploads that were begun and not finished, as the last sweep found them."""
         del before
         return self._unfinished
-
-
-def _finding(reader: Fields) -> Finding:
-    return Finding(
-        Step(reader.text("step")),
-        reader.text("subject"),
-        Outcome(reader.text("outcome")),
-        reader.text("detail"),
-    )
 
 
 def _unclaimed(reader: Fields) -> Version:

@@ -11,13 +11,15 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import is_chain
 from cli.extras import remote
 from cli.home import list_collector, load_trust
 from cli.options import AsJson, Expires, Quiet, Reason
 from cli.render import columns, paragraph
-from cli.session import Answer, UsageError, give, is_chain, read_end, settings_of, vault_of
+from cli.session import Answer, UsageError, give, settings_of, vault_of
 from cli.settings import Settings
 from cli.storage import has_access, open_access
+from cli.times import read_end
 from cli.tokens import SHOWN_ONCE, issued_lines
 from cli.vault import Vault, now
 from ingest.collector_key import read_public_key

@@ -7,18 +7,11 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import incident_or_only, is_chain
 from cli.options import AsJson, Reason, stated
 from cli.render import columns, count_text, paragraph
-from cli.session import (
-    Answer,
-    UsageError,
-    give,
-    incident_or_only,
-    is_chain,
-    read_end,
-    read_time,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, vault_of
+from cli.times import read_end, read_time
 from cli.vault import now
 from vault.documents import grant_state, granted_json, grants_json
 from vault.grants import Grants

@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import chain_or_only, check_chain
 from cli.commands.request import asked, asks_for_approval
 from cli.commands.retention import (
     binding,
@@ -16,7 +17,7 @@ from cli.commands.retention import (
 )
 from cli.options import AsJson, ChainArgument, Reason, stated
 from cli.render import ObjectLine, count_text, paragraph
-from cli.session import Answer, chain_or_only, check_chain, give, vault_of
+from cli.session import Answer, give, vault_of
 from cli.vault import Vault
 from vault.custody import exhibit_ranges
 from vault.documents import hold_released_json, hold_set_json, holds_json

@@ -8,11 +8,12 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import chain_or_only
 from cli.home import check_home, load_trust
 from cli.options import AsJson, ChainArgument
 from cli.rebuild import rebuild_index
 from cli.render import count_text
-from cli.session import Answer, UsageError, chain_or_only, give, settings_of, vault_of
+from cli.session import Answer, UsageError, give, settings_of, vault_of
 from cli.storage import open_store
 from cli.vault import Vault, let_go
 from vault.errors import NotFoundError, UnavailableError

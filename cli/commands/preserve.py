@@ -8,22 +8,13 @@ from typing import Annotated
 
 import typer
 
+from cli.chains import check_stream, incident_or_only, split_incident
 from cli.options import AsJson
 from cli.render import ObjectLine, columns, count_text, folded, paragraph, size_text, span_text
-from cli.session import (
-    Answer,
-    UsageError,
-    check_stream,
-    give,
-    incident_or_only,
-    read_time,
-    settings_of,
-    split_incident,
-    uninterrupted,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, settings_of, uninterrupted, vault_of
 from cli.settings import version
 from cli.summary import Sealed, group_rows, look_at
+from cli.times import read_time
 from cli.vault import Vault
 from ingest.collector import Taken
 from vault.custody import exhibit_ranges

@@ -6,21 +6,12 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import incident_or_only, is_incident, split_incident
 from cli.commands.request import asked, asks_for_approval
 from cli.options import AsJson, Reason, stated
 from cli.render import count_text, paragraph, prose
-from cli.session import (
-    Answer,
-    UsageError,
-    give,
-    incident_or_only,
-    is_incident,
-    place_text,
-    read_end,
-    read_time,
-    split_incident,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, place_text, vault_of
+from cli.times import read_end, read_time
 from cli.vault import now
 from vault.completeness import (
     UnknownConditionError,

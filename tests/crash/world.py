@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
@@ -120,6 +121,11 @@ class World:
         """A new vault: in a folder, or on real servers."""
         init_home(folder / "home", origin="vault.example/log", store=store, database=database)
         return cls(folder / "home")
+
+    def copy(self, folder: Path) -> World:
+        """The same world once more, to be ruined."""
+        shutil.copytree(self.home, folder / "home")
+        return World(folder / "home", list(self.promised))
 
     @property
     def config(self) -> HomeConfig:

@@ -20,6 +20,7 @@ from cli.vault import Vault
 from vault.access import VaultRole
 from vault.http.app import create_app
 from vault.http.served import Limits, Service
+from verify.statement import Statement
 
 INCIDENT = f"INC-{datetime.now(UTC).year}-0001"
 STREAM = "stream:web"
@@ -37,6 +38,10 @@ class Case:
     def who(self, name: str, *roles: VaultRole, chains: tuple[str, ...] = ("*",)) -> Any:
         """A person with roles; the headers that they send."""
         return self.site.people.add(name, *roles, chains=chains)
+
+    def last(self, chain: str = INCIDENT) -> Statement:
+        """The newest statement of a chain."""
+        return self.vault.incidents.read(chain).manifests[-1].statement
 
     def told(
         self, schema: str, method: str, path: str, who: Mapping[str, str], body: Any = None

@@ -26,6 +26,8 @@ from verify.report import Verdict
 
 BODY: dict[str, Any] = {"purpose": "production, request no. 14", "recipient": "Harper & Voss"}
 
+pytestmark = pytest.mark.usefixtures("place_of_its_own")
+
 
 def legal(site: Site) -> Mapping[str, str]:
     return site.people.add("lea", VaultRole.LEGAL)
@@ -40,13 +42,6 @@ def with_evidence(site: Site) -> str:
 
 def make(site: Site, name: str, body: Mapping[str, Any] = BODY, **headers: str) -> Heard:
     return site.post(f"/v1/incidents/{name}/exports", legal(site), dict(body), **headers)
-
-
-@pytest.fixture(autouse=True)
-def place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Temporary files of this test alone; other tests run beside it."""
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
 
 def left_over() -> list[Path]:

@@ -28,6 +28,8 @@ from verify.statement import parse_capture
 DATA = b"what the agent was told"
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
+pytestmark = pytest.mark.usefixtures("place_of_its_own")
+
 
 def auditor(site: Site) -> Mapping[str, str]:
     return site.people.add("ann", VaultRole.AUDITOR)
@@ -206,13 +208,6 @@ def bundle(site: Site, vault: Vault, tmp_path: Path) -> Path:
     assert said.code == 0
     assert exhibit_of(vault, name)
     return target
-
-
-@pytest.fixture(autouse=True)
-def place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Temporary files of this test alone; other tests run beside it."""
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
 
 def left_over() -> list[Path]:

@@ -15,7 +15,7 @@ from cli.commands.retention import (
     looked_up,
     worst,
 )
-from cli.options import AsJson, ChainArgument, Reason, stated
+from cli.options import ApprovalExhibits, AsJson, ChainArgument, Reason, stated
 from cli.render import ObjectLine, count_text, paragraph
 from cli.session import Answer, give, vault_of
 from cli.vault import Vault
@@ -88,10 +88,7 @@ def release(
             callback=stated,
         ),
     ] = None,
-    exhibit: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--exhibit", metavar="EV", help="What shows the approval; repeatable."),
-    ] = None,
+    exhibit: ApprovalExhibits = None,
     incident: ChainArgument = None,
     as_json: AsJson = False,
 ) -> None:

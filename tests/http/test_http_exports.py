@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asked_over_http import changed, connect, declare, legal, send, views
 from cli_support import run
 from serving import Heard, Site, eventually
-from test_http_download import changed, views
-from test_http_incidents import declare
-from test_http_upload import connect, send
 
 from cli.vault import Vault
 from vault.access import VaultRole
@@ -27,10 +25,6 @@ from verify.report import Verdict
 BODY: dict[str, Any] = {"purpose": "production, request no. 14", "recipient": "Harper & Voss"}
 
 pytestmark = pytest.mark.usefixtures("place_of_its_own")
-
-
-def legal(site: Site) -> Mapping[str, str]:
-    return site.people.add("lea", VaultRole.LEGAL)
 
 
 def with_evidence(site: Site) -> str:

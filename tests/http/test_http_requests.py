@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asked_over_http import changed
 from case_served import INCIDENT, STREAM, Case
 from cli_support import check, run
 from serving import Heard
-from test_http_download import changed
 
 from vault.access import VaultRole
 from vault.http.routes import exports

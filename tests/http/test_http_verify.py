@@ -11,11 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from asked_over_http import BIG, auditor, changed, connect, declare, exhibit_of, forensics, send
 from cli_support import run
 from serving import Heard, Site, eventually, listening
-from test_http_download import changed, exhibit_of
-from test_http_incidents import declare
-from test_http_upload import BIG, connect, forensics, send
 
 from cli.serving import service_of
 from cli.vault import Vault
@@ -29,10 +27,6 @@ DATA = b"what the agent was told"
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
 pytestmark = pytest.mark.usefixtures("place_of_its_own")
-
-
-def auditor(site: Site) -> Mapping[str, str]:
-    return site.people.add("ann", VaultRole.AUDITOR)
 
 
 def asked(site: Site, digest: str = DIGEST, who: Mapping[str, str] | None = None) -> Heard:

@@ -6,8 +6,9 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from cli.compose import Vault, parsers, remote
+from cli.extras import parsers, remote
 from cli.session import uninterrupted
+from cli.vault import Vault
 from ingest.entry import Entry
 from ingest.parsers import HEAD_SIZE, read_facts
 from vault.delivery import Deliveries, Missed

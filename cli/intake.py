@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from cli.compose import parsers
+from cli.extras import parsers
 from cli.session import uninterrupted
 from cli.settings import version
 from ingest.collector import Collected, collect

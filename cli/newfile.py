@@ -13,6 +13,21 @@ from cli.session import UsageError, let_go_of_output
 from vault.errors import UnavailableError
 
 
+def check_new_file(path: Path, *, option: str = "-o") -> None:
+    """Raise unless a new file can be written there; called before anything is sealed.
+
+    `option` is what names another file.
+    """
+    if os.path.lexists(path):
+        raise UsageError(f"{path} is there already; name another file with {option}")
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"there is no folder {path.parent}; make it, or name another with {option}"
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UnavailableError(f"cannot write to {path.parent}; name another place with {option}")
+
+
 def write_new_file(target: Path, pieces: Iterable[bytes], *, option: str = "-o") -> None:
     """Write beside the target, sync, then link: never half a file, never over another.
 

@@ -132,6 +132,14 @@ OptionalReason = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--reason", metavar="TEXT", help="Why; it is sealed.", callback=stated),
 ]
+ApprovalExhibits = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--exhibit", metavar="EV", help="What shows the approval; repeatable."),
+]
+CountsFrom = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--from", metavar="TIME", help="From when it counts; now if left out."),
+]
 
 SpoolOption = Annotated[
     Optional[Path],  # noqa: UP045

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import cast
 
-from cli.compose import Vault, now
 from cli.config import HomeConfig
 from cli.settings import ServerSettings, Settings, version
+from cli.vault import Vault, now
 from ingest.entry import Entry
 from vault.deposit import Receipt
 from vault.enrolment import Enrolled
@@ -48,11 +48,10 @@ def open_remote(settings: Settings) -> Vault:
 
     Raises `UnavailableError` where it is out of reach, and what the server says.
     """
-    assert settings.server is not None
-    connection = Connection(server_of(settings.server), user_agent=f"evault/{version()}")
+    connection = _connect(settings)
     try:
         try:
-            trust = trust_of(settings, connection)
+            trust = _trust_of(settings, connection)
             served = connected(connection, trust, clock=now)
         except NotFoundError as error:  # what is asked for first, every vault has
             raise MalformedError(
@@ -117,7 +116,7 @@ def enrol_there(
     return vault.collectors.enrol(name, key, chains, expires)
 
 
-def trust_of(settings: Settings, connection: Connection) -> Trust:
+def _trust_of(settings: Settings, connection: Connection) -> Trust:
     """Whom to believe: the file that was named, else the server's, pinned at first use."""
     assert settings.server is not None
     if settings.server.trust is not None:
@@ -130,10 +129,10 @@ def trust_of(settings: Settings, connection: Connection) -> Trust:
 def trust_now(settings: Settings) -> Trust:
     """The trust file as the server shows it now, pinned without a word: what it adds was asked for.
 
-    Raises as `trust_of`.
+    Raises what the server says, and `UnavailableError`.
     """
     assert settings.server is not None
-    connection = Connection(server_of(settings.server), user_agent=f"evault/{version()}")
+    connection = _connect(settings)
     try:
         if settings.server.trust is not None:
             return given_trust(settings.server.trust)
@@ -142,7 +141,12 @@ def trust_now(settings: Settings) -> Trust:
         connection.close()
 
 
-def server_of(settings: ServerSettings) -> Server:
+def _connect(settings: Settings) -> Connection:
+    assert settings.server is not None
+    return Connection(_server_of(settings.server), user_agent=f"evault/{version()}")
+
+
+def _server_of(settings: ServerSettings) -> Server:
     """The server and its token. Raises `MalformedError`, `UnavailableError`."""
     token = settings.token
     if not token and settings.token_file is not None:

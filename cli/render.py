@@ -72,16 +72,14 @@ def clock_text(text: str) -> str:
     return f"{datetime.fromisoformat(text):%H:%M:%SZ}"
 
 
-def columns(rows: Iterable[Sequence[str]], *, gap: int = 2) -> list[str]:
+def columns(rows: Iterable[Sequence[str]]) -> list[str]:
     """Rows as aligned columns; the last column is free."""
     listed = [[printable(cell) for cell in row] for row in rows]
     if not listed:
         return []
     widths = [max(len(row[i]) for row in listed) for i in range(len(listed[0]))]
     return [
-        (" " * gap)
-        .join([cell.ljust(width) for cell, width in zip(row, widths, strict=True)])
-        .rstrip()
+        "  ".join([cell.ljust(width) for cell, width in zip(row, widths, strict=True)]).rstrip()
         for row in listed
     ]
 
@@ -109,13 +107,11 @@ def prose(label: str, text: str) -> list[str]:
     return [line.rstrip() for line in folded(label, parts, width=line_width())]
 
 
-def labelled(rows: Iterable[tuple[str, str]], *, indent: int = 2) -> list[str]:
+def labelled(rows: Iterable[tuple[str, str]]) -> list[str]:
     """Labels with what is said of each, folded beside them."""
     listed = [(printable(label), text) for label, text in rows]
     widest = max((len(label) for label, _ in listed), default=0)
-    return [
-        line for label, text in listed for line in prose(f"{'':<{indent}}{label:<{widest}}  ", text)
-    ]
+    return [line for label, text in listed for line in prose(f"  {label:<{widest}}  ", text)]
 
 
 def _seamed(word: str, room: int) -> Iterator[str]:

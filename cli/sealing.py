@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cli.compose import Vault, parsers
+from cli.extras import parsers
 from cli.intake import Outcome, Wanted, take_in
 from cli.render import ProgressLine, columns, count_text, folded, paragraph, size_text
-from cli.session import Answer
-from cli.summary import Sealed, group_rows, look_at
+from cli.session import Answer, links_text
+from cli.summary import Sealed, group_rows, look_at, taken_json
+from cli.vault import Vault
 from ingest.collector import Taken
 from ingest.source import Found, Source
 from vault.deposit import Receipt
@@ -16,7 +17,6 @@ from vault.documents import exhibit_json
 from verify.incident import Incident
 from verify.report import printable
 from verify.statement import is_stream
-from verify.strictjson import Object
 
 _LINKS_SHOWN = 10
 
@@ -82,39 +82,25 @@ def answer_of(vault: Vault, name: str, outcome: Outcome, system: str | None) -> 
     if collected.failed:
         count = count_text(len(collected.failed), "file")
         lines.append(f"{count} could not be kept; sealed as not captured. The rest is kept.")
-    data: Object = {
-        "already": [{"exhibit": exhibit, "name": path} for path, exhibit in collected.already],
-        "counts": {
-            "already": len(collected.already),
-            "bytes": size,
-            "items": len(sealed),
-            "links": len(collected.links),
-            "not_kept": len(collected.failed),
-        },
-        "incident": name,
-        "items": [
-            exhibit_json(each, what.description) for each, what in zip(new, taken, strict=True)
-        ],
-        "links": [{"name": path, "target": target} for path, target in collected.links],
-        "not_kept": [{"detail": reason, "name": path} for path, reason in collected.failed],
-        "receipt": receipts[-1].to_json() if receipts else None,
-        "receipts": [receipt.to_json() for receipt in receipts],
-        "spool": None,
-        "state": "sealed" if receipts else "nothing",
-    }
+    data = taken_json(
+        name,
+        "sealed" if receipts else "nothing",
+        collected,
+        size=size,
+        items=[exhibit_json(each, what.description) for each, what in zip(new, taken, strict=True)],
+        receipts=receipts,
+    )
     return Answer(lines, data, 1 if collected.failed else 0)
 
 
 def _headline(count: int, size: int, seconds: float, receipts: Sequence[Receipt]) -> str:
     if not receipts:
         return "Nothing new: nothing was sealed."
-    links = [receipt.sequence for receipt in receipts]
-    entries = [receipt.index for receipt in receipts]
+    first, last = receipts[0].index, receipts[-1].index
+    entries = f"log entry {first}" if first == last else f"log entries {first}-{last}"
     what = f"{count_text(count, 'file')}, {size_text(size)}, sealed in {seconds:.1f} s"
     if not count:
         what = "No file was sealed; what was met besides is on record"
     if receipts[0].repeated:
         what = f"This deposit was sealed before: {count_text(count, 'file')}, nothing added"
-    if len(links) == 1:
-        return f"{what}: chain link {links[0]}, log entry {entries[0]}"
-    return f"{what}: chain links {links[0]}-{links[-1]}, log entries {entries[0]}-{entries[-1]}"
+    return f"{what}: {links_text(receipts)}, {entries}"

@@ -18,11 +18,14 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from cli.compose import Vault, list_collector, load_trust, open_access, open_vault
+from cli.compose import open_vault
+from cli.home import list_collector, load_trust
 from cli.intake import ServerIntake
 from cli.listening import GRACE_SECONDS, end_with_parent, listen
 from cli.settings import TRUST, read_settings
 from cli.sign_in import bearers_of, live_grants
+from cli.storage import open_access
+from cli.vault import Vault
 from vault.access import Identity
 from vault.completeness import built_in_profile
 from vault.errors import UnauthenticatedError, UnavailableError

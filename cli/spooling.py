@@ -15,13 +15,15 @@ from pathlib import Path
 
 import typer
 
-from cli.compose import Vault, now, open_vault, parsers
+from cli.compose import open_vault
 from cli.delivery import SpoolDestination, destination_of
+from cli.extras import parsers
 from cli.intake import Wanted, check_open
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
-from cli.session import Answer, UsageError, settings_of, uninterrupted
+from cli.session import Answer, UsageError, links_text, settings_of, uninterrupted
 from cli.settings import Settings, version
-from cli.summary import Sealed, group_rows, look_at
+from cli.summary import Sealed, group_rows, look_at, taken_json
+from cli.vault import Vault, now
 from ingest.collector import Collected, Taken, collect
 from ingest.delivery import deliver
 from ingest.entry import Entry
@@ -225,9 +227,8 @@ def _collect(
 
 
 def _nothing(incident: str) -> Answer:
-    return Answer(
-        ["Nothing new: nothing was sealed."], _data(incident, "nothing", Collected(), None)
-    )
+    data = taken_json(incident, "nothing", Collected(), size=0)
+    return Answer(["Nothing new: nothing was sealed."], data)
 
 
 def _spooled(
@@ -258,7 +259,13 @@ def _spooled(
         f"{'waits' if waiting == 1 else 'wait'}, {size_text(used)} of {size_text(spool.limit)}. "
         f"When the vault is back, run: evault spool deliver {spool.root}",
     )
-    data = _data(incident, "spooled", collected, _spool_json(spool, entry, collected, reason))
+    data = taken_json(
+        incident,
+        "spooled",
+        collected,
+        size=_size_of(collected),
+        spool=_spool_json(spool, entry, collected, reason),
+    )
     return Answer(lines, data, 1)
 
 
@@ -297,11 +304,9 @@ def _sealed(
         )
         for each in new[1:]
     ]
-    links = [receipt.sequence for receipt in receipts]
-    place = f"chain link {links[0]}" if len(links) == 1 else f"chain links {links[0]}-{links[-1]}"
     lines = [
         f"{count_text(len(sealed), 'file')}, {size_text(entry.size)}, sealed through the spool: "
-        f"{place}, log entry {receipts[-1].index}",
+        f"{links_text(receipts)}, log entry {receipts[-1].index}",
         *columns(group_rows(sealed)),
         f"{envelope} is the collection as this collector signed it, "
         f"entry {entry.number} of its spool",
@@ -317,13 +322,15 @@ def _sealed(
     if notes:
         lines += paragraph("Look at: ", " ".join(notes))
     lines += _misses(collected)
-    data = _data(where.incident, "sealed", collected, _spool_json(spool, entry, collected, None))
-    data |= {
-        "items": [exhibit_json(each, described[each.item.exhibit]) for each in new],
-        "receipt": receipts[-1].to_json(),
-        "receipts": [receipt.to_json() for receipt in receipts],
-    }
-    data["counts"] = data["counts"] | {"items": len(new)}
+    data = taken_json(
+        where.incident,
+        "sealed",
+        collected,
+        size=_size_of(collected),
+        items=[exhibit_json(each, described[each.item.exhibit]) for each in new],
+        receipts=receipts,
+        spool=_spool_json(spool, entry, collected, None),
+    )
     return Answer(lines, data, 1 if collected.failed else 0)
 
 
@@ -335,19 +342,20 @@ def _sealed_unseen(
     receipts: Sequence[Receipt],
 ) -> Answer:
     """Kept by a vault that shows nothing of it to who added it."""
-    links = [receipt.sequence for receipt in receipts]
-    place = f"chain link {links[0]}" if len(links) == 1 else f"chain links {links[0]}-{links[-1]}"
     lines = [
         f"{count_text(len(collected.taken), 'file')}, {size_text(entry.size)}, sealed through the "
-        f"spool: {place}, log entry {receipts[-1].index}",
+        f"spool: {links_text(receipts)}, log entry {receipts[-1].index}",
         "Which exhibits they are is told to who may read there.",
         *_misses(collected),
     ]
-    data = _data(incident, "sealed", collected, _spool_json(spool, entry, collected, None))
-    data |= {
-        "receipt": receipts[-1].to_json(),
-        "receipts": [receipt.to_json() for receipt in receipts],
-    }
+    data = taken_json(
+        incident,
+        "sealed",
+        collected,
+        size=_size_of(collected),
+        receipts=receipts,
+        spool=_spool_json(spool, entry, collected, None),
+    )
     return Answer(lines, data, 1 if collected.failed else 0)
 
 
@@ -361,25 +369,8 @@ def _misses(collected: Collected) -> list[str]:
     ]
 
 
-def _data(incident: str, state: str, collected: Collected, spool: Object | None) -> Object:
-    return {
-        "already": [],
-        "counts": {
-            "already": 0,
-            "bytes": sum(each.size for each in collected.taken),
-            "items": 0,
-            "links": len(collected.links),
-            "not_kept": len(collected.failed),
-        },
-        "incident": incident,
-        "items": [],
-        "links": [{"name": path, "target": target} for path, target in collected.links],
-        "not_kept": [{"detail": reason, "name": path} for path, reason in collected.failed],
-        "receipt": None,
-        "receipts": [],
-        "spool": spool,
-        "state": state,
-    }
+def _size_of(collected: Collected) -> int:
+    return sum(each.size for each in collected.taken)
 
 
 def _spool_json(spool: Spool, entry: Entry, collected: Collected, reason: str | None) -> Object:

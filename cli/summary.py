@@ -8,11 +8,13 @@ from datetime import timedelta
 from itertools import groupby
 
 from cli.render import clip, clock_text, count_text, size_text, span_text
-from ingest.collector import Taken
+from ingest.collector import Collected, Taken
 from vault.custody import exhibit_ranges
+from vault.deposit import Receipt
 from verify.coverage import extent, silences
 from verify.facts import Approval, Facts, Finding, Model, Rollback, Ticket
 from verify.instant import format_instant
+from verify.strictjson import Object
 
 SINGLY = 3
 """Up to this many files of one folder and format are listed one by one."""
@@ -225,3 +227,34 @@ def _merged(group: Sequence[Sealed]) -> str:
         first, last = (clock_text(format_instant(moment)) for moment in covered)
         parts.append(f"{first}-{last}")
     return ", ".join(parts)
+
+
+def taken_json(
+    chain: str,
+    state: str,
+    collected: Collected,
+    *,
+    size: int,
+    items: Sequence[Object] = (),
+    receipts: Sequence[Receipt] = (),
+    spool: Object | None = None,
+) -> Object:
+    """The document of `ingest` and `capture`; `size` is in bytes, of what was taken."""
+    return {
+        "already": [{"exhibit": exhibit, "name": path} for path, exhibit in collected.already],
+        "counts": {
+            "already": len(collected.already),
+            "bytes": size,
+            "items": len(items),
+            "links": len(collected.links),
+            "not_kept": len(collected.failed),
+        },
+        "incident": chain,
+        "items": list(items),
+        "links": [{"name": path, "target": target} for path, target in collected.links],
+        "not_kept": [{"detail": reason, "name": path} for path, reason in collected.failed],
+        "receipt": receipts[-1].to_json() if receipts else None,
+        "receipts": [receipt.to_json() for receipt in receipts],
+        "spool": spool,
+        "state": state,
+    }

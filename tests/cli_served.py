@@ -152,9 +152,10 @@ def serving_home(home: Path) -> Iterator[tuple[str, str]]:
     """A home behind a real server in this process: its URL, and a token with all roles."""
     from serving import People, listening
 
-    from cli.compose import now, open_vault
+    from cli.compose import open_vault
     from cli.serving import service_of
     from cli.settings import read_settings
+    from cli.vault import now
     from vault.access import VaultRole
     from vault.http.app import create_app
 

@@ -7,10 +7,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 import uvicorn
@@ -141,6 +142,14 @@ def listening(
         finally:
             server.should_exit = True
             thread.join()
+
+
+def line_to(url: str, lines: ExitStack) -> socket.socket:
+    """A raw connection to a server, closed with the stack."""
+    place = urlsplit(url)
+    assert place.hostname
+    assert place.port
+    return lines.enter_context(socket.create_connection((place.hostname, place.port), timeout=30))
 
 
 def eventually(holds: Callable[[], bool]) -> None:

@@ -9,19 +9,12 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import incident_or_only, split_incident
 from cli.commands.request import asked
 from cli.options import AsJson, stated
 from cli.render import columns, paragraph
-from cli.session import (
-    Answer,
-    UsageError,
-    give,
-    incident_or_only,
-    read_time,
-    settings_of,
-    split_incident,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, settings_of, vault_of
+from cli.times import read_time
 from vault.completeness import (
     ON_CHECKLIST,
     UnknownConditionError,

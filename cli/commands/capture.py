@@ -9,20 +9,14 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import now
+from cli.chains import chain_or_only, split_chain
 from cli.intake import Wanted, check_open
 from cli.options import AsJson, SpoolOption
 from cli.sealing import answer_of, seal
-from cli.session import (
-    Answer,
-    UsageError,
-    chain_or_only,
-    give,
-    read_time,
-    settings_of,
-    split_chain,
-)
+from cli.session import Answer, UsageError, give, settings_of
 from cli.spooling import reached, spool_and_deliver, way_to
+from cli.times import read_time
+from cli.vault import now
 from ingest.source import SourceUnreadableError
 from ingest.sources.command import CommandSource, Query
 from verify.statement import Kind, check_kind

@@ -9,20 +9,14 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.newfile import write_new_file
+from cli.chains import incident_or_only
+from cli.newfile import check_new_file, write_new_file
 from cli.options import AsJson, IncidentArgument
 from cli.profile_source import read_profile
 from cli.render import clip, columns, count_text, line_width, prose, silence_text, span_text, typed
-from cli.session import (
-    Answer,
-    UsageError,
-    check_new_file,
-    give,
-    incident_or_only,
-    read_time,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, vault_of
 from cli.settings import version
+from cli.times import read_time
 from vault.changes import Changes
 from vault.completeness import (
     built_in_profile,

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+from cli.chains import incident_or_only
 from cli.commands.retention import binding, gone_lines
 from cli.options import AsJson, IncidentArgument, OptionalReason
 from cli.render import ObjectLine, count_text, labelled, paragraph, prose, span_text
-from cli.session import Answer, give, incident_or_only, place_text, vault_of
+from cli.session import Answer, give, place_text, vault_of
 from vault.completeness import built_in_profile, left_open
 from verify.report import printable
 from verify.strictjson import Object

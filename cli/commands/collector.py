@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import Vault, enrol_here_or_there, has_access, now, open_access
+from cli.chains import is_chain
+from cli.extras import remote
+from cli.home import list_collector, load_trust
 from cli.options import AsJson, Expires, Quiet, Reason
 from cli.render import columns, paragraph
-from cli.session import Answer, UsageError, give, is_chain, read_end, settings_of, vault_of
+from cli.session import Answer, UsageError, give, settings_of, vault_of
+from cli.settings import Settings
+from cli.storage import has_access, open_access
+from cli.times import read_end
 from cli.tokens import SHOWN_ONCE, issued_lines
+from cli.vault import Vault, now
 from ingest.collector_key import read_public_key
 from vault.collectors import Collector
 from vault.documents import collector_json, collectors_json, enrolled_json
-from vault.enrolment import Enrolled
+from vault.enrolment import Enrolled, enrol
 from vault.tokens import COLLECTOR, Tokens
-from verify.errors import MalformedError
+from verify.envelope import ManifestKey
+from verify.errors import EvidenceError, MalformedError
 from verify.strictjson import Object
+from verify.trust import Trust
 
 _app = typer.Typer(help="Whose spools this vault takes deliveries from.", no_args_is_help=True)
 
@@ -70,12 +82,49 @@ def add(
         raise UsageError(str(error)) from error
     with vault_of(context) as vault:
         known = any(each.spki == public.spki for each in vault.trust.collector_keys)
-        enrolled = enrol_here_or_there(settings_of(context), vault, name, public, named, ends)
+        enrolled = _enrol(settings_of(context), vault, name, public, named, ends)
         if quiet:
             assert enrolled.issued is not None
             give(Answer([enrolled.issued.secret.reveal()], {}), as_json=False)
         lines = _enrolled_lines(enrolled, new_key=not known)
         give(Answer(lines, enrolled_json(enrolled, now())), as_json=as_json)
+
+
+def _enrol(
+    settings: Settings,
+    vault: Vault,
+    name: str,
+    key: ManifestKey,
+    chains: Sequence[str],
+    expires: datetime | None,
+) -> Enrolled:
+    """Let a collector in, and, for some chains, make a token for it, here or by the server."""
+    if settings.server is not None:
+        there: Enrolled = remote().enrol_there(vault, name, key, chains, expires)
+        with suppress(EvidenceError):  # the next command says it; this one has a secret to show
+            there = replace(there, trust=remote().trust_now(settings))
+        return there
+
+    def list_key(key: ManifestKey) -> Trust:
+        list_collector(vault.home, key)
+        return load_trust(vault.home)
+
+    store = open_access(vault.home, vault.config) if chains else None
+    try:
+        return enrol(
+            vault.collectors,
+            name,
+            key,
+            index=vault.index,
+            clock=vault.clock,
+            list_key=list_key,
+            tokens=None if store is None else Tokens(store=store, clock=vault.clock),
+            chains=chains,
+            expires=expires,
+        )
+    finally:
+        if store is not None:
+            store.close()
 
 
 def _enrolled_lines(enrolled: Enrolled, *, new_key: bool) -> list[str]:

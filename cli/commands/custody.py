@@ -7,9 +7,10 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import chain_or_only, split_chain
 from cli.options import AsJson
 from cli.render import prose
-from cli.session import Answer, UsageError, chain_or_only, give, split_chain, vault_of
+from cli.session import Answer, UsageError, give, vault_of
 from vault.custody import CustodyRow, custody_rows
 from vault.documents import custody_json
 

@@ -8,21 +8,14 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import chain_or_only, split_chain
 from cli.commands.retention import owed_lines
-from cli.compose import Vault
-from cli.newfile import write_new_file
+from cli.newfile import check_new_file, write_new_file
 from cli.options import AsJson, ChainArgument, OptionalReason, Reason, stated
 from cli.render import clip, columns, size_text
-from cli.session import (
-    Answer,
-    UsageError,
-    chain_or_only,
-    check_new_file,
-    give,
-    split_chain,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, vault_of
 from cli.summary import facts_rows
+from cli.vault import Vault
 from vault.custody import exhibit_ranges
 from vault.documents import exhibit_json, shown_json
 from vault.ports import Protection

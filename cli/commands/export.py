@@ -8,18 +8,13 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import incident_or_only
 from cli.commands.request import fetching
+from cli.newfile import check_new_file
 from cli.options import AsJson, IncidentArgument, stated
 from cli.profile_source import read_profile
 from cli.render import ProgressLine, count_text, paragraph, size_text
-from cli.session import (
-    Answer,
-    UsageError,
-    check_new_file,
-    give,
-    incident_or_only,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, vault_of
 from vault.completeness import built_in_profile
 from vault.custody import actor_text, exhibit_ranges
 from vault.documents import bundle_json

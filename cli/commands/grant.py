@@ -7,19 +7,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import now
-from cli.options import AsJson, Reason, stated
+from cli.chains import incident_or_only, is_chain
+from cli.options import AsJson, CountsFrom, Reason, stated
 from cli.render import columns, count_text, paragraph
-from cli.session import (
-    Answer,
-    UsageError,
-    give,
-    incident_or_only,
-    is_chain,
-    read_end,
-    read_time,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, vault_of
+from cli.times import read_end, read_time
+from cli.vault import now
 from vault.documents import grant_state, granted_json, grants_json
 from vault.grants import Grants
 from verify.grant import EVERY_CHAIN, Grant, GrantedRole
@@ -62,10 +55,7 @@ def add(
     reason: Reason,
     chains: Chains = None,
     everywhere: Everywhere = False,
-    from_: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--from", metavar="TIME", help="From when it counts; now if left out."),
-    ] = None,
+    from_: CountsFrom = None,
     to: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(

@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import chain_or_only, check_chain
 from cli.commands.request import asked, asks_for_approval
 from cli.commands.retention import (
     binding,
@@ -14,10 +15,10 @@ from cli.commands.retention import (
     looked_up,
     worst,
 )
-from cli.compose import Vault
-from cli.options import AsJson, ChainArgument, Reason, stated
+from cli.options import ApprovalExhibits, AsJson, ChainArgument, Reason, stated
 from cli.render import ObjectLine, count_text, paragraph
-from cli.session import Answer, chain_or_only, check_chain, give, vault_of
+from cli.session import Answer, give, vault_of
+from cli.vault import Vault
 from vault.custody import exhibit_ranges
 from vault.documents import hold_released_json, hold_set_json, holds_json
 from vault.incidents import Chain
@@ -87,10 +88,7 @@ def release(
             callback=stated,
         ),
     ] = None,
-    exhibit: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--exhibit", metavar="EV", help="What shows the approval; repeatable."),
-    ] = None,
+    exhibit: ApprovalExhibits = None,
     incident: ChainArgument = None,
     as_json: AsJson = False,
 ) -> None:

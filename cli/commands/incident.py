@@ -8,10 +8,10 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from cli.chains import incident_or_only, split_words
 from cli.commands import closing, response
 from cli.commands.response import response_rows
 from cli.commands.retention import owed_lines
-from cli.compose import Vault, now
 from cli.options import AsJson, IncidentArgument, OptionalReason, Reason, stated
 from cli.render import (
     columns,
@@ -21,18 +21,9 @@ from cli.render import (
     prose,
     span_text,
 )
-from cli.session import (
-    Answer,
-    UsageError,
-    acknowledge,
-    give,
-    incident_or_only,
-    place_text,
-    read_time,
-    settings_of,
-    split_words,
-    vault_of,
-)
+from cli.session import Answer, UsageError, acknowledge, give, place_text, settings_of, vault_of
+from cli.times import read_time
+from cli.vault import Vault, now
 from vault.custody import exhibit_ranges, value_text
 from vault.documents import incident_json
 from vault.incidents import Chain

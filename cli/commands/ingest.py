@@ -9,18 +9,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import bucket_source
+from cli.chains import chain_or_only, split_chain
+from cli.extras import bucket_source
 from cli.intake import Wanted, check_open
 from cli.options import AllVersionsOption, AsJson, EndpointOption, SpoolOption
 from cli.sealing import answer_of, seal
-from cli.session import (
-    Answer,
-    UsageError,
-    chain_or_only,
-    give,
-    settings_of,
-    split_chain,
-)
+from cli.session import Answer, UsageError, give, settings_of
 from cli.spooling import reached, spool_and_deliver, way_to
 from cli.trails import DigestKeysOption, proof_code, proof_json, proof_lines, read_keys
 from ingest.source import Found, Source, SourceUnreadableError

@@ -17,7 +17,7 @@ from cli.commands.store import (
     tried_lines,
     unencrypted,
 )
-from cli.compose import ACCESS, INDEX, STORE, check_at_home, init_home, load_trust, own_trust
+from cli.compose import open_vault
 from cli.config import (
     CONCURRENCY,
     CONFIG,
@@ -28,6 +28,8 @@ from cli.config import (
     read_config,
     s3_config,
 )
+from cli.home import ACCESS, INDEX, STORE, check_at_home, load_trust
+from cli.new_home import init_home
 from cli.options import (
     AsJson,
     ConcurrencyOption,
@@ -41,7 +43,7 @@ from cli.options import (
 )
 from cli.render import paragraph
 from cli.session import Answer, UsageError, give, settings_of
-from cli.settings import TRUST
+from cli.settings import TRUST, Settings
 from vault.errors import RefusedError
 from vault.ports import LockMode
 from verify.digest import sha256_hex
@@ -169,7 +171,7 @@ def trust(
     as_json: AsJson = False,
 ) -> None:
     """Print the trust file: whom a verifier should believe. Hand it over apart from bundles."""
-    known = own_trust(settings_of(context))
+    known = _own_trust(settings_of(context))
     text = (format_trusted_root(known.log) if sigstore else known.data).decode()
     give(
         Answer(
@@ -178,6 +180,15 @@ def trust(
         ),
         as_json=as_json,
     )
+
+
+def _own_trust(settings: Settings) -> Trust:
+    """The trust file of the home, or of the server, pinned if need be. Raises `EvidenceError`."""
+    if settings.server is None:
+        return load_trust(settings.home)
+    vault = open_vault(settings)
+    vault.close()
+    return vault.trust
 
 
 def _check_same_index(home: Path, database: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.compose import bucket_source, parsers
+from cli.extras import bucket_source, parsers
 from cli.options import AllVersionsOption, AsJson, EndpointOption
 from cli.render import WIDTH, ProgressLine, count_text, folded, size_text
 from cli.session import Answer, UsageError, give

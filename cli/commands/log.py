@@ -8,10 +8,14 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import Vault, check_home, close_store, load_trust, open_store, rebuild_index
+from cli.chains import chain_or_only
+from cli.home import check_home, load_trust
 from cli.options import AsJson, ChainArgument
+from cli.rebuild import rebuild_index
 from cli.render import count_text
-from cli.session import Answer, UsageError, chain_or_only, give, settings_of, vault_of
+from cli.session import Answer, UsageError, give, settings_of, vault_of
+from cli.storage import open_store
+from cli.vault import Vault, let_go
 from vault.errors import NotFoundError, UnavailableError
 from vault.log_audit import audit_log
 from verify.checkpoint import Checkpoint, ConsistencyProof, open_checkpoint
@@ -119,7 +123,7 @@ def audit(
             audit_log(store, trust, since=earlier), notes=(f"kept in {config.store_words}",)
         )
     finally:
-        close_store(store)
+        let_go(store)
     lines = render(report, trust="trust.json").rstrip("\n").split("\n")
     give(Answer(lines, report.to_json(), report.exit_code), as_json=as_json)
 

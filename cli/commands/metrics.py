@@ -11,7 +11,8 @@ import typer
 from cli.newfile import print_bytes
 from cli.options import AsJson
 from cli.render import ProgressLine, columns, count_text, folded, paragraph, span_text
-from cli.session import Answer, UsageError, give, read_time, vault_of
+from cli.session import Answer, UsageError, give, vault_of
+from cli.times import read_time
 from vault.completeness import built_in_profile
 from vault.documents import metrics_json
 from vault.hypertext import comma_separated

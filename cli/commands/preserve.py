@@ -8,23 +8,14 @@ from typing import Annotated
 
 import typer
 
-from cli.compose import Vault
+from cli.chains import check_stream, incident_or_only, split_incident
 from cli.options import AsJson
 from cli.render import ObjectLine, columns, count_text, folded, paragraph, size_text, span_text
-from cli.session import (
-    Answer,
-    UsageError,
-    check_stream,
-    give,
-    incident_or_only,
-    read_time,
-    settings_of,
-    split_incident,
-    uninterrupted,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, links_text, settings_of, uninterrupted, vault_of
 from cli.settings import version
 from cli.summary import Sealed, group_rows, look_at
+from cli.times import read_time
+from cli.vault import Vault
 from ingest.collector import Taken
 from vault.custody import exhibit_ranges
 from vault.documents import preserved_json
@@ -137,12 +128,10 @@ def _answer(vault: Vault, name: str, stream: str, done: Preserved) -> Answer:
 def _headline(stream: str, done: Preserved, size: int) -> str:
     window = f"{format_instant(done.window.start)} to {format_instant(done.window.end)}"
     if done.new:
-        links = [receipt.sequence for receipt in done.receipts]
-        shown = f"link {links[0]}" if len(links) == 1 else f"links {links[0]}-{links[-1]}"
+        names = exhibit_ranges([exhibit for exhibit, _ in done.new])
         return (
             f"{count_text(len(done.new), 'item')} of {stream} preserved, {size_text(size)}: "
-            f"{exhibit_ranges([exhibit for exhibit, _ in done.new])} (chain {shown}), "
-            f"what overlaps {window}"
+            f"{names} ({links_text(done.receipts)}), what overlaps {window}"
         )
     if done.already:
         names = exhibit_ranges([exhibit for exhibit, _ in done.already])

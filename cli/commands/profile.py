@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from cli.newfile import check_new_file
 from cli.options import AsJson
 from cli.profile_source import read_profile
-from cli.session import Answer, check_new_file, give
+from cli.session import Answer, give
 from vault.completeness import built_in_profile
 from verify.profile import Profile
 from verify.strictjson import Object

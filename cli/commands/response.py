@@ -7,16 +7,11 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import incident_or_only, split_words
 from cli.options import AsJson, IncidentArgument, stated
 from cli.render import count_text, paragraph
-from cli.session import (
-    UsageError,
-    acknowledge,
-    incident_or_only,
-    read_time,
-    split_words,
-    vault_of,
-)
+from cli.session import UsageError, acknowledge, vault_of
+from cli.times import read_time
 from vault.custody import attestation_text, update_text, waiver_text
 from vault.documents import update_json
 from verify.approval import same_person

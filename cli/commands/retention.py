@@ -12,18 +12,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import Vault
+from cli.chains import chain_or_only, check_chain
 from cli.options import AsJson, ChainArgument, Reason
 from cli.render import ObjectLine, columns, count_text, folded, paragraph
-from cli.session import (
-    Answer,
-    UsageError,
-    chain_or_only,
-    check_chain,
-    give,
-    read_time,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, vault_of
+from cli.times import read_time
+from cli.vault import Vault
 from vault.custody import exhibit_ranges
 from vault.documents import (
     NOTHING_KEPT,

@@ -9,7 +9,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import check_home, open_vault
+from cli.compose import open_vault
+from cli.home import check_home
 from cli.session import UsageError, settings_of
 from vault.errors import UnavailableError
 

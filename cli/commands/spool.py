@@ -7,12 +7,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import now
 from cli.delivery import SpoolDestination, destination_of
 from cli.options import AsJson, Reason, size_limit
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
-from cli.session import Answer, give, vault_of
+from cli.session import Answer, give, links_text, vault_of
 from cli.spooling import open_spool, spool_path
+from cli.vault import now
 from ingest.delivery import Delivery, deliver
 from ingest.entry import Entry, SpoolDamagedError, SpoolError, SpoolUnavailableError
 from ingest.spool import PUBLIC_KEY, Spool, create_spool
@@ -213,14 +213,12 @@ def _delivered(spool: Spool, result: Delivery, destination: SpoolDestination) ->
         receipts = destination.receipts[handed.entry.number]
         incident = handed.entry.collection.destination
         again = ", as it was before" if receipts[0].repeated else ""
-        first, last = receipts[0].sequence, receipts[-1].sequence
-        links = f"chain link {first}" if first == last else f"chain links {first}-{last}"
         rows.append(
             (
                 f"entry {handed.entry.number}",
                 incident,
                 count_text(len(handed.entry.collection.items), "file"),
-                f"{links}, log entry {receipts[-1].index}{again}",
+                f"{links_text(receipts)}, log entry {receipts[-1].index}{again}",
             )
         )
         items.append(

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+from cli.chains import is_incident
 from cli.options import AsJson, IncidentArgument
 from cli.render import clip, columns, count_text, folded, prose, span_text, typed
-from cli.session import Answer, UsageError, give, is_incident, settings_of, vault_of
+from cli.session import Answer, UsageError, give, settings_of, vault_of
 from vault.completeness import built_in_profile, report_of
 from vault.documents import statuses_json
 from vault.report_words import reported_waiver_text

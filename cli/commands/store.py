@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 
 import typer
 
-from cli.compose import STORE, bucket_check, check_home, now
 from cli.config import S3Config, and_text, s3_config
+from cli.home import STORE, check_home
 from cli.options import AsJson, EndpointOption, KmsOption, RegionOption, store_url
 from cli.render import StatusLine, columns, count_text, paragraph
 from cli.session import Answer, UsageError, give, settings_of
+from cli.storage import bucket_check
+from cli.vault import now
 from verify.instant import format_instant
 from verify.report import Outcome, Verdict, printable
 from verify.strictjson import Object

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from cli.compose import Vault
+from cli.chains import check_stream
 from cli.options import AsJson
 from cli.render import columns, count_text, size_text
-from cli.session import Answer, check_stream, give, vault_of
+from cli.session import Answer, give, vault_of
+from cli.vault import Vault
 from vault.documents import captures_of, covering_json, stream_json
 from vault.incidents import Chain
 from vault.preserve import claimed_by

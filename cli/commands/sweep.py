@@ -8,10 +8,10 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.compose import Vault
 from cli.options import AsJson
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
 from cli.session import Answer, UsageError, give, vault_of
+from cli.vault import Vault
 from vault.custody import exhibit_ranges
 from vault.documents import sweeps_json, swept_json
 from vault.ports import Version

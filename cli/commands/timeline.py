@@ -9,17 +9,11 @@ from typing import Annotated, Optional
 
 import typer
 
-from cli.newfile import print_bytes, write_new_file
+from cli.chains import incident_or_only
+from cli.newfile import check_new_file, print_bytes, write_new_file
 from cli.options import AsJson, IncidentArgument
 from cli.render import clip, columns, count_text, span_text
-from cli.session import (
-    Answer,
-    UsageError,
-    check_new_file,
-    give,
-    incident_or_only,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, vault_of
 from cli.settings import version
 from vault.documents import timeline_json
 from vault.timeline import Claimant, Line, Timeline, Unplaced, timeline_csv, timeline_of

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from cli.compose import Vault, now, open_access
+from cli.chains import is_chain
 from cli.options import AsJson, Expires, Quiet, stated
 from cli.render import columns, count_text
-from cli.session import Answer, UsageError, give, is_chain, read_end, settings_of, vault_of
+from cli.session import Answer, UsageError, give, settings_of, vault_of
+from cli.storage import open_access
+from cli.times import read_end
 from cli.tokens import SHOWN_ONCE, issued_lines, limits_text
+from cli.vault import Vault, now
 from vault.documents import issued_json, token_json, token_state, tokens_json
 from vault.errors import NotFoundError
 from vault.ports import IdentityKind, Token

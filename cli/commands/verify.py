@@ -9,17 +9,12 @@ from typing import Annotated, BinaryIO, Optional, cast
 
 import typer
 
-from cli.compose import Vault, load_trust, parsers
+from cli.chains import chain_or_only, split_chain
+from cli.extras import parsers
+from cli.home import load_trust
 from cli.options import AsJson
-from cli.session import (
-    Answer,
-    UsageError,
-    chain_or_only,
-    give,
-    settings_of,
-    split_chain,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, settings_of, vault_of
+from cli.vault import Vault
 from ingest.parsers import HEAD_SIZE, read_facts
 from ingest.parsers.records import Replayed, read_fully
 from verify.__main__ import audit_bundle

@@ -6,22 +6,13 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import incident_or_only, is_incident, split_incident
 from cli.commands.request import asked, asks_for_approval
-from cli.compose import now
-from cli.options import AsJson, Reason, stated
+from cli.options import ApprovalExhibits, AsJson, CountsFrom, Reason, stated
 from cli.render import count_text, paragraph, prose
-from cli.session import (
-    Answer,
-    UsageError,
-    give,
-    incident_or_only,
-    is_incident,
-    place_text,
-    read_end,
-    read_time,
-    split_incident,
-    vault_of,
-)
+from cli.session import Answer, UsageError, give, place_text, vault_of
+from cli.times import read_end, read_time
+from cli.vault import now
 from vault.completeness import (
     UnknownConditionError,
     answers_of,
@@ -75,14 +66,8 @@ def grant(
             callback=stated,
         ),
     ] = None,
-    exhibit: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--exhibit", metavar="EV", help="What shows the approval; repeatable."),
-    ] = None,
-    from_: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--from", metavar="TIME", help="From when it counts; now if left out."),
-    ] = None,
+    exhibit: ApprovalExhibits = None,
+    from_: CountsFrom = None,
     requested_by: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(

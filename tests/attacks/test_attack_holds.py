@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from attacks.bundle_surgery import Bag, Case, History, Payload, detail, failures, sign_payload
 
-from cli.compose import load_trust, open_vault
+from cli.compose import open_vault
+from cli.home import load_trust
 from cli.settings import read_settings
 from vault import layout
 from vault.adapters.directory import DirectoryStore

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from cli_support import Evault, run
 
-from cli.compose import Vault, now, open_vault
+from cli.compose import open_vault
 from cli.settings import read_settings
+from cli.vault import Vault, now
 from vault.deposit import Draft
 from vault.errors import RefusedError
 from verify.approval import Approval

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from cli_support import Evault, run
 
-from cli.compose import now, open_access, open_vault
+from cli.compose import open_vault
 from cli.settings import read_settings
+from cli.storage import open_access
+from cli.vault import now
 from vault.errors import UnauthenticatedError
 from vault.ports import Token
 from vault.tokens import Tokens

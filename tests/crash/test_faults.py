@@ -29,17 +29,12 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> list[World]:
     world = World.make(folder / "0")
     made = [world]
     for number, step in enumerate(STEPS, 1):
-        world = copy_of(world, folder / f"{number}")
+        world = world.copy(folder / f"{number}")
         with world.opened() as process:
             getattr(world, step)(process)
         made.append(world)
     world.check()
     return made
-
-
-def copy_of(world: World, folder: Path) -> World:
-    shutil.copytree(world.home, folder / "home")
-    return World(folder / "home", list(world.promised))
 
 
 def every_moment(
@@ -51,7 +46,7 @@ def every_moment(
         if step == without:
             continue
         for k in count(1):
-            world, moment = copy_of(before, folder / f"{step}-{k}"), make(k)
+            world, moment = before.copy(folder / f"{step}-{k}"), make(k)
             process = world.open(moment)
             try:
                 getattr(world, step)(process)
@@ -106,7 +101,7 @@ def test_the_process_dies_at_each_write(stages: list[World], tmp_path: Path) -> 
         world.bury(process)
         # Without its index a vault is what its objects are: look again where they changed.
         if process.moment.done.startswith(("put_", "publish")):
-            without_index = copy_of(world, tmp_path / "without")
+            without_index = world.copy(tmp_path / "without")
             without_index.lose_index()
             without_index.rebuild()
             go_on(without_index, step)

@@ -30,11 +30,6 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
-def copy_of(world: World, folder: Path) -> World:
-    shutil.copytree(world.home, folder / "home")
-    return World(folder / "home", list(world.promised))
-
-
 Step = Callable[[World, Process], object]
 
 
@@ -104,7 +99,7 @@ def test_a_fault_at_any_call_leaves_no_claim_unprotected(
     start = random.randrange(1, every + 1)
     print(f"from call {start}")
     for k in count(start, every):
-        world = copy_of(captured, tmp_path / f"{k}")
+        world = captured.copy(tmp_path / f"{k}")
         moment = Moment(k, fail, after=way.endswith("effect"))
         if way == "dies":
             moment.act = moment.kill
@@ -140,7 +135,7 @@ def test_a_hold_that_is_being_released_and_one_that_is_being_set_do_not_cross(
 ) -> None:
     """At a third of the calls of a release another matter tries to hold: in the end it does."""
     for k in count(1, 3):
-        world = copy_of(captured, tmp_path / f"{k}")
+        world = captured.copy(tmp_path / f"{k}")
         with world.opened() as process:
             set_hold(world, process)
         told: list[Exception] = []

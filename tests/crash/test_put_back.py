@@ -14,7 +14,7 @@ from crash.faults import Moment
 from crash.test_rivals import both_shown
 from crash.world import INCIDENT, OTHER, World, copy_index
 
-from cli.compose import INDEX
+from cli.home import INDEX
 from vault.errors import IndexDamagedError, RecordError, UnavailableError, VaultError
 
 SMALL = {"one.txt": b"one", "two.txt": b"two"}

@@ -32,11 +32,6 @@ def declared(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
-def copy_of(world: World, folder: Path) -> World:
-    shutil.copytree(world.home, folder / "home")
-    return World(folder / "home", list(world.promised))
-
-
 Step = Callable[[World, Process], object]
 
 
@@ -58,7 +53,7 @@ def every_moment(
     """The vault after a step during which something happened once, and how the step ended."""
     for k in count(1):
         shutil.rmtree(folder / f"{k - 2}", ignore_errors=True)
-        world = copy_of(start, folder / f"{k}")
+        world = start.copy(folder / f"{k}")
         if index:
             copy_index(world.index_path, world.home / index)
         moment = Moment(k, lambda world=world: act(world))
@@ -175,7 +170,7 @@ def test_two_stop_at_any_two_moments_and_both_succeed(
     declared: World, tmp_path: Path, first: int, second: int
 ) -> None:
     """The first stops, the second stops, the first goes on to its end, then the second."""
-    world = copy_of(declared, tmp_path)
+    world = declared.copy(tmp_path)
     one = Paused(world, first, "one", INCIDENT)
     two = Paused(world, second, "two", OTHER if (first + second) % 2 else INCIDENT)
     one.finish()

@@ -17,8 +17,8 @@ from crash.stress import Stress
 from crash.world import CONTENTS, INCIDENT, OTHER, Process, World
 from servers.postgres import PostgresServer
 
-from cli.compose import open_index
 from cli.config import CONFIG
+from cli.storage import open_index
 from vault import layout
 from vault.adapters.tables import metadata
 from vault.errors import RecordError, UnavailableError

@@ -70,11 +70,6 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
-def copy_of(world: World, folder: Path) -> World:
-    shutil.copytree(world.home, folder / "home")
-    return World(folder / "home", list(world.promised))
-
-
 def live(process: Process, chain: str) -> set[str]:
     return {hold.matter for hold in process.incidents.read(chain).state.live_holds}
 
@@ -126,7 +121,7 @@ def restated(process: Process, incident: str = INCIDENT) -> list[str]:
 
 
 def test_a_window_taken_twice_adds_nothing_twice(collected: World, tmp_path: Path) -> None:
-    world = copy_of(collected, tmp_path)
+    world = collected.copy(tmp_path)
     with world.opened() as process:
         first = preserve(world, process)
         assert [name for name, _ in first.new] == ["EV-0001", "EV-0002", "EV-0003"]
@@ -145,7 +140,7 @@ def test_a_window_taken_twice_adds_nothing_twice(collected: World, tmp_path: Pat
 
 
 def test_no_byte_is_copied(collected: World, tmp_path: Path) -> None:
-    world = copy_of(collected, tmp_path)
+    world = collected.copy(tmp_path)
     before = sorted((world.folder / "artifacts").iterdir())
     with world.opened() as process:
         preserve(world, process)
@@ -159,7 +154,7 @@ def test_no_byte_is_copied(collected: World, tmp_path: Path) -> None:
 
 def test_a_hold_stays_on_what_others_hold(collected: World, tmp_path: Path) -> None:
     """Released on one chain, then on the next: the bytes are let go with the last."""
-    world = copy_of(collected, tmp_path)
+    world = collected.copy(tmp_path)
     with world.opened() as process:
         set_hold(world, process, OTHER)
         preserve(world, process, OTHER)
@@ -178,7 +173,7 @@ def test_a_hold_stays_on_what_others_hold(collected: World, tmp_path: Path) -> N
 def test_what_a_held_incident_takes_is_held_before_it_is_claimed(
     collected: World, tmp_path: Path
 ) -> None:
-    world = copy_of(collected, tmp_path)
+    world = collected.copy(tmp_path)
     with world.opened() as process:
         set_hold(world, process, INCIDENT)
         moment = Moment(on=f"put_once chains/incident/{INCIDENT}")
@@ -196,7 +191,7 @@ def test_what_a_held_incident_takes_is_held_before_it_is_claimed(
 
 def test_retention_is_the_longest_of_all_who_claim(collected: World, tmp_path: Path) -> None:
     """sev1 keeps for 2557 days, a stream for 365 (FORMAT.md §4.8); and nothing is shortened."""
-    world = copy_of(collected, tmp_path)
+    world = collected.copy(tmp_path)
 
     def is_kept_for(process: Process, days: int) -> bool:
         """Since it was received, and not a week more."""
@@ -225,7 +220,7 @@ def test_retention_is_the_longest_of_all_who_claim(collected: World, tmp_path: P
 
 
 def test_what_is_gone_from_the_store_is_not_claimed(collected: World, tmp_path: Path) -> None:
-    world = copy_of(collected, tmp_path)
+    world = collected.copy(tmp_path)
     with world.opened() as process:
         third = process.incidents.read(STREAM).state.exhibits["ST-0003"]
         assert third.item.place.key is not None
@@ -239,7 +234,7 @@ def test_what_is_gone_from_the_store_is_not_claimed(collected: World, tmp_path: 
 
 def test_a_severity_that_changes_meanwhile_is_seen(collected: World, tmp_path: Path) -> None:
     """Between what the incident needs and the claim, somebody makes it worse."""
-    world = copy_of(collected, tmp_path)
+    world = collected.copy(tmp_path)
 
     def rival() -> None:
         with world.opened() as other:
@@ -306,7 +301,7 @@ def test_a_fault_at_any_call_leaves_nothing_half_brought_in(
     start = random.randrange(1, every + 1)
     print(f"from call {start}")
     for k in count(start, every):
-        world = copy_of(collected, tmp_path / f"{k}")
+        world = collected.copy(tmp_path / f"{k}")
         moment = Moment(k, fail, after=way.endswith("effect"))
         if way == "dies":
             moment.act = moment.kill
@@ -328,7 +323,7 @@ def test_the_index_lost_between_stream_and_incident_loses_no_claim(
     collected: World, tmp_path: Path, on: str
 ) -> None:
     """The stream says where its items go before the incident has them; a rebuild reads that."""
-    world, moment = copy_of(collected, tmp_path), Moment(on=on)
+    world, moment = collected.copy(tmp_path), Moment(on=on)
     moment.act = moment.kill
     process = world.open(moment)
     with pytest.raises(Killed):
@@ -351,7 +346,7 @@ def test_a_rival_release_at_any_moment_takes_no_protection_from_what_is_brought_
 ) -> None:
     """At every third call of a preserve into a held incident, the stream's own hold is released."""
     for k in count(1, 3):
-        world = copy_of(collected, tmp_path / f"{k}")
+        world = collected.copy(tmp_path / f"{k}")
         with world.opened() as process:
             set_hold(world, process, INCIDENT, OTHER_MATTER)
             set_hold(world, process, STREAM)

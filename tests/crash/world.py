@@ -1,8 +1,9 @@
-"""A vault that is used, crashed, reopened and looked over: wired as `cli.compose` wires it."""
+"""A vault that is used, crashed, reopened and looked over: wired as `cli` wires it."""
 
 from __future__ import annotations
 
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
@@ -14,22 +15,13 @@ from typing import Any
 import sqlalchemy as sa
 from crash.faults import Killed, Moment, MomentIndex, MomentStore
 
-from cli.compose import (
-    INDEX,
-    LOG_KEY,
-    MANIFEST_KEY,
-    STORE,
-    TRUST,
-    close_store,
-    init_home,
-    load_trust,
-    now,
-    open_index,
-    open_store,
-)
-from cli.compose import rebuild_index as compose_rebuild_index
 from cli.config import HomeConfig, S3Config, read_config
-from cli.settings import read_settings
+from cli.home import INDEX, LOG_KEY, MANIFEST_KEY, STORE, load_trust
+from cli.new_home import init_home
+from cli.rebuild import rebuild_index
+from cli.settings import TRUST, read_settings
+from cli.storage import open_index, open_store
+from cli.vault import let_go, now
 from vault import layout
 from vault.adapters.database import SqliteDatabase
 from vault.adapters.pem import load_log_key, load_manifest_key
@@ -130,6 +122,11 @@ class World:
         init_home(folder / "home", origin="vault.example/log", store=store, database=database)
         return cls(folder / "home")
 
+    def copy(self, folder: Path) -> World:
+        """The same world once more, to be ruined."""
+        shutil.copytree(self.home, folder / "home")
+        return World(folder / "home", list(self.promised))
+
     @property
     def config(self) -> HomeConfig:
         return read_config(self.home)
@@ -174,7 +171,7 @@ class World:
 
         def close() -> None:
             sql.close()
-            close_store(inner)
+            let_go(inner)
 
         return Process(
             moment, store, rows, log, door, incidents, retention, exporter, clock,
@@ -223,7 +220,7 @@ class World:
         try:
             yield store
         finally:
-            close_store(store)
+            let_go(store)
 
     @property
     def trust(self) -> Trust:
@@ -231,7 +228,7 @@ class World:
 
     def rebuild(self) -> None:
         """`evault log rebuild`."""
-        compose_rebuild_index(read_settings({"EVAULT_HOME": str(self.home)}, None))
+        rebuild_index(read_settings({"EVAULT_HOME": str(self.home)}, None))
 
     def lose_index(self) -> None:
         for path in self.home.glob(f"{INDEX}*"):

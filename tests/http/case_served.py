@@ -13,12 +13,14 @@ from cli_support import check
 from fastapi import FastAPI
 from serving import Heard, People, Site, listening
 
-from cli.compose import Vault, open_vault
+from cli.compose import open_vault
 from cli.serving import service_of
 from cli.settings import read_settings
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.http.app import create_app
 from vault.http.served import Limits, Service
+from verify.statement import Statement
 
 INCIDENT = f"INC-{datetime.now(UTC).year}-0001"
 STREAM = "stream:web"
@@ -36,6 +38,10 @@ class Case:
     def who(self, name: str, *roles: VaultRole, chains: tuple[str, ...] = ("*",)) -> Any:
         """A person with roles; the headers that they send."""
         return self.site.people.add(name, *roles, chains=chains)
+
+    def last(self, chain: str = INCIDENT) -> Statement:
+        """The newest statement of a chain."""
+        return self.vault.incidents.read(chain).manifests[-1].statement
 
     def told(
         self, schema: str, method: str, path: str, who: Mapping[str, str], body: Any = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,11 @@ from cli_support import run
 from serving import People, Site, listening
 from signed_in import Served
 
-from cli.compose import Vault, now, open_access, open_vault
+from cli.compose import open_vault
 from cli.serving import service_of
 from cli.settings import read_settings
+from cli.storage import open_access
+from cli.vault import Vault, now
 from vault.http.app import create_app
 
 
@@ -91,3 +94,10 @@ def case(lived: Path, tmp_path: Path, people: People) -> Iterator[Case]:
     shutil.copytree(lived, tmp_path / "lived")
     with serving_copy(tmp_path / "lived", people) as found:
         yield found
+
+
+@pytest.fixture
+def place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Temporary files of this test alone; other tests run beside it."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))

@@ -19,9 +19,10 @@ import uvicorn
 from exports import STREAM
 from serving import People
 
-from cli.compose import now, open_vault
+from cli.compose import open_vault
 from cli.serving import service_of
 from cli.settings import read_settings
+from cli.vault import now
 from vault.capture import OpenCapture
 from vault.deposit import Receipt
 from vault.http import gathering

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from serving import LONG_AGO, People, listening
 
-from cli.compose import now, open_vault
+from cli.compose import open_vault
 from cli.serving import service_of
 from cli.settings import read_settings
+from cli.vault import now
 from vault.access import EVERYWHERE, Grant, Identity, VaultRole
 from vault.http.app import create_app
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from serving import Heard, People, Site
 
-from cli.compose import Vault, now
 from cli.serving import service_of
 from cli.sign_in import bearers_of
+from cli.vault import Vault, now
 from vault.adapters.access import SqlAccessStore
 from vault.http.served import Service
 from vault.tokens import Issued, Tokens

@@ -14,9 +14,10 @@ from cli_support import run
 from serving import People, listening
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cli.compose import Vault, now, open_vault
+from cli.compose import open_vault
 from cli.serving import service_of
 from cli.settings import read_settings
+from cli.vault import Vault, now
 from vault.access import VaultRole
 from vault.errors import RefusedError, UnauthenticatedError, UnavailableError
 from vault.http.app import create_app

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from signed_in import ADA, ADMIN, GUS, PAT, STEWARD, Served, bearing, code_of
 
-from cli.compose import now
+from cli.vault import now
 from vault.adapters.access import SqlAccessStore
 from vault.collectors import Collectors
 from vault.enrolment import enrol

@@ -6,13 +6,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 import pytest
-from serving import People, Site, listening
+from serving import People, Site, line_to, listening
 
-from cli.compose import Vault
 from cli.serving import service_of
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.http.app import create_app
 from vault.http.connections import BoundedConnection
@@ -38,13 +37,6 @@ def lines() -> Iterator[ExitStack]:
         yield stack
 
 
-def _line(url: str, lines: ExitStack) -> socket.socket:
-    place = urlsplit(url)
-    assert place.hostname
-    assert place.port
-    return lines.enter_context(socket.create_connection((place.hostname, place.port), timeout=30))
-
-
 def _rest(line: socket.socket) -> bytes:
     """What comes until the other side has closed; fails where it does not."""
     parts = []
@@ -59,14 +51,14 @@ def _rest(line: socket.socket) -> bytes:
 @pytest.mark.parametrize("said", [b"", b"G", HEAD, HEAD + b"X-Slow: "])
 def test_who_sends_no_whole_head_is_let_go(vault: Vault, lines: ExitStack, said: bytes) -> None:
     with listening(create_app(service_of(vault)), Impatient) as url:
-        line = _line(url, lines)
+        line = line_to(url, lines)
         line.sendall(said)
         assert _rest(line) == b""
 
 
 def test_a_head_that_drips_is_let_go(vault: Vault, lines: ExitStack) -> None:
     with listening(create_app(service_of(vault)), Impatient) as url:
-        line = _line(url, lines)
+        line = line_to(url, lines)
         line.sendall(HEAD + b"X-Slow: ")
         line.settimeout(0.02)
         try:
@@ -83,7 +75,7 @@ def test_a_head_that_drips_is_let_go(vault: Vault, lines: ExitStack) -> None:
 
 def test_half_a_second_head_on_a_kept_connection_is_let_go(vault: Vault, lines: ExitStack) -> None:
     with listening(create_app(service_of(vault)), Impatient) as url:
-        line = _line(url, lines)
+        line = line_to(url, lines)
         line.sendall(HEAD + b"\r\n")
         assert line.recv(4096).startswith(b"HTTP/1.1 200 ")
         line.sendall(HEAD)
@@ -92,7 +84,7 @@ def test_half_a_second_head_on_a_kept_connection_is_let_go(vault: Vault, lines: 
 
 def test_a_kept_connection_outlasts_the_time_for_a_head(vault: Vault, lines: ExitStack) -> None:
     with listening(create_app(service_of(vault)), Impatient) as url:
-        line = _line(url, lines)
+        line = line_to(url, lines)
         line.sendall(HEAD + b"\r\n")
         assert line.recv(4096).startswith(b"HTTP/1.1 200 ")
         line.settimeout(3 * Impatient.head_seconds)
@@ -108,7 +100,7 @@ def test_the_rest_of_a_body_that_was_answered_is_not_read_for_ever(
 ) -> None:
     service = replace(service_of(vault), authenticator=people)
     with listening(create_app(service), Impatient) as url:
-        line = _line(url, lines)
+        line = line_to(url, lines)
         line.sendall(
             b"POST /v1/incidents/INC-2026-0001/evidence?name=x HTTP/1.1\r\nHost: vault\r\n"
             b"Content-Length: 1000000\r\n\r\n."
@@ -124,7 +116,7 @@ def test_a_request_at_work_is_not_hurried_by_the_time_for_a_head(
     service = replace(service_of(vault), authenticator=people, grants=lambda: tuple(people.grants))
     people.add("ida", VaultRole.INCIDENT_COMMANDER)
     with listening(create_app(service), Impatient) as url:
-        line = _line(url, lines)
+        line = line_to(url, lines)
         line.sendall(
             b"POST /v1/incidents HTTP/1.1\r\nHost: vault\r\nContent-Length: 2\r\n"
             b"Authorization: Bearer secret-ida\r\n\r\n{"
@@ -141,7 +133,7 @@ def test_silent_connections_give_way_the_longest_silent_first(
     vault: Vault, people: People, lines: ExitStack
 ) -> None:
     with listening(create_app(service_of(vault)), Few) as url:
-        silent = [_line(url, lines) for _ in range(Few.most)]
+        silent = [line_to(url, lines) for _ in range(Few.most)]
         for line in silent[1:]:  # in this order they are known to have been taken in
             line.sendall(HEAD + b"\r\n")
             assert line.recv(4096).startswith(b"HTTP/1.1 200 ")
@@ -155,14 +147,14 @@ def test_requests_at_work_do_not_give_way(vault: Vault, people: People, lines: E
     service = replace(service_of(vault), authenticator=people, grants=lambda: tuple(people.grants))
     people.add("ida", VaultRole.INCIDENT_COMMANDER)
     with listening(create_app(service), Few) as url:
-        at_work = [_line(url, lines) for _ in range(Few.most)]
+        at_work = [line_to(url, lines) for _ in range(Few.most)]
         for line in at_work:
             line.sendall(
                 b"POST /v1/incidents HTTP/1.1\r\nHost: vault\r\nContent-Length: 2\r\n"
                 b"Expect: 100-continue\r\nAuthorization: Bearer secret-ida\r\n\r\n"
             )
             assert line.recv(4096).startswith(b"HTTP/1.1 100 ")  # its body is waited for
-        assert _rest(_line(url, lines)) == b""
+        assert _rest(line_to(url, lines)) == b""
         for line in at_work:
             line.sendall(b"{}")
             assert line.recv(4096).startswith(b"HTTP/1.1 400 ")
@@ -172,7 +164,7 @@ def test_a_head_without_end_is_refused_before_it_fills_memory(
     vault: Vault, lines: ExitStack
 ) -> None:
     with listening(create_app(service_of(vault)), Tight) as url:
-        line = _line(url, lines)
+        line = line_to(url, lines)
         line.sendall(HEAD + b"X-Fits: " + b"x" * 1_500 + b"\r\n\r\n")
         assert line.recv(4096).startswith(b"HTTP/1.1 200 ")
         line.sendall(HEAD + b"X-Long: " + b"x" * 2_000)

@@ -6,35 +6,27 @@ import base64
 import hashlib
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
 import urllib3
+from asked_over_http import HOSTILE, changed, declare, exhibit_of, legal, send, views
 from serving import Heard, Site, listening
-from test_http_incidents import declare
-from test_http_upload import HOSTILE, send
 
-from cli.compose import Vault, open_vault
+from cli.compose import open_vault
 from cli.serving import service_of
 from cli.settings import read_settings
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.custody import custody_rows, reading_rows
 from vault.http.app import create_app
 from vault.opened import assemble
-from verify.incident import Exhibit
 from verify.statement import MIN_PART_SIZE, Actor
 
 WHY = "purpose=find%20out"
 DATA = bytes(range(256)) * 8
-
-
-def legal(site: Site) -> Mapping[str, str]:
-    return site.people.add("lea", VaultRole.LEGAL)
 
 
 def fetch(site: Site, name: str, query: str = WHY, **headers: str) -> Heard:
@@ -47,41 +39,6 @@ def with_exhibit(site: Site, data: bytes = DATA, given: str = "a.bin") -> str:
     name = declare(site)
     assert send(site, name, data, f"name={quote(given, safe='')}").status == 201
     return name
-
-
-def views(vault: Vault, name: str) -> list[dict[str, object]]:
-    return [
-        dict(each.statement.body)
-        for each in vault.incidents.read(name).manifests
-        if each.statement.body.get("event") == "viewed"
-    ]
-
-
-def exhibit_of(vault: Vault, name: str) -> Exhibit:
-    return vault.incidents.read(name).state.exhibits["EV-0001"]
-
-
-@contextmanager
-def changed(vault: Vault, name: str, offset: int) -> Iterator[None]:
-    """One bit of an exhibit's content turned round in the store, and back."""
-    place = exhibit_of(vault, name).item.place
-    exhibit = exhibit_of(vault, name)
-    key = place.key if place.pack is None else exhibit.packs[place.pack].key
-    assert key is not None
-    path: Path = vault.home / "store" / key
-    path.chmod(0o600)
-    at = offset if place.pack is None else place.offset + offset
-
-    def turn() -> None:
-        with path.open("r+b") as file:
-            file.seek(at)
-            byte = file.read(1)[0] ^ 1
-            file.seek(at)
-            file.write(bytes([byte]))
-
-    turn()
-    yield
-    turn()
 
 
 def test_the_bytes_come_as_they_were_sealed_and_can_do_no_harm(site: Site, vault: Vault) -> None:

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asked_over_http import changed, connect, declare, legal, send, views
 from cli_support import run
 from serving import Heard, Site, eventually
-from test_http_download import changed, views
-from test_http_incidents import declare
-from test_http_upload import connect, send
 
-from cli.compose import Vault
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.http.routes import exports
 from verify.__main__ import audit_bundle_by
@@ -26,9 +24,7 @@ from verify.report import Verdict
 
 BODY: dict[str, Any] = {"purpose": "production, request no. 14", "recipient": "Harper & Voss"}
 
-
-def legal(site: Site) -> Mapping[str, str]:
-    return site.people.add("lea", VaultRole.LEGAL)
+pytestmark = pytest.mark.usefixtures("place_of_its_own")
 
 
 def with_evidence(site: Site) -> str:
@@ -40,13 +36,6 @@ def with_evidence(site: Site) -> str:
 
 def make(site: Site, name: str, body: Mapping[str, Any] = BODY, **headers: str) -> Heard:
     return site.post(f"/v1/incidents/{name}/exports", legal(site), dict(body), **headers)
-
-
-@pytest.fixture(autouse=True)
-def place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Temporary files of this test alone; other tests run beside it."""
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
 
 def left_over() -> list[Path]:

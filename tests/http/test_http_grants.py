@@ -12,7 +12,7 @@ from case_served import INCIDENT, STREAM
 from cli_support import check, run
 from signed_in import ADA, ADMIN, GRETA, GUS, PAT, STEWARD, Served, code_of, shows
 
-from cli.compose import now
+from cli.vault import now
 from vault.ports import IdentityKind
 from verify.approval import Approval
 from verify.chain import open_manifest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asked_over_http import DECLARED, declare
 from cli_support import check
 from serving import Site
 
@@ -10,22 +11,6 @@ from vault.opened import Vault
 from verify.chain import open_manifest
 from verify.checkpoint import open_checkpoint, parse_tlog_proof
 from verify.envelope import ManifestKey
-
-DECLARED = {
-    "detected_at": "2026-03-01T09:00:00Z",
-    "declared_at": "2026-03-01T09:10:00Z",
-    "severity": "sev1",
-    "systems": ["mail-agent"],
-    "tier": "unknown",
-    "title": "Mail went out",
-}
-
-
-def declare(site: Site) -> str:
-    who = site.people.add("ida", VaultRole.INCIDENT_COMMANDER)
-    heard = site.post("/v1/incidents", who, DECLARED)
-    assert heard.status == 201, heard.data
-    return str(heard.json["incident"])
 
 
 def test_who_declares_is_the_actor_of_the_link(site: Site, vault: Vault) -> None:

@@ -9,10 +9,10 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
-from serving import People, Site, listening
+from serving import People, Site, line_to, listening
 
-from cli.compose import Vault
 from cli.serving import read_limits, service_of
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.http.app import create_app
 from vault.http.pace import Flow, Pace
@@ -124,13 +124,6 @@ UPLOAD = (
 )
 
 
-def _line(url: str, lines: ExitStack) -> socket.socket:
-    place = urlsplit(url)
-    assert place.hostname
-    assert place.port
-    return lines.enter_context(socket.create_connection((place.hostname, place.port), timeout=30))
-
-
 def _status(line: socket.socket) -> bytes:
     return line.recv(4096).split(b" ", 2)[1]
 
@@ -155,7 +148,7 @@ def test_a_body_that_drips_is_cut_off_and_told_what_to_do(vault: Vault, people: 
     ida = people.add("ida", VaultRole.INCIDENT_COMMANDER)
     with listening(create_app(service)) as url, ExitStack() as lines:
         _declared(Site(url, people), ida)
-        line = _line(url, lines)
+        line = line_to(url, lines)
         line.sendall(UPLOAD % (b"ida", 1 << 20))
         line.settimeout(0.02)
         answer = b""
@@ -184,7 +177,7 @@ def test_one_sender_leaves_others_a_turn_and_waits_for_its_own(
     with listening(create_app(service)) as url, ExitStack() as lines:
         site = Site(url, people)
         _declared(site, ida)
-        first, second = _line(url, lines), _line(url, lines)
+        first, second = line_to(url, lines), line_to(url, lines)
         first.sendall(UPLOAD % (b"ida", 2) + b"1")
         first.settimeout(0.2)
         with pytest.raises(TimeoutError):  # it has its turn, and is waited for

@@ -33,8 +33,9 @@ from servers.postgres import PostgresServer
 from servers.s3 import S3Bucket
 from serving import Site
 
-from cli.compose import Vault, open_vault
+from cli.compose import open_vault
 from cli.settings import read_settings
+from cli.vault import Vault
 from verify.statement import parse_capture
 
 RESOURCE = Resource({"service.name": "mail-agent", "service.version": "1.4.2"})

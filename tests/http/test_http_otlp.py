@@ -35,9 +35,9 @@ from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from serving import Heard, People, Site, listening
 
-from cli.compose import Vault
 from cli.intake import ServerIntake
 from cli.serving import service_of
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.errors import RecordError, UnavailableError
 from vault.http import gathering

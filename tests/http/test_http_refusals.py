@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from asked_over_http import auditor, declare, send
 from cli_support import run
 from serving import Site, eventually
-from test_http_incidents import declare
-from test_http_upload import send
 
-from cli.compose import Vault
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.custody import actor_text, custody_rows, reading_rows
 from vault.http.audit_log import LOGGER
@@ -31,10 +30,6 @@ def refusals(vault: Vault, name: str) -> list[dict[str, Any]]:
         for each in vault.incidents.read(name).manifests
         if each.statement.body.get("event") == "refused"
     ]
-
-
-def auditor(site: Site) -> Mapping[str, str]:
-    return site.people.add("ann", VaultRole.AUDITOR)
 
 
 def peek(site: Site, name: str, who: Mapping[str, str]) -> int:

@@ -15,7 +15,7 @@ from case_served import INCIDENT, STREAM, Case, serving_copy
 from cli_support import Said, check, run
 from serving import People
 
-from cli.compose import now
+from cli.vault import now
 from vault.access import VaultRole
 from vault.http.served import Limits
 

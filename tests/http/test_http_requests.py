@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asked_over_http import changed
 from case_served import INCIDENT, STREAM, Case
 from cli_support import check, run
 from serving import Heard
-from test_http_download import changed
 
 from vault.access import VaultRole
 from vault.http.routes import exports
@@ -39,10 +39,6 @@ def held(case: Case) -> Case:
     return case
 
 
-def last(case: Case, chain: str = INCIDENT) -> Any:
-    return case.vault.incidents.read(chain).manifests[-1].statement
-
-
 def asked(case: Case, who: Any, path: str = RELEASES, body: Any = RELEASE) -> str:
     """A request that waits; where it stands."""
     heard = case.site.post(path, who, body)
@@ -60,14 +56,14 @@ def code_of(heard: Heard) -> tuple[int, str]:
 @pytest.mark.parametrize("chain", [INCIDENT, STREAM])
 def test_a_hold_is_released_by_two_and_the_statement_names_both(held: Case, chain: str) -> None:
     lea, gus = held.who("lea", VaultRole.LEGAL), held.who("gus", VaultRole.GOVERNANCE_STEWARD)
-    before = last(held, chain).link.sequence
+    before = held.last(chain).link.sequence
     where = asked(held, lea, f"/v1/chains/{chain}/holds/releases")
-    assert last(held, chain).link.sequence == before, "asking seals nothing"
+    assert held.last(chain).link.sequence == before, "asking seals nothing"
     done = held.site.post(f"{where}/approval", gus)
     assert (done.status, done.json["state"]) == (200, "done"), done.data
     check("hold-release", done.json["result"])
     assert (done.json["result"]["live"], done.json["result"]["approval"]) == ([], "token")
-    statement = last(held, chain)
+    statement = held.last(chain)
     assert (statement.actor.id, statement.actor.authenticated) == ("lea", "token")
     assert statement.body["approved_by"] == {"authenticated": "token", "person": "gus"}
     assert statement.deposit == f"request-{done.json['id']}"
@@ -75,7 +71,7 @@ def test_a_hold_is_released_by_two_and_the_statement_names_both(held: Case, chai
     assert not any(each.held for each in kept)
     again = held.site.post(f"{where}/approval", gus)
     assert again.json == done.json
-    assert last(held, chain).link.sequence == before + 1
+    assert held.last(chain).link.sequence == before + 1
 
 
 def test_nobody_approves_what_they_asked_for_under_whatever_name(held: Case) -> None:
@@ -165,7 +161,7 @@ def test_a_request_that_was_refused_or_expired_is_done_no_more(held: Case) -> No
 
 def test_two_approvers_at_once_release_once(held: Case) -> None:
     where = asked(held, held.who("lea", VaultRole.LEGAL))
-    before = last(held).link.sequence
+    before = held.last().link.sequence
     heard: list[Heard] = []
     people = [held.who(f"steward-{each}", VaultRole.GOVERNANCE_STEWARD) for each in range(6)]
     threads = [
@@ -180,7 +176,7 @@ def test_two_approvers_at_once_release_once(held: Case) -> None:
         each.join()
     assert {each.status for each in heard} <= {200, 409}
     assert held.site.get(where, people[0]).json["state"] == "done"
-    assert last(held).link.sequence == before + 1
+    assert held.last().link.sequence == before + 1
 
 
 def test_a_waiver_begins_with_the_second_persons_yes(case: Case) -> None:
@@ -194,7 +190,7 @@ def test_a_waiver_begins_with_the_second_persons_yes(case: Case) -> None:
     assert (waiver["requester"], waiver["approved_by"], waiver["state"]) == (
         "fay", {"authenticated": "token", "person": "lea"}, "live"
     )  # fmt: skip
-    assert last(case).actor.id == "fay"
+    assert case.last().actor.id == "fay"
 
 
 def test_what_cannot_be_waived_is_not_asked_for(case: Case) -> None:
@@ -218,8 +214,8 @@ def test_that_an_item_does_not_apply_takes_a_second_person(case: Case) -> None:
     done = case.site.post(f"{where}/approval", lea)
     assert done.status == 200, done.data
     check("attest", done.json["result"])
-    assert last(case).actor.id == "pia"
-    assert last(case).body["approved_by"] == {"authenticated": "token", "person": "lea"}
+    assert case.last().actor.id == "pia"
+    assert case.last().body["approved_by"] == {"authenticated": "token", "person": "lea"}
     body = {**NOT_APPLICABLE, "fields": {"item": "C99", "reason": "r"}}
     case.refused(400, "unknown_item", "POST", f"{AT}/attestations", pia, body)
 
@@ -312,11 +308,11 @@ def test_who_may_not_export_alone_does_so_with_a_second_person(
     gus, lea = case.who("gus", role), case.who("lea", VaultRole.LEGAL)
     assert case.site.post(f"{AT}/exports", gus, EXPORT).status == 403
     where = asked(case, gus, EXPORTS, {**EXPORT, "withhold": {"EV-0002": "privileged"}})
-    assert last(case).type != "export", "asking seals nothing of an export"
+    assert case.last().type != "export", "asking seals nothing of an export"
     done = case.site.post(f"{where}/approval", lea)
     assert (done.status, done.json["state"]) == (200, "done"), done.data
     made = done.json["result"]
-    statement = last(case)
+    statement = case.last()
     assert (statement.type, statement.link.sequence) == ("export", made["sequence"])
     assert (statement.actor.id, statement.actor.authenticated) == ("gus", "token")
     assert statement.body["approval"] == {"authenticated": "token", "person": "lea"}
@@ -326,7 +322,7 @@ def test_who_may_not_export_alone_does_so_with_a_second_person(
     got = case.site.get(f"{AT}/exports/{made['sequence']}", gus)
     assert (got.status, len(got.data)) == (200, made["size"])
     assert hashlib.sha256(got.data).hexdigest() == made["sha256"]
-    assert last(case) == statement, "the export itself tells of who asked for it"
+    assert case.last() == statement, "the export itself tells of who asked for it"
     said = audited(case, got.data, tmp_path)
     assert said.returncode == 0, said.stdout + said.stderr
     told = " ".join(said.stdout.split())
@@ -337,11 +333,11 @@ def test_an_export_is_done_once_however_often_it_is_approved(case: Case) -> None
     gus, lea = case.who("gus", VaultRole.AUDITOR), case.who("lea", VaultRole.LEGAL)
     where = asked(case, gus, EXPORTS, EXPORT)
     first = case.site.post(f"{where}/approval", lea)
-    links = last(case).link.sequence
+    links = case.last().link.sequence
     for name in ("lea", "otto"):
         again = case.site.post(f"{where}/approval", case.who(name, VaultRole.LEGAL))
         assert again.json == first.json
-    assert last(case).link.sequence == links
+    assert case.last().link.sequence == links
 
 
 def test_nobody_approves_an_export_that_they_asked_for(case: Case) -> None:
@@ -419,7 +415,7 @@ def test_a_bundle_is_fetched_by_who_asked_and_by_who_may_export(
     assert hidden.json["detail"].replace(INCIDENT, "INC-2026-0098") == missing.json["detail"]
     # Who approved it may export, and is told of as any other reader.
     assert case.site.get(bundle, lea).status == 200
-    assert (last(case).actor.id, last(case).body["event"]) == ("lea", "viewed")
+    assert (case.last().actor.id, case.last().body["event"]) == ("lea", "viewed")
     monkeypatch.setattr(exports, "OWN", timedelta(0))
     assert code_of(case.site.get(bundle, gus)) == (403, "not_permitted")
 
@@ -441,4 +437,4 @@ def test_a_damaged_exhibit_fails_the_request_and_that_is_sealed(case: Case) -> N
     with changed(case.vault, INCIDENT, 1):
         assert case.site.post(f"{where}/approval", lea).status >= 400
     assert case.site.get(where, gus).json["state"] == "failed"
-    assert last(case).body["event"] == "export_failed"
+    assert case.last().body["event"] == "export_failed"

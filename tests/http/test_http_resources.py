@@ -37,10 +37,6 @@ def public_key() -> tuple[str, str]:
     return pem, base64.b64encode(key.public_bytes(serialization.Encoding.DER, spki)).decode()
 
 
-def last(case: Case, chain: str) -> Any:
-    return case.vault.incidents.read(chain).manifests[-1].statement
-
-
 @pytest.mark.parametrize("chain", [INCIDENT, STREAM])
 def test_a_hold_binds_what_is_there_and_a_matter_holds_once(case: Case, chain: str) -> None:
     who = case.who("lea", VaultRole.LEGAL)
@@ -49,8 +45,8 @@ def test_a_hold_binds_what_is_there_and_a_matter_holds_once(case: Case, chain: s
     told = case.told("hold-set", "POST", path, who, body)
     exhibits = {INCIDENT: 2, STREAM: 1}[chain]
     assert (told["incident"], told["counts"]["exhibits"]) == (chain, exhibits)
-    assert told["receipt"]["sequence"] == last(case, chain).link.sequence
-    assert last(case, chain).actor.id == "lea"
+    assert told["receipt"]["sequence"] == case.last(chain).link.sequence
+    assert case.last(chain).actor.id == "lea"
     case.refused(409, "refused", "POST", path, who, body)
     shown = case.told("hold-list", "GET", path, who)
     assert shown["counts"] == {"live": 1, "matters": 1, "released": 0}
@@ -61,7 +57,7 @@ def test_a_hold_binds_what_is_there_and_a_matter_holds_once(case: Case, chain: s
 def test_an_approver_in_a_body_is_refused_wherever_it_stands(case: Case) -> None:
     """Two persons are two who were authenticated: no body may name one of them."""
     who = case.who("eve", *VaultRole)
-    sealed = last(case, INCIDENT).link.sequence
+    sealed = case.last(INCIDENT).link.sequence
     for path, body in (
         ("holds", {"matter": "M", "reason": "r"}),
         ("attestations", {"type": "logging", "fields": {"at": "2026-03-01T09:00Z"}}),
@@ -73,7 +69,7 @@ def test_an_approver_in_a_body_is_refused_wherever_it_stands(case: Case) -> None
                 400, "malformed", "POST", f"{AT}/{path}", who, {**body, name: "Grace"}
             )
             assert name in told
-    assert last(case, INCIDENT).link.sequence == sealed
+    assert case.last(INCIDENT).link.sequence == sealed
 
 
 def test_retention_is_extended_and_never_shortened(case: Case) -> None:
@@ -102,7 +98,7 @@ def test_each_type_of_attestation_is_sealed_as_it_was_said(case: Case, type_: st
     body = {"type": type_, "fields": fields, "exhibits": ["EV-0001"], "statement": "so it was"}
     told = case.told("attest", "POST", f"{AT}/attestations", who, body)
     assert told["attestation"]["fields"] == fields
-    statement = last(case, INCIDENT)
+    statement = case.last(INCIDENT)
     assert (statement.type, statement.actor.id) == (Type.ATTESTATION, "rea")
     assert statement.body["fields"] == fields
     assert statement.body["approved_by"] is None
@@ -110,7 +106,7 @@ def test_each_type_of_attestation_is_sealed_as_it_was_said(case: Case, type_: st
 
 def test_what_an_attestation_cannot_say_is_named_and_nothing_is_sealed(case: Case) -> None:
     who = case.who("rea", VaultRole.REMEDIATION_LEAD)
-    before = last(case, INCIDENT).link.sequence
+    before = case.last(INCIDENT).link.sequence
     at = "2026-03-01T09:00Z"
     for fields, type_, status, code, named in (
         ({"at": at, "mood": "bad"}, "logging", 400, "malformed", "mood"),
@@ -128,7 +124,7 @@ def test_what_an_attestation_cannot_say_is_named_and_nothing_is_sealed(case: Cas
             status, code, "POST", f"{AT}/attestations", who, {"type": type_, "fields": fields}
         )
         assert named in told
-    assert last(case, INCIDENT).link.sequence == before
+    assert case.last(INCIDENT).link.sequence == before
 
 
 def test_a_closed_incident_takes_no_more_statements(case: Case) -> None:
@@ -171,10 +167,10 @@ def test_the_checklist_is_that_of_the_command_line(case: Case) -> None:
 
 def test_a_report_is_sealed_about_the_head_and_what_changed_is_told_since(case: Case) -> None:
     who = case.who("aki", VaultRole.AUDITOR)
-    head = last(case, INCIDENT).link.sequence
+    head = case.last(INCIDENT).link.sequence
     told = case.told("checklist", "POST", f"{AT}/assessments", who)
     assert (told["changes"], told["receipt"]["sequence"]) == (None, head + 1)
-    assert last(case, INCIDENT).body["head"]["sequence"] == head
+    assert case.last(INCIDENT).body["head"]["sequence"] == head
     again = case.told("checklist", "GET", f"{AT}/checklist", who)
     assert again["changes"]["sequence"] == head + 1
 
@@ -186,15 +182,15 @@ def test_several_exhibits_are_corrected_by_one_link_all_or_none(
     case: Case, what: str, more: dict[str, Any]
 ) -> None:
     who = case.who("fay", VaultRole.FORENSICS_LEAD)
-    before = last(case, INCIDENT).link.sequence
+    before = case.last(INCIDENT).link.sequence
     where = f"{AT}/evidence/{what}"
     case.refused(404, "not_found", "POST", where, who, {"exhibits": ["EV-0001", "EV-0009"], **more})
     case.refused(400, "malformed", "POST", where, who, {"exhibits": [], **more})
-    assert last(case, INCIDENT).link.sequence == before
+    assert case.last(INCIDENT).link.sequence == before
     body = {"exhibits": ["EV-0001", "EV-0002", "EV-0001"], **more}
     told = case.told("evidence-correct", "POST", where, who, body)
     assert told["receipt"]["sequence"] == before + 1
-    assert last(case, INCIDENT).body["exhibits"] == ["EV-0001", "EV-0002"]
+    assert case.last(INCIDENT).body["exhibits"] == ["EV-0001", "EV-0002"]
 
 
 def test_custody_is_told_by_exhibit_and_by_person(case: Case) -> None:
@@ -219,7 +215,7 @@ def test_status_and_timeline_have_the_shape_of_the_command_line(case: Case) -> N
     who = case.who("cleo", VaultRole.COMMS_LEAD)
     assert case.told("status", "GET", f"{AT}/status", who)["incident"] == INCIDENT
     drawn = case.told("timeline", "GET", f"{AT}/timeline", who)
-    assert drawn["head"]["sequence"] == last(case, INCIDENT).link.sequence
+    assert drawn["head"]["sequence"] == case.last(INCIDENT).link.sequence
     case.refused(404, "not_found", "GET", "/v1/incidents/INC-2026-9999/status", who, None)
 
 

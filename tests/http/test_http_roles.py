@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRouter
 from serving import Heard, People
 
-from cli.compose import now
+from cli.vault import now
 from vault.access import COLLECTOR, ROLES, Grant, Identity, Permission, VaultRole
 from vault.http import guard
 from vault.http.app import create_app

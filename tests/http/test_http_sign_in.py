@@ -12,9 +12,10 @@ import pytest
 from cli_support import run
 from serving import People, Site, listening
 
-from cli.compose import Vault, now, open_access
 from cli.serving import service_of
 from cli.sign_in import bearers_of, live_grants, read_provider
+from cli.storage import open_access
+from cli.vault import Vault, now
 from vault.access import VaultRole
 from vault.adapters.access import SqlAccessStore
 from vault.errors import UnauthenticatedError

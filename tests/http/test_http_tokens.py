@@ -15,7 +15,7 @@ from cli_support import check
 from serving import Site, listening
 from signed_in import ADA, ADMIN, GUS, PAT, Served, bearing, code_of, shows
 
-from cli.compose import now
+from cli.vault import now
 from vault.access import Identity
 from vault.errors import UnauthenticatedError
 from vault.http import own_tokens

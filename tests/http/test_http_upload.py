@@ -6,36 +6,25 @@ import base64
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
+from asked_over_http import BIG, HOSTILE, connect, declare, forensics, send
 from serving import Heard, Site, eventually
-from test_http_incidents import declare
 
 from vault.access import VaultRole
 from vault.evidence import content
 from vault.opened import Vault
 from verify.description import MAX_SAFE_NAME
 
-BIG = bytes(range(256)) * (12 << 10)  # 3 MiB: an object of its own, in several pieces
-
 
 def sha256_field(data: bytes) -> str:
     return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"
-
-
-def forensics(site: Site) -> Mapping[str, str]:
-    return site.people.add("fay", VaultRole.FORENSICS_LEAD)
-
-
-def send(site: Site, chain: str, data: bytes, query: str = "name=a.bin", **headers: str) -> Heard:
-    return site.post(f"/v1/incidents/{chain}/evidence?{query}", forensics(site), data, **headers)
 
 
 def stored(vault: Vault) -> set[Path]:
@@ -165,19 +154,6 @@ def test_the_same_sighting_adds_nothing_unless_asked(site: Site, vault: Vault) -
     assert len(vault.incidents.read(name).state.exhibits) == 2
 
 
-HOSTILE = [
-    "../../../etc/passwd",
-    "/etc/cron.d/x",
-    "..\\..\\boot.ini",
-    "a\r\nSet-Cookie: x=1",
-    'q".bin',
-    "\u202egpj.exe",
-    "\x00",
-    ".",
-    "ü" * 1_000,
-]
-
-
 @pytest.mark.parametrize("given", HOSTILE)
 def test_a_hostile_name_is_kept_as_a_claim_and_obeyed_by_nobody(
     site: Site, vault: Vault, given: str
@@ -260,11 +236,6 @@ def head_of(site: Site, chain: str, size: int, *more: str) -> bytes:
         f"Authorization: {token}", f"Content-Length: {size}", *more,
     ]  # fmt: skip
     return "\r\n".join([*lines, "", ""]).encode()
-
-
-def connect(site: Site) -> socket.socket:
-    place = urlsplit(site.url)
-    return socket.create_connection((place.hostname or "", place.port or 0), timeout=20)
 
 
 def test_who_goes_away_in_the_middle_leaves_nothing(site: Site, vault: Vault) -> None:

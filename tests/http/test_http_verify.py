@@ -11,14 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from asked_over_http import BIG, auditor, changed, connect, declare, exhibit_of, forensics, send
 from cli_support import run
 from serving import Heard, Site, eventually, listening
-from test_http_download import changed, exhibit_of
-from test_http_incidents import declare
-from test_http_upload import BIG, connect, forensics, send
 
-from cli.compose import Vault
 from cli.serving import service_of
+from cli.vault import Vault
 from vault.access import VaultRole
 from vault.http.app import create_app
 from verify.chain import open_manifest
@@ -28,9 +26,7 @@ from verify.statement import parse_capture
 DATA = b"what the agent was told"
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
-
-def auditor(site: Site) -> Mapping[str, str]:
-    return site.people.add("ann", VaultRole.AUDITOR)
+pytestmark = pytest.mark.usefixtures("place_of_its_own")
 
 
 def asked(site: Site, digest: str = DIGEST, who: Mapping[str, str] | None = None) -> Heard:
@@ -206,13 +202,6 @@ def bundle(site: Site, vault: Vault, tmp_path: Path) -> Path:
     assert said.code == 0
     assert exhibit_of(vault, name)
     return target
-
-
-@pytest.fixture(autouse=True)
-def place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Temporary files of this test alone; other tests run beside it."""
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
 
 def left_over() -> list[Path]:

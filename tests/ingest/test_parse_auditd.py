@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import re
 
+from damage import read
 from samples import DATA
 
-from ingest.parsers import HEAD_SIZE, Confidence, Reading, read_facts
+from ingest.parsers import Confidence
 from ingest.parsers.auditd import AuditdParser
 from verify.facts import Decision, Facts
 
 SAMPLES = DATA / "auditd"
-
-
-def read(data: bytes, name: str = "log") -> Reading:
-    return read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name)
 
 
 def facts_of(*lines: str) -> Facts:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from cli import compose
+from cli import extras
 from ingest.parsers import BUILT_IN, Confidence, Parser, Reading, choose, read_facts
 from ingest.parsers import with_third_parties as joined
 from ingest.parsers.library import NEEDS, library, unread
@@ -131,8 +131,8 @@ def test_the_command_line_loads_entry_points_and_survives_bad_ones(
         Entry(name="a", load=lambda: "no parser"),
         Entry(name="c", load=Foreign),
     ]
-    monkeypatch.setattr(compose.importlib.metadata, "entry_points", lambda group: entries)
-    assert [each.name for each in compose.parsers() if isinstance(each, Foreign)] == ["foreign"]
+    monkeypatch.setattr(extras.importlib.metadata, "entry_points", lambda group: entries)
+    assert [each.name for each in extras.parsers() if isinstance(each, Foreign)] == ["foreign"]
 
 
 def test_a_format_whose_library_is_absent_says_what_it_needs() -> None:

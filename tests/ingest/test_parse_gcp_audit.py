@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
+from damage import read
 from samples import DATA
 
-from ingest.parsers import HEAD_SIZE, Confidence, Reading, read_facts
+from ingest.parsers import Confidence
 from ingest.parsers.gcp_audit import NO_DATA_ACCESS, GcpAuditParser
 from verify.facts import Activity, Decision, Facts, Model, Permission
 
@@ -16,10 +16,6 @@ SAMPLES = DATA / "gcp-audit"
 NDJSON = "gcp_logging.jsonl"
 DENIED = "google.storage.objects.get-notInSameVPC.json"
 GENERATE = "google.cloud.aiplatform.v1beta1.PredictionService.GenerateContent.json"
-
-
-def read(data: bytes, name: str = "log") -> Reading:
-    return read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name)
 
 
 def sample(name: str) -> bytes:

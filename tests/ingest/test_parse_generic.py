@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
+from damage import read
 
-from ingest.parsers import BUILT_IN, HEAD_SIZE, Reading, choose, read_facts
+from ingest.parsers import BUILT_IN, HEAD_SIZE, choose, read_facts
 from verify.facts import CLOCKS, Facts
 
 SAMPLES = Path(__file__).parents[1] / "data"
@@ -19,10 +20,6 @@ class Untouchable(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         raise AssertionError(f"{size} bytes were asked for")
-
-
-def read(data: bytes, name: str = "file") -> Reading:
-    return read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name)
 
 
 @pytest.mark.parametrize(

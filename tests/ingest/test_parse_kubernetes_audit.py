@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 from typing import Any
 
 import pytest
+from damage import read
 from samples import DATA
 
-from ingest.parsers import HEAD_SIZE, Confidence, Reading, read_facts
+from ingest.parsers import Confidence
 from ingest.parsers.kubernetes_audit import (
     NO_REQUEST_BODIES,
     NO_RESPONSE_BODIES,
@@ -19,10 +19,6 @@ from ingest.parsers.kubernetes_audit import (
 from verify.facts import Decision, Facts, Gap, Permission
 
 SAMPLES = sorted((DATA / "k8s-audit").glob("*.json"))
-
-
-def read(data: bytes, name: str = "log") -> Reading:
-    return read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name)
 
 
 def event(**members: Any) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 from typing import Any
 
+from damage import read
 from samples import DATA
 
-from ingest.parsers import HEAD_SIZE, Confidence, Reading, read_facts
+from ingest.parsers import Confidence
 from ingest.parsers.microsoft import (
     NO_DATA_EVENTS,
     READ_AS_UTC,
@@ -23,10 +23,6 @@ SDK = DATA / "azure-activity" / "azure_activity_log.jsonl"
 HUB = DATA / "azure-activity" / "valid_1.json"
 SIGN_IN = DATA / "entra-signin" / "sign-ins-log-schema.json"
 OFFICE = DATA / "o365-audit" / "microsoft_audit_log.jsonl"
-
-
-def read(data: bytes, name: str = "log") -> Reading:
-    return read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name)
 
 
 def lines(*records: object) -> bytes:

@@ -7,9 +7,10 @@ import io
 import json
 
 import pytest
+from damage import read
 from samples import DATA
 
-from ingest.parsers import HEAD_SIZE, Confidence, Reading, read_facts
+from ingest.parsers import Confidence
 from ingest.parsers.postgresql import (
     NO_PARAMETERS,
     NO_STATEMENTS,
@@ -22,10 +23,6 @@ from verify.facts import Activity, Decision, Facts
 CSV = DATA / "pgaudit" / "pgaudit.csv"
 PLAIN = DATA / "pgaudit" / "postgresql.log"
 AT = "2026-03-01 10:00:00.5 UTC"
-
-
-def read(data: bytes, name: str = "log") -> Reading:
-    return read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name)
 
 
 def line(message: str, level: str = "LOG", prefix: str = f"{AT} [7] app@shop ") -> str:

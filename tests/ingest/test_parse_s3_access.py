@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 
 import pytest
+from damage import read
 from samples import DATA
 
-from ingest.parsers import HEAD_SIZE, Confidence, Reading, read_facts
+from ingest.parsers import Confidence
 from ingest.parsers.s3_access import UNDELIVERED, UNSIGNED, S3AccessParser, fields_of
 from verify.facts import Activity, Decision, Facts
 
 SAMPLES = DATA / "s3-access"
 OWNER = "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be"
 TIME = "06/Feb/2019:00:00:38 +0000"
-
-
-def read(data: bytes, name: str = "log") -> Reading:
-    return read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name)
 
 
 def line(

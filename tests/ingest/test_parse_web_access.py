@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from datetime import UTC, datetime
 
+from damage import read
 from samples import DATA
 
-from ingest.parsers import HEAD_SIZE, Confidence, Reading, read_facts
+from ingest.parsers import Confidence
 from ingest.parsers.web_access import NO_AGENTS, NO_USERS, WebAccessParser
 from verify.facts import Activity, Decision
 
 SAMPLE = DATA / "web-access" / "apache_access.log"
 START = '10.0.0.1 - - [13/Jan/2016:19:31:16 +0000] "'
-
-
-def read(data: bytes, name: str = "log") -> Reading:
-    return read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name)
 
 
 def test_every_line_of_the_sample_is_read_also_the_odd_ones() -> None:

@@ -6,14 +6,12 @@ The shared data lie beside the repository where they exist; the copied samples a
 from __future__ import annotations
 
 import gzip
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from ingest.parsers import HEAD_SIZE, Reading, read_facts
+from damage import read
 
 ROOT = Path(__file__).parents[2]
 FORMATS = (
@@ -32,10 +30,6 @@ PATHS = sorted(
     for path in (folder / name).glob("*")
     if path.name != "SOURCE.md"
 )
-
-
-def read(data: bytes, name: str = "") -> Reading:
-    return read_facts(io.BytesIO(data), head=data[:HEAD_SIZE], name=name)
 
 
 def identities(value: Any) -> set[str]:

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import pytest
 
-from cli.compose import now
+from cli.vault import now
 from vault.access import Identity
 from vault.errors import UnauthenticatedError, UnavailableError
 from vault.http.issuer_keys import IssuerKeys, fetch

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import urllib3
 
-from cli.compose import now, open_access, open_vault
+from cli.compose import open_vault
 from cli.settings import read_settings
+from cli.storage import open_access
+from cli.vault import now
 from vault.ports import IdentityKind
 from vault.tokens import Tokens
 from verify.grant import EVERY_CHAIN, GrantedRole

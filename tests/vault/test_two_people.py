@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from cli_support import Evault, run
 
-from cli.compose import Vault, now, open_access, open_vault
+from cli.compose import open_vault
 from cli.settings import read_settings
+from cli.storage import open_access
+from cli.vault import Vault, now
 from vault.completeness import built_in_profile
 from vault.errors import RefusedError, UnavailableError
 from vault.export import Exported, Target

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_public_key,
 )
+from flipping import flipped_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,13 +76,6 @@ OWN = ManifestKey(spki_of(PRIVATE.public_key()))
 
 def seal(payload: bytes, key_id: str = OWN.key_id) -> Envelope:
     return Envelope(payload, key_id, PRIVATE.sign(pae(payload), ec.ECDSA(hashes.SHA256())))
-
-
-def flipped_bits(data: bytes) -> Iterator[bytes]:
-    for bit in range(8 * len(data)):
-        changed = bytearray(data)
-        changed[bit // 8] ^= 1 << bit % 8
-        yield bytes(changed)
 
 
 # --- Pre-authentication encoding ----------------------------------------------------------------

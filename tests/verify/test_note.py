@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from flipping import flipped_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,13 +50,6 @@ TEXT = "one\ntwo\n"
 
 def signed(text: str = TEXT) -> Note:
     return sign(text, KEY.name, KEY.public, PRIVATE.sign)
-
-
-def flipped_bits(data: bytes) -> Iterator[bytes]:
-    for bit in range(8 * len(data)):
-        changed = bytearray(data)
-        changed[bit // 8] ^= 1 << bit % 8
-        yield bytes(changed)
 
 
 def is_utf_8(data: bytes) -> bool:

@@ -18,12 +18,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from vault.adapters.database import (
-    SQLITE_POOL,
-    begin_sqlite,
-    configure_sqlite,
     first_line,
     parse_url,
     postgres_engine,
+    sqlite_engine,
+    without_password,
 )
 from vault.adapters.prepared import Prepared
 from vault.errors import ConflictError, UnavailableError
@@ -273,20 +272,13 @@ def access_file(path: Path) -> SqlAccessStore:
         raise UnavailableError(
             f"{path} cannot be used: {error.strerror}; make it readable and writable for you"
         ) from error
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": 60, "isolation_level": None},
-        **SQLITE_POOL,
-    )
-    sa.event.listen(engine, "connect", configure_sqlite)
-    sa.event.listen(engine, "begin", begin_sqlite)
-    return SqlAccessStore(engine, name=f"the access database {path}")
+    return SqlAccessStore(sqlite_engine(path), name=f"the access database {path}")
 
 
 def access_tables(url: str) -> SqlAccessStore:
     """The access tables in a vault's PostgreSQL database. Raises `UnavailableError`."""
     parsed = parse_url(url)
-    name = parsed.render_as_string(hide_password=True).replace("+psycopg", "")
+    name = without_password(parsed)
     try:
         engine = postgres_engine(parsed, isolation_level="READ COMMITTED")
     except ModuleNotFoundError as error:

@@ -19,7 +19,7 @@ import random
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
@@ -84,14 +84,8 @@ class SqliteDatabase:
         if not create and not path.is_file():
             raise IndexDamagedError(f"the index {path} is gone; run: evault log rebuild")
         self._path = path
-        self._engine = sa.create_engine(
-            sa.URL.create("sqlite", database=str(path)),
-            connect_args={"timeout": 60, "isolation_level": None},
-            **SQLITE_POOL,
-        )
-        sa.event.listen(self._engine, "connect", configure_sqlite)
+        self._engine = sqlite_engine(path)
         _watch(self._engine, path)
-        sa.event.listen(self._engine, "begin", begin_sqlite)
         self._single = self._engine.execution_options(single=True)
         try:
             self._prepare(create=create)
@@ -205,7 +199,7 @@ class PostgresDatabase:
         `IndexDamagedError`, `RefusedError` for what is no such URL.
         """
         parsed = parse_url(url)
-        self.name = parsed.render_as_string(hide_password=True).replace("+psycopg", "")
+        self.name = without_password(parsed)
         self.user = parsed.username
         try:
             self._server = postgres_engine(parsed, isolation_level="READ COMMITTED")
@@ -370,9 +364,19 @@ _POSTGRES_REMEDIES = {
 """By SQLSTATE, or its class."""
 
 
-SQLITE_POOL: Mapping[str, Any] = {"pool_size": 8, "max_overflow": -1}
-"""Writers wait for the one lock, each with its connection, which is but an open file: a limit would
-keep out who only reads."""
+def sqlite_engine(path: Path) -> sa.Engine:
+    """Connections to an SQLite file whose commits last, and whose writers wait for one another."""
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": 60, "isolation_level": None},
+        # Writers wait for the one lock, each with its connection, which is but an open file: a
+        # limit would keep out who only reads.
+        pool_size=8,
+        max_overflow=-1,
+    )
+    sa.event.listen(engine, "connect", _configure_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
 
 
 def postgres_engine(url: sa.URL, **options: Any) -> sa.Engine:
@@ -399,6 +403,11 @@ def parse_url(url: str) -> sa.URL:
             "a database is named like postgresql://user@host/name; what was given is no such URL"
         )
     return parsed.set(drivername="postgresql+psycopg")
+
+
+def without_password(url: sa.URL) -> str:
+    """A PostgreSQL URL as people name it, for messages."""
+    return url.render_as_string(hide_password=True).replace("+psycopg", "")
 
 
 def _newest(connection: sa.Connection) -> str | None:
@@ -469,15 +478,15 @@ def _watch(engine: sa.Engine, path: Path) -> None:
     sa.event.listen(engine, "checkout", compare)
 
 
-def configure_sqlite(connection: Any, _record: object) -> None:
-    """Make commits last; what SQLAlchemy calls for each new connection."""
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    """Make commits last."""
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
-def begin_sqlite(connection: sa.Connection) -> None:
+def _begin_sqlite(connection: sa.Connection) -> None:
     """Take the one write lock at once, unless a statement is to be a transaction of its own."""
     if not connection.get_execution_options().get("single"):
         connection.exec_driver_sql("BEGIN IMMEDIATE")

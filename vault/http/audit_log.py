@@ -14,12 +14,12 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vault.http.guard import chain_of
 from vault.ports import Clock
 from verify.instant import format_instant
 
 LOGGER = "evault.audit"
 _log = logging.getLogger(LOGGER)
-_CHAIN = ("incident", "chain")
 _LONGEST = 200
 
 
@@ -79,8 +79,7 @@ def _known_of(scope: Scope) -> dict[str, Any]:
     """Who asked, for which route, and about which chain; null for what was not found out."""
     identity = scope["state"].get("identity")
     route = scope.get("route")
-    parameters = scope.get("path_params") or {}
-    chain = next((str(parameters[each]) for each in _CHAIN if each in parameters), None)
+    chain = chain_of(scope.get("path_params") or {})
     return {
         "chain": None if chain is None else chain[:_LONGEST],
         "identity": None if identity is None else identity.id,

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from vault.http.digests import digest_field, names_tag, tag_of
+from vault.http.digests import digest_field, tag_of
 from vault.http.problems import RangeError
 from verify.description import MAX_SAFE_NAME, safe_name
 
@@ -114,11 +114,6 @@ def disposition(name: str) -> str:
     seen = "".join("_" if unicodedata.category(each)[0] == "C" else each for each in last)
     told = quote(seen[:MAX_SAFE_NAME] or "unnamed", safe=_ATTR_CHAR)
     return f"attachment; filename=\"{safe_name(name)}\"; filename*=UTF-8''{told}"
-
-
-def is_known(if_none_match: str | None, sha256: str) -> bool:
-    """Whether who asks has these bytes already: then none are given."""
-    return names_tag(if_none_match, sha256)
 
 
 def begun(pieces: Iterator[bytes]) -> Generator[bytes, None, None]:

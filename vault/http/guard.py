@@ -6,7 +6,7 @@ one that is checked: there is no second place where a handler could forget it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,7 +27,8 @@ AUTHENTICATED = "authenticated"
 """What a route declares that everyone may use whom the vault knows; it judges by itself."""
 
 _DECLARED = "__evault_permission__"
-_PARAMETERS = ("incident", "chain")
+_CHAIN = ("incident", "chain")
+"""The parameters of paths that name a chain."""
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -100,7 +101,7 @@ class GuardedRoute(APIRoute):
         service.pace.check(identity.id)
         access = Access(identity, service.grants(), at=service.vault.clock())
         if isinstance(self.permission, Permission):
-            access.check(self.permission, chain_of(request))
+            access.check(self.permission, chain_of(request.path_params))
         return Asking(access, service.acting_as(identity.actor))
 
     def _still(self, request: Request) -> None:
@@ -114,7 +115,7 @@ class GuardedRoute(APIRoute):
             service.authenticator.identify(bearer_of(request), identity.address)
         if isinstance(self.permission, Permission):
             access = Access(identity, service.grants(), at=service.vault.clock())
-            access.check(self.permission, chain_of(request))
+            access.check(self.permission, chain_of(request.path_params))
 
     def _note(self, request: Request, error: NotPermittedError) -> None:
         """Have a refusal sealed; where it concerns no one chain, the audit log alone has it."""
@@ -143,12 +144,9 @@ def bearer_of(request: Request) -> str:
     return token.strip()
 
 
-def chain_of(request: Request) -> str | None:
+def chain_of(path_parameters: Mapping[str, object]) -> str | None:
     """The chain that a path names, None where it names none."""
-    for name in _PARAMETERS:
-        if name in request.path_params:
-            return str(request.path_params[name])
-    return None
+    return next((str(path_parameters[each]) for each in _CHAIN if each in path_parameters), None)
 
 
 def asking(request: Request) -> Asking:

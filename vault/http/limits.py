@@ -42,10 +42,10 @@ class LimitsMiddleware:
     def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
         self._app = app
         self._limits = limits
-        self._at_work = {False: 0, True: 0}
-        """Requests at work: of telemetry, and all others."""
+        self._at_work: Counter[bool] = Counter()
+        """Requests at work: whether they bring telemetry, and how many do."""
         self._at_work_of: Counter[bytes] = Counter()
-        """All others, by the digest of what they show to be let in."""
+        """Those that bring none, by the digest of what they show to be let in."""
         self._turns: dict[bytes, asyncio.Semaphore] = {}
         """Turns to stream a body, of each who has requests at work."""
 
@@ -55,20 +55,20 @@ class LimitsMiddleware:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
-        kind = TELEMETRY.match(path) is not None
-        one = b"" if kind else _shown(scope)
+        telemetry = TELEMETRY.match(path) is not None
+        one = b"" if telemetry else _shown(scope)
         # Whoever watches over the process is answered whatever others do.
-        if path not in HEALTH and (full := self._full(kind, one)):
+        if path not in HEALTH and (full := self._full(one, telemetry=telemetry)):
             error = TooManyRequestsError(f"{full} are at work here; come back in a moment")
             await response_of(error, path)(scope, receive, send)
             return
-        self._at_work[kind] += 1
+        self._at_work[telemetry] += 1
         self._at_work_of[one] += 1
         try:
             async with self._turn(scope, one):
                 await self._limited(scope, receive, send)
         finally:
-            self._at_work[kind] -= 1
+            self._at_work[telemetry] -= 1
             self._at_work_of[one] -= 1
             if not self._at_work_of[one]:
                 del self._at_work_of[one]
@@ -82,11 +82,11 @@ class LimitsMiddleware:
             self._turns[one] = asyncio.Semaphore(self._limits.streams_of_one)
         return self._turns[one]
 
-    def _full(self, kind: bool, one: bytes) -> str:
+    def _full(self, one: bytes, *, telemetry: bool) -> str:
         """What there is too much of already, in words; nothing if there is room."""
-        most = self._limits.exports if kind else self._limits.concurrent
-        if self._at_work[kind] >= most:
-            return f"{self._at_work[kind]} requests"
+        most = self._limits.exports if telemetry else self._limits.concurrent
+        if self._at_work[telemetry] >= most:
+            return f"{self._at_work[telemetry]} requests"
         if one and self._at_work_of[one] >= self._limits.concurrent_of_one:
             return f"{self._at_work_of[one]} requests of one token, or of none,"
         return ""
@@ -140,9 +140,7 @@ class LimitsMiddleware:
             await self._app(scope, bounded, watched)
         except (TooLargeError, TooSlowError):
             pass
-        except (
-            asyncio.CancelledError
-        ):  # the server was told to stop, and its patience is at its end
+        except asyncio.CancelledError:  # told to stop, and the server's patience is at its end
             if begun:
                 raise
             failure = UnavailableError(

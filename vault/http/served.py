@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from vault.access import Access, Grant, Identity
+from vault.access import Access, Grant, Identity, Permission
 from vault.http import two_persons
 from vault.http.intake import Intake
 from vault.http.pace import Pace
@@ -146,3 +146,14 @@ class Asking:
     def identity(self) -> Identity:
         """Who asks."""
         return self.access.identity
+
+    def readable(self, prefix: str, *, after: str = "") -> list[str]:
+        """The ids of the chains that start with a prefix and that they may read, sorted.
+
+        None of them is, or stands before, `after`.
+        """
+        return [
+            each
+            for each in self.vault.index.chains(prefix)
+            if each > after and Permission.READ_CHAIN in self.access.permissions(each)
+        ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 
-from vault.http.client.connection import Connection, quoted
+from vault.http.client.connection import LONG_PATIENCE, Connection, quoted
 from vault.http.client.record import RemoteIndex, RemoteLog
 from vault.incidents import Incidents, absent
 from vault.record import StoreRecord
@@ -21,9 +21,6 @@ from verify.preserved import Citation
 from verify.report import Finding, Outcome
 from verify.strictjson import Fields, Object
 from verify.trust import Step
-
-_PATIENCE = 6 * 3600.0
-"""Seconds that a server may take to read evidence again."""
 
 
 class RemoteRecord(StoreRecord):
@@ -125,16 +122,11 @@ class RemoteRecord(StoreRecord):
         known = len(self._incidents.read(self._chain).state.exhibits)
         if len(names) < known:
             body |= {"exhibits": names}
-        answer = self._connection.post("/v1/verify", body, repeatable=True, patience=_PATIENCE)
+        answer = self._connection.post("/v1/verify", body, repeatable=True, patience=LONG_PATIENCE)
         where = "the server's audit"
         told = [Fields(each, where) for each in Fields(answer, where).entries("findings")]
         for reader in told:
-            finding = Finding(
-                Step(reader.text("step")),
-                reader.text("subject"),
-                Outcome(reader.text("outcome")),
-                reader.text("detail"),
-            )
+            finding = read_finding(reader)
             if finding.step == Step.STORE or (
                 finding.step == Step.EVIDENCE and finding.outcome != Outcome.PASSED
             ):
@@ -145,3 +137,13 @@ class RemoteRecord(StoreRecord):
         if last is None:
             raise MalformedError("the last link is not in the log yet")
         return last
+
+
+def read_finding(reader: Fields) -> Finding:
+    """A finding as a server tells it. Raises `MalformedError`."""
+    return Finding(
+        Step(reader.text("step")),
+        reader.text("subject"),
+        Outcome(reader.text("outcome")),
+        reader.text("detail"),
+    )

@@ -40,6 +40,8 @@ _CONNECT_SECONDS = 10.0
 _ATTEMPTS = 4
 _BACK_OFF = (0.2, 0.6, 1.8)
 """Seconds before the second, third and fourth attempt, unless the server names its own."""
+LONG_PATIENCE = 6 * 3600.0
+"""Seconds that a server may take over what reads all of the evidence."""
 _LOOK_SECONDS = (0.1, 5.0)
 """Between two looks at what goes on at the server: at first, and at most."""
 _PATIENCE = 30.0
@@ -85,11 +87,6 @@ class Server:
     url: str
     """Without a slash at its end."""
     token: str = field(repr=False)
-
-    @property
-    def host(self) -> str:
-        """Its host, and its port where one is named, as the name of a folder."""
-        return urlsplit(self.url).netloc.replace(":", "_").strip("[]").replace("]", "")
 
 
 def check_server(url: str, token: str, *, insecure: bool = False) -> Server:

@@ -13,7 +13,7 @@ from typing import cast
 from vault.completeness import built_in_profile
 from vault.errors import RefusedError, UnavailableError
 from vault.export import Exported, Exporter, LeftOut, Target, check_target, left_out
-from vault.http.client.connection import Connection, quoted
+from vault.http.client.connection import LONG_PATIENCE, Connection, quoted
 from vault.http.client.people import no_other_person
 from vault.http.client.receipts import receipt_of
 from vault.http.client.record import Elsewhere
@@ -28,9 +28,6 @@ from verify.profile import Profile
 from verify.statement import Type
 from verify.strictjson import Fields, Object
 from verify.trust import Trust
-
-PATIENCE = 6 * 3600.0
-"""Seconds that a server may take to write a bundle."""
 
 
 class RemoteExporter(Exporter):
@@ -83,7 +80,7 @@ class RemoteExporter(Exporter):
             body,
             headers={"Idempotency-Key": deposit or f"export-{new_ulid(self._clock())}"},
             repeatable=True,
-            patience=PATIENCE,
+            patience=LONG_PATIENCE,
         )
         receipt = receipt_of(answer, self._trust, chain=incident_id)
         told = Fields(answer, "the server's export")
@@ -133,7 +130,7 @@ class RemoteExporter(Exporter):
         try:
             with (
                 os.fdopen(descriptor, "wb") as file,
-                self._connection.stream(where, patience=PATIENCE) as (headers, pieces),
+                self._connection.stream(where, patience=LONG_PATIENCE) as (headers, pieces),
             ):
                 for piece in pieces:
                     file.write(piece)

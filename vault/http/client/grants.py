@@ -10,6 +10,7 @@ from vault.deposit import Door, Receipt
 from vault.errors import NotPermittedError, RefusedError
 from vault.grants import Grants
 from vault.http.client.connection import Connection
+from vault.http.client.moments import moment, moment_or_none
 from vault.http.client.receipts import receipt_of
 from vault.http.client.record import Elsewhere, RemoteIndex
 from vault.incidents import Incidents
@@ -17,7 +18,6 @@ from vault.ports import Clock, Index
 from verify.approval import Approval
 from verify.errors import MalformedError
 from verify.grant import Grant, GrantedRole, GrantRoll
-from verify.instant import parse_instant
 from verify.statement import VAULT_CHAIN
 from verify.strictjson import Fields, Object
 from verify.trust import Trust
@@ -96,10 +96,6 @@ def read_grant(value: object, where: str) -> Grant:
     """A grant as a server tells it. Raises `MalformedError`."""
     reader = Fields(value, where)
 
-    def moment(name: str) -> datetime | None:
-        found = reader.raw(name)
-        return None if found is None else parse_instant(found, where=f"{where}.{name}")
-
     role = reader.text("role")
     if role not in frozenset(GrantedRole):
         raise MalformedError(f"{where}: the role {role!r} is not known here")
@@ -108,13 +104,13 @@ def read_grant(value: object, where: str) -> Grant:
         person=reader.text("person"),
         role=GrantedRole(role),
         chains=tuple(reader.texts("chains")),
-        valid_from=parse_instant(reader.raw("valid_from"), where=f"{where}.valid_from"),
-        valid_to=moment("valid_to"),
+        valid_from=moment(reader, "valid_from"),
+        valid_to=moment_or_none(reader, "valid_to"),
         reason=reader.text("reason"),
-        recorded_at=parse_instant(reader.raw("recorded_at"), where=f"{where}.recorded_at"),
+        recorded_at=moment(reader, "recorded_at"),
         sequence=reader.count("sequence"),
         given=tuple(reader.texts("given")),
-        revoked_at=moment("revoked_at"),
+        revoked_at=moment_or_none(reader, "revoked_at"),
         revoked_reason=reader.text_or_none("revoked_reason"),
         revoked_sequence=None if revoked is None else reader.count("revoked_sequence"),
         approved_by=reader.text_or_none("approved_by"),

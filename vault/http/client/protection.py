@@ -11,7 +11,9 @@ from vault.deposit import Door, Receipt
 from vault.enrolment import Enrolled
 from vault.errors import NotFoundError, NotPermittedError, RefusedError, UnavailableError
 from vault.evidence import StoredObject
+from vault.http.client.audited import read_finding
 from vault.http.client.connection import Connection, error_of, quoted
+from vault.http.client.moments import moment, moment_or_none
 from vault.http.client.people import no_other_person
 from vault.http.client.receipts import receipt_of
 from vault.http.client.record import Elsewhere, RemoteIndex, RemoteStore
@@ -27,12 +29,11 @@ from verify.declaration import Severity
 from verify.digest import b64
 from verify.envelope import ManifestKey
 from verify.errors import MalformedError, ProofError
-from verify.instant import format_instant, parse_instant
-from verify.report import Finding, Outcome
+from verify.instant import format_instant
 from verify.retention import BUILT_IN, RetentionPolicy, parse_policy
 from verify.statement import VAULT_CHAIN
 from verify.strictjson import Fields, Object
-from verify.trust import Step, Trust
+from verify.trust import Trust
 
 
 def _silent(_done: int, _of: int) -> None:
@@ -171,11 +172,11 @@ _GONE = StoredObject("an object of the store", None, 0, "", 0, (), ())
 
 def _protection(reader: Fields) -> tuple[str, Protection]:
     """An exhibit, and how it is kept, as a server tells it. Raises `MalformedError`."""
-    mode, until = reader.text("mode"), reader.raw("until")
+    mode = reader.text("mode")
     if mode not in frozenset(LockMode):
         raise MalformedError(f"{reader.where}: {mode!r} is no mode of a lock")
     return reader.text("exhibit"), Protection(
-        None if until is None else parse_instant(until, where=f"{reader.where}.until"),
+        moment_or_none(reader, "until"),
         LockMode(mode),
         reader.raw("held") is True,
     )
@@ -246,10 +247,10 @@ class RemoteSweeper(Sweeper):
         claimed = {stored.key: stored.exhibits for stored, _ in self.claimed().values()}
         swept = Swept(
             reader.text("depth"),
-            parse_instant(reader.raw("started_at"), where=where),
+            moment(reader, "started_at"),
             objects=counts.count("objects"),
             size=counts.count("bytes"),
-            findings=[_finding(Fields(each, where)) for each in reader.entries("findings")],
+            findings=[read_finding(Fields(each, where)) for each in reader.entries("findings")],
             contents=claimed,
             unclaimed=[_unclaimed(Fields(each, where)) for each in reader.entries("unclaimed")],
             receipt=receipt_of(result, self._trust, chain=VAULT_CHAIN),
@@ -263,15 +264,6 @@ class RemoteSweeper(Sweeper):
         """Uploads that were begun and not finished, as the last sweep found them."""
         del before
         return self._unfinished
-
-
-def _finding(reader: Fields) -> Finding:
-    return Finding(
-        Step(reader.text("step")),
-        reader.text("subject"),
-        Outcome(reader.text("outcome")),
-        reader.text("detail"),
-    )
 
 
 def _unclaimed(reader: Fields) -> Version:
@@ -292,7 +284,7 @@ def _collector(reader: Fields) -> Collector:
     return Collector(
         reader.text("name"),
         public_key_of(reader.text("key").encode(), where=f"{reader.where}.key"),
-        parse_instant(reader.raw("added_at"), where=f"{reader.where}.added_at"),
+        moment(reader, "added_at"),
         reader.count("sequence"),
         reader.text_or_none("removed"),
     )

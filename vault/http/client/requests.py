@@ -7,8 +7,8 @@ from datetime import datetime
 
 from vault.access import Permission
 from vault.export import Target
-from vault.http.client.connection import Connection, quoted
-from vault.http.client.exports import PATIENCE, check_asked
+from vault.http.client.connection import LONG_PATIENCE, Connection, quoted
+from vault.http.client.exports import check_asked
 from vault.http.client.grants import read_grant
 from vault.http.client.people import fields_json
 from verify.attestation import AttestationType, Value
@@ -32,7 +32,7 @@ class RemoteRequests:
         """Say yes to what another asked for; gives it as done. Raises what the server says."""
         # Done once however often it is approved, so that it may be asked again.
         path = f"{_path(request_id)}/approval"
-        return self._connection.post(path, repeatable=True, patience=PATIENCE)
+        return self._connection.post(path, repeatable=True, patience=LONG_PATIENCE)
 
     def refuse(self, request_id: str, reason: str) -> Object:
         """Say no to it, or take one's own back."""

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 
 from vault.errors import RefusedError
 from vault.http.client.connection import Connection, quoted
+from vault.http.client.moments import moment, moment_or_none
 from vault.ports import IdentityKind, Token
 from vault.tokens import COLLECTOR, OVERLAP, Issued, Secret, id_of, is_id, no_such_token
 from verify.errors import MalformedError
-from verify.instant import format_instant, parse_instant
+from verify.instant import format_instant
 from verify.strictjson import Fields, Object
 
 _PATH = "/v1/tokens"
@@ -88,10 +89,6 @@ def read_token(value: object, where: str) -> Token:
     """A token as a server tells it. Raises `MalformedError`."""
     reader = Fields(value, where)
 
-    def moment(name: str) -> datetime | None:
-        found = reader.raw(name)
-        return None if found is None else parse_instant(found, where=f"{where}.{name}")
-
     kind = reader.text("kind")
     if kind not in frozenset(IdentityKind):
         raise MalformedError(f"{where}: {kind!r} is no kind of identity")
@@ -102,10 +99,10 @@ def read_token(value: object, where: str) -> Token:
         kind=IdentityKind(kind),
         chains=tuple(reader.texts("chains")),
         name=reader.text("name"),
-        created=parse_instant(reader.raw("created"), where=where),
-        expires=parse_instant(reader.raw("expires"), where=where),
-        revoked=moment("revoked"),
-        last_used=moment("last_used"),
+        created=moment(reader, "created"),
+        expires=moment(reader, "expires"),
+        revoked=moment_or_none(reader, "revoked"),
+        last_used=moment_or_none(reader, "last_used"),
     )
 
 

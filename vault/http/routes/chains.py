@@ -44,11 +44,7 @@ def chain_routes(service: Service) -> APIRouter:
     ) -> Response:
         """The chains that you may see, with their heads."""
         size, after = size_of(limit, service.limits.page), begin_after(cursor) or ""
-        names = [
-            each
-            for each in asked.vault.index.chains("")
-            if each > after and Permission.READ_CHAIN in asked.access.permissions(each)
-        ]
+        names = asked.readable("", after=after)
         items = []
         for name in names[:size]:
             head = asked.vault.index.head(name)

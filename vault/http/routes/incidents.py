@@ -52,11 +52,7 @@ def incident_routes(service: Service) -> APIRouter:
     ) -> Response:
         """The incidents that you may see, oldest number first."""
         size, after = size_of(limit, service.limits.page), begin_after(cursor) or ""
-        names = [
-            each
-            for each in asked.vault.index.chains("INC-")
-            if each > after and Permission.READ_CHAIN in asked.access.permissions(each)
-        ]
+        names = asked.readable("INC-", after=after)
         moment = asked.vault.clock()
         items = [
             incident_json(asked.vault.incidents.read(each).incident, moment)

@@ -108,11 +108,7 @@ def report_routes(service: Service) -> APIRouter:
         end = None if to is None else read_given_instant(to)
         if start and end and start >= end:
             raise MalformedError("from must be before to")
-        names = [
-            each
-            for each in vault.index.chains("INC-")
-            if Permission.READ_CHAIN in asked.access.permissions(each)
-        ]
+        names = asked.readable("INC-")
         as_of = vault.clock()
         measured, unreadable = measure(
             vault.incidents, names, service.profile, as_of=as_of, start=start, end=end

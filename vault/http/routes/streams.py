@@ -33,11 +33,7 @@ def stream_routes(service: Service) -> APIRouter:
     ) -> Response:
         """The streams that you may see, by name."""
         size, after = size_of(limit, service.limits.page), begin_after(cursor) or ""
-        names = [
-            each
-            for each in asked.vault.index.chains(STREAM)
-            if each > after and Permission.READ_CHAIN in asked.access.permissions(each)
-        ]
+        names = asked.readable(STREAM, after=after)
         items = [stream_json(asked.vault.incidents.read(each)) for each in names[:size]]
         return JSONResponse(page(items, names[size - 1] if len(names) > size else None))
 

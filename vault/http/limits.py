@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections import Counter
 from contextlib import AbstractAsyncContextManager, nullcontext
+from weakref import WeakValueDictionary
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,6 +36,9 @@ TELEMETRY = re.compile(r"/v1/(traces|logs)\Z")
 
 HEALTH = ("/healthz", "/readyz")
 
+_STRANGERS = b""
+_MOST_KNOWN = 10_000
+
 
 class LimitsMiddleware:
     """Turns away what is too much, too large or too slow, with a problem that says so."""
@@ -44,9 +48,11 @@ class LimitsMiddleware:
         self._limits = limits
         self._at_work = {False: 0, True: 0}
         """Requests at work: of telemetry, and all others."""
-        self._at_work_of: Counter[bytes] = Counter()
-        """All others, by the digest of what they show to be let in."""
-        self._turns: dict[bytes, asyncio.Semaphore] = {}
+        self._at_work_of: Counter[tuple[bool, bytes]] = Counter()
+        """Each of the two, by the digest of what was shown, where somebody was let in by it."""
+        self._let_in: dict[bytes, None] = {}
+        """Digests by which somebody was let in, the last ones last; all others are of strangers."""
+        self._turns: WeakValueDictionary[bytes, asyncio.Semaphore] = WeakValueDictionary()
         """Turns to stream a body, of each who has requests at work."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,39 +62,56 @@ class LimitsMiddleware:
             return
         path = scope["path"]
         kind = TELEMETRY.match(path) is not None
-        one = b"" if kind else _shown(scope)
+        shown = _shown(scope)
+        # Whoever makes tokens up is one stranger, however many they make up.
+        one = shown if shown in self._let_in else _STRANGERS
+
+        def let_in() -> None:
+            nonlocal one
+            self._let_in.pop(shown, None)
+            self._let_in[shown] = None
+            if len(self._let_in) > _MOST_KNOWN:
+                del self._let_in[next(iter(self._let_in))]
+            self._count(kind, one, -1)
+            one = shown
+            self._count(kind, one, 1)
+
+        scope.setdefault("state", {})["let_in"] = let_in
         # Whoever watches over the process is answered whatever others do.
         if path not in HEALTH and (full := self._full(kind, one)):
             error = TooManyRequestsError(f"{full} are at work here; come back in a moment")
             await response_of(error, path)(scope, receive, send)
             return
         self._at_work[kind] += 1
-        self._at_work_of[one] += 1
+        self._count(kind, one, 1)
         try:
-            async with self._turn(scope, one):
+            async with self._turn(scope, shown):
                 await self._limited(scope, receive, send)
         finally:
             self._at_work[kind] -= 1
-            self._at_work_of[one] -= 1
-            if not self._at_work_of[one]:
-                del self._at_work_of[one]
-                self._turns.pop(one, None)
+            self._count(kind, one, -1)
 
-    def _turn(self, scope: Scope, one: bytes) -> AbstractAsyncContextManager[None]:
+    def _count(self, kind: bool, one: bytes, change: int) -> None:
+        self._at_work_of[kind, one] += change
+        if not self._at_work_of[kind, one]:
+            del self._at_work_of[kind, one]
+
+    def _turn(self, scope: Scope, shown: bytes) -> AbstractAsyncContextManager[None]:
         """Where a body is streamed: waits until others of the same sender leave it a turn."""
         if not _streams(scope):
             return nullcontext()
-        if one not in self._turns:
-            self._turns[one] = asyncio.Semaphore(self._limits.streams_of_one)
-        return self._turns[one]
+        turn = self._turns.get(shown)
+        if turn is None:
+            turn = self._turns[shown] = asyncio.Semaphore(self._limits.streams_of_one)
+        return turn
 
     def _full(self, kind: bool, one: bytes) -> str:
         """What there is too much of already, in words; nothing if there is room."""
-        most = self._limits.exports if kind else self._limits.concurrent
-        if self._at_work[kind] >= most:
+        limits, of_one = self._limits, self._at_work_of[kind, one]
+        if self._at_work[kind] >= (limits.exports if kind else limits.concurrent):
             return f"{self._at_work[kind]} requests"
-        if one and self._at_work_of[one] >= self._limits.concurrent_of_one:
-            return f"{self._at_work_of[one]} requests of one token, or of none,"
+        if of_one >= (limits.exports_of_one if kind else limits.concurrent_of_one):
+            return f"{of_one} requests of one token, or of none that is known,"
         return ""
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:

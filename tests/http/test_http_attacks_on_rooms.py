@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -212,6 +213,43 @@ def test_who_goes_away_from_several_requests_at_once_fills_no_log(
     eventually(lambda: status(served.site, {"Authorization": "Bearer x"}) == 401)
     time.sleep(0.5)
     assert [each.message for each in caplog.records if each.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_who_floods_what_watches_the_process_takes_nobodys_place(served: Served, path: str) -> None:
+    gus = served.steward(GUS)
+    place, stopped = urlsplit(served.site.url), threading.Event()
+
+    def flood() -> None:
+        ask = f"GET {path} HTTP/1.1\r\nHost: vault\r\n\r\n".encode() * 5
+        with suppress(OSError), socket.create_connection((place.hostname, place.port)) as line:
+            while not stopped.is_set():
+                line.sendall(ask)
+                line.recv(65_536)
+
+    with serving(served, concurrent=4) as site:
+        place = urlsplit(site.url)
+        threads = [threading.Thread(target=flood) for _ in range(30)]
+        for each in threads:
+            each.start()
+        try:
+            assert {status(site, gus) for _ in range(20)} == {200}
+        finally:
+            stopped.set()
+            for each in threads:
+                each.join()
+
+
+def test_a_collector_is_given_so_many_tokens_a_day(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vault.enrolment.A_DAY", 2)
+    served.hold(PAT, ADMIN)
+    pat = served.who(PAT)
+    given = [served.site.post("/v1/collectors", pat, EDGE).status for _ in range(4)]
+    assert given == [201, 200, 409, 409]
+    other = {**EDGE, "name": "edge-2", "key": b64(new_spki())}
+    assert served.site.post("/v1/collectors", pat, other).status == 201
 
 
 def test_one_collector_leaves_room_for_the_telemetry_of_others(served: Served) -> None:

@@ -38,6 +38,8 @@ HEALTH = ("/healthz", "/readyz")
 
 _STRANGERS = b""
 _MOST_KNOWN = 10_000
+_WATCHING = 4
+"""Requests for the state of the process that are answered at once; others wait for their turn."""
 
 
 class LimitsMiddleware:
@@ -52,6 +54,7 @@ class LimitsMiddleware:
         """Each of the two, by the digest of what was shown, where somebody was let in by it."""
         self._let_in: dict[bytes, None] = {}
         """Digests by which somebody was let in, the last ones last; all others are of strangers."""
+        self._watching = asyncio.Semaphore(_WATCHING)
         self._turns: WeakValueDictionary[bytes, asyncio.Semaphore] = WeakValueDictionary()
         """Turns to stream a body, of each who has requests at work."""
 
@@ -61,6 +64,12 @@ class LimitsMiddleware:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
+        # Whoever watches over the process is answered whatever others do, and takes no place of
+        # theirs: who floods these keeps but others who do waiting.
+        if path in HEALTH:
+            async with self._watching:
+                await self._limited(scope, receive, send)
+            return
         kind = TELEMETRY.match(path) is not None
         shown = _shown(scope)
         # Whoever makes tokens up is one stranger, however many they make up.
@@ -77,8 +86,7 @@ class LimitsMiddleware:
             self._count(kind, one, 1)
 
         scope.setdefault("state", {})["let_in"] = let_in
-        # Whoever watches over the process is answered whatever others do.
-        if path not in HEALTH and (full := self._full(kind, one)):
+        if full := self._full(kind, one):
             error = TooManyRequestsError(f"{full} are at work here; come back in a moment")
             await response_of(error, path)(scope, receive, send)
             return

@@ -51,9 +51,9 @@ class LimitsMiddleware:
         self._at_work = {False: 0, True: 0}
         """Requests at work: of telemetry, and all others."""
         self._at_work_of: Counter[tuple[bool, bytes]] = Counter()
-        """Each of the two, by the digest of what was shown, where somebody was let in by it."""
-        self._let_in: dict[bytes, None] = {}
-        """Digests by which somebody was let in, the last ones last; all others are of strangers."""
+        """Each of the two, by who asks; of all who are strangers together."""
+        self._let_in: dict[bytes, bytes] = {}
+        """Who was let in, by the digest of what they showed, the last ones last."""
         self._watching = asyncio.Semaphore(_WATCHING)
         self._turns: WeakValueDictionary[bytes, asyncio.Semaphore] = WeakValueDictionary()
         """Turns to stream a body, of each who has requests at work."""
@@ -73,22 +73,27 @@ class LimitsMiddleware:
         kind = TELEMETRY.match(path) is not None
         shown = _shown(scope)
         # Whoever makes tokens up is one stranger, however many they make up.
-        one = shown if shown in self._let_in else _STRANGERS
+        one = self._let_in.get(shown, _STRANGERS)
 
-        def let_in() -> None:
+        def let_in(identity: str) -> None:
+            """Count it as theirs. Raises `TooManyRequestsError`."""
             nonlocal one
+            who = identity.encode()
             self._let_in.pop(shown, None)
-            self._let_in[shown] = None
+            self._let_in[shown] = who
             if len(self._let_in) > _MOST_KNOWN:
                 del self._let_in[next(iter(self._let_in))]
+            if who == one:
+                return
+            if full := self._full_of_one(kind, who):
+                raise _too_many(full)
             self._count(kind, one, -1)
-            one = shown
+            one = who
             self._count(kind, one, 1)
 
         scope.setdefault("state", {})["let_in"] = let_in
         if full := self._full(kind, one):
-            error = TooManyRequestsError(f"{full} are at work here; come back in a moment")
-            await response_of(error, path)(scope, receive, send)
+            await response_of(_too_many(full), path)(scope, receive, send)
             return
         self._at_work[kind] += 1
         self._count(kind, one, 1)
@@ -115,11 +120,14 @@ class LimitsMiddleware:
 
     def _full(self, kind: bool, one: bytes) -> str:
         """What there is too much of already, in words; nothing if there is room."""
-        limits, of_one = self._limits, self._at_work_of[kind, one]
-        if self._at_work[kind] >= (limits.exports if kind else limits.concurrent):
+        if self._at_work[kind] >= (self._limits.exports if kind else self._limits.concurrent):
             return f"{self._at_work[kind]} requests"
+        return self._full_of_one(kind, one)
+
+    def _full_of_one(self, kind: bool, one: bytes) -> str:
+        limits, of_one = self._limits, self._at_work_of[kind, one]
         if of_one >= (limits.exports_of_one if kind else limits.concurrent_of_one):
-            return f"{of_one} requests of one token, or of none that is known,"
+            return f"{of_one} requests of one sender, or of those that are not known,"
         return ""
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -190,6 +198,10 @@ class LimitsMiddleware:
             "kept of it. Send it in smaller parts, or over a faster line; whoever runs the server "
             "may ask for less (EVAULT_LEAST_RATE)"
         )
+
+
+def _too_many(what: str) -> TooManyRequestsError:
+    return TooManyRequestsError(f"{what} are at work here; come back in a moment")
 
 
 def _streams(scope: Scope) -> bool:

@@ -248,14 +248,18 @@ class Access:
         return found & _ON_VAULT_CHAIN if chain == VAULT_CHAIN else found
 
     def roles(self, chain: str | None) -> list[VaultRole]:
-        """The roles that are held for a chain, or, for None, for any that the token is for."""
+        """The roles that are held for a chain, or, for None, for any that the token is for.
+
+        Those on the vault's own chain, which any grant covers, are told as for None.
+        """
         if chain is not None and not self._within_token(chain):
             return []
+        one = chain not in (None, VAULT_CHAIN)
         return sorted(
             {
                 each.role
                 for each in self._grants
-                if each.covers(chain, self._at) and (chain is not None or self._meets_token(each))
+                if each.covers(chain, self._at) and (one or self._meets_token(each))
             }
         )
 

@@ -26,6 +26,10 @@ from verify.collection import (
 from verify.envelope import ManifestKey
 from verify.errors import UnsupportedError
 from verify.statement import VAULT_CHAIN, Type
+from verify.trust import MAX_KEYS
+
+MOST = MAX_KEYS
+"""Collectors that are ever let in: the trust file lists every one, for what it delivered."""
 
 _ATTEMPTS = 4
 
@@ -72,7 +76,8 @@ class Collectors:
     def add(self, name: str, key: ManifestKey) -> tuple[Collector, Receipt | None]:
         """Let a collector in; no receipt if it is in already under this name and key.
 
-        Raises `RefusedError` where the name or the key is another's, or was taken back.
+        Raises `RefusedError` where the name or the key is another's, or was taken back, and where
+        no trust file could list one more.
         """
         check_collector_name(name)
         return _again(lambda: self._add(name, key))
@@ -96,6 +101,11 @@ class Collectors:
                     f"{name} is a collector with another key; choose another name, or first run: "
                     f"evault collector remove {name} --reason TEXT"
                 )
+        if len(collectors) >= MOST:
+            raise RefusedError(
+                f"{MOST:,} collectors were let in, removed ones among them: a trust file lists no "
+                "more; begin another vault"
+            )
         receipt = self._seal(KeyEvent(ADDED, name, key), seen)
         return self.named(name), receipt
 

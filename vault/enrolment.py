@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from vault.collectors import Collector, Collectors
 from vault.deposit import Receipt
@@ -21,6 +21,9 @@ from vault.tokens import COLLECTOR, Issued, Tokens, is_valid, planned
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError
 from verify.trust import Trust
+
+A_DAY = 100
+"""Tokens of one collector that are made within a day: nothing of them is ever removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ def enrol(
     not there, `RefusedError`; afterwards `UnavailableError`, which says what is left to do.
     """
     plan = _planned(name, chains, expires, index, clock()) if chains else None
+    if plan is not None and tokens is not None:
+        _check_count(tokens, plan)
     collector, receipt = collectors.add(name, key)
     trust = list_key(key)
     if plan is None:
@@ -97,6 +102,14 @@ def _planned(
                 f"there is no incident {each}; list them with: evault incident list"
             )
     return plan
+
+
+def _check_count(tokens: Tokens, plan: Token) -> None:
+    made = [each.created for each in tokens.list(plan.identity)]
+    if sum(plan.created - each < timedelta(days=1) for each in made) >= A_DAY:
+        raise RefusedError(
+            f"{A_DAY} tokens of {plan.identity} were made within a day; make the next tomorrow"
+        )
 
 
 def _check_in(collectors: Collectors, name: str, key: ManifestKey) -> None:

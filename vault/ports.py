@@ -485,8 +485,16 @@ class AccessStore(Protocol):
     def request(self, request_id: str) -> Request | None:
         """One request."""
 
-    def requests(self, chain: str | None = None) -> list[Request]:
-        """All requests, or those about one chain, the oldest first."""
+    def requests(
+        self, chain: str | None = None, *, after: str = "", limit: int | None = None
+    ) -> list[Request]:
+        """All requests, or those about one chain, the oldest first: by their ids.
+
+        Only those after an id, and at most `limit`.
+        """
+
+    def asked_since(self, requester: str, request_id: str) -> int:
+        """How many requests of one person have this id or a later one."""
 
     def change_request(self, known: Request, changed: Request) -> bool:
         """Compare-and-swap: state, approver, claim and result, where the request is as `known`.

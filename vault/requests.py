@@ -6,14 +6,14 @@ dies in the middle, and who repeats it, double nothing.
 
     pending ──approve──▸ approved ──carried out──▸ done
        │                    │  ▲ └──the vault refuses──▸ failed
-       │                    └──┘ could not be done now: whoever approves carries it out later
+       │                    └──┘ could not be done now: whoever approves carries it out, that day
        ├──refuse, or withdraw──▸ refused
        └──a day has passed──▸ expired
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -41,7 +41,11 @@ LEASE = timedelta(minutes=10)
 MAX_PARAMETERS = 65_536
 MAX_REASON = 65_536
 
+A_DAY = 200
+"""Requests that one person makes within a day: nothing of them is ever removed."""
+
 _ATTEMPTS = 5
+_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,8 @@ class Requests:
     ) -> Request:
         """Ask for something that a second person has to approve.
 
-        Raises `MalformedError`; `RefusedError` for a requester whom nobody authenticated; and what
-        the kind's own check raises.
+        Raises `MalformedError`; `RefusedError` for a requester whom nobody authenticated, and for
+        one who asked too often; and what the kind's own check raises.
         """
         _check_person(requester, "asks")
         if kind not in self._kinds:
@@ -98,6 +102,10 @@ class Requests:
             expires=now + WAITING,
         )
         self._kinds[kind].check(request)
+        if self._store.asked_since(requester.id, new_ulid(now - WAITING)) >= A_DAY:
+            raise RefusedError(
+                f"{A_DAY} requests of {requester.id} were made within a day; make the next tomorrow"
+            )
         self._store.add_request(request)
         return request
 
@@ -108,10 +116,19 @@ class Requests:
             raise NotFoundError(f"there is no request {request_id[:64]}")
         return self._as_of_now(found)
 
-    def list(self, chain: str | None = None) -> Sequence[Request]:
-        """All requests, or those about one chain, the oldest first, as they stand now."""
-        found = self._store.requests(chain)
-        return [self._as_of_now(each) for each in found if each.kind in self._kinds]
+    def list(self, chain: str | None = None, *, after: str = "") -> Iterator[Request]:
+        """All requests, or those about one chain, the oldest first, as they stand now.
+
+        Those after an id alone, if one is named; they are read page by page.
+        """
+        while True:
+            found = self._store.requests(chain, after=after, limit=_PAGE)
+            for each in found:
+                if each.kind in self._kinds:
+                    yield self._as_of_now(each)
+            if len(found) < _PAGE:
+                return
+            after = found[-1].id
 
     def approve(self, request_id: str, approver: Actor) -> Request:
         """Approve a request, and carry it out; gives it as done.

@@ -149,12 +149,15 @@ def format_trust(*, log: VerifierKey, manifest_keys: Sequence[ManifestKey]) -> b
 def with_collector(trust: Trust, key: ManifestKey) -> bytes:
     """The trust file that lists one collector's key more, at the end; else as it was.
 
-    A key that is listed already changes nothing. Raises `MalformedError` for a manifest key.
+    A key that is listed already changes nothing. Raises `MalformedError` for a manifest key, and
+    where it lists as many as a trust file may: one more, and nobody could read it.
     """
     if any(each.spki == key.spki for each in trust.keys):
         raise MalformedError("that key signs this vault's own statements; no collector may have it")
     if any(each.spki == key.spki for each in trust.collector_keys):
         return trust.data
+    if len(trust.collector_keys) >= MAX_KEYS:
+        raise MalformedError(f"a trust file lists at most {MAX_KEYS:,} collectors' keys")
     value: Object = strictjson.loads(trust.data, where="trust file", limit=1 << 20)
     value["collector_keys"] = [*value["collector_keys"], b64(key.spki)]
     return strictjson.dumps(value) + b"\n"

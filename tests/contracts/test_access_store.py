@@ -160,7 +160,7 @@ def test_a_request_is_kept_as_it_is_for_every_process(connect: Connect) -> None:
     assert second.request(REQUEST.id) == REQUEST
     assert second.request("another") == settled
     assert second.request("none") is None
-    assert second.requests() == [settled, REQUEST]
+    assert second.requests() == [REQUEST, settled]
     assert second.requests("stream:web") == [settled]
     with pytest.raises(ConflictError):
         second.add_request(replace(REQUEST, reason="other"))

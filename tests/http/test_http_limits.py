@@ -93,6 +93,8 @@ def test_one_who_lets_answers_wait_leaves_room_for_others(vault: Vault, people: 
     ida, otto = (people.add(name, VaultRole.INCIDENT_COMMANDER) for name in ("ida", "otto"))
     with listening(create_app(service)) as url, ExitStack() as lines:
         site, place = Site(url, people), urlsplit(url)
+        # Who was let in before is no stranger.
+        assert [site.get("/v1/whoami", each).status for each in (ida, otto)] == [200, 200]
         for _ in range(2):  # each waits for a body that does not come
             line = lines.enter_context(
                 socket.create_connection((place.hostname, place.port), timeout=10)

@@ -147,7 +147,7 @@ def test_a_request_that_was_refused_or_expired_is_done_no_more(held: Case) -> No
     assert known is not None
     long_ago = known.created - timedelta(days=2)
     old = replace(
-        known, id=f"7{known.id[1:]}", created=long_ago, expires=long_ago + timedelta(days=1),
+        known, id=f"00{known.id[2:]}", created=long_ago, expires=long_ago + timedelta(days=1),
         state=RequestState.PENDING, approver=None, approver_authenticated=None, result=None,
     )  # fmt: skip
     store.add_request(old)

@@ -306,7 +306,7 @@ def test_who_may_not_ask_any_more_is_not_served(requests: Requests, world: World
     assert (world.done, requests.get(asked.id).state) == ([], "failed")
     with pytest.raises(NotPermittedError):
         ask(requests)
-    assert len(requests.list()) == 1
+    assert len(list(requests.list())) == 1
 
 
 @pytest.mark.parametrize(

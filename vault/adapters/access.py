@@ -154,13 +154,24 @@ class SqlAccessStore:
             row = connection.execute(sa.select(_request).where(_request.c.id == request_id)).first()
         return _request_of(row) if row else None
 
-    def requests(self, chain: str | None = None) -> list[Request]:
-        """All requests, or those about one chain, the oldest first."""
-        query = sa.select(_request).order_by(_request.c.created, _request.c.id)
+    def requests(
+        self, chain: str | None = None, *, after: str = "", limit: int | None = None
+    ) -> list[Request]:
+        """All requests, or those about one chain, the oldest first: by their ids."""
+        query = sa.select(_request).where(_request.c.id > after).order_by(_request.c.id)
+        query = query.limit(limit)
         if chain is not None:
             query = query.where(_request.c.chain == chain)
         with self._read() as connection:
             return [_request_of(row) for row in connection.execute(query)]
+
+    def asked_since(self, requester: str, request_id: str) -> int:
+        """How many requests of one person have this id or a later one."""
+        query = sa.select(sa.func.count()).where(
+            _request.c.id >= request_id, _request.c.requester == requester
+        )
+        with self._read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def change_request(self, known: Request, changed: Request) -> bool:
         """Compare-and-swap on state and claim."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 from asyncio import BaseTransport, TimerHandle, Transport
 from typing import Any, ClassVar, cast
 
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class BoundedConnection(HttpToolsProtocol):
     """A connection that is closed unless the whole head of a request comes in time.
+
+    So is one whose answer nobody takes: as long as it is not sent, its request is at work.
 
     Between requests uvicorn's own limit counts, until a byte comes. Where a process has all the
     connections that it takes, the one that has said nothing for longest gives way to a new one; if
@@ -23,6 +26,8 @@ class BoundedConnection(HttpToolsProtocol):
     head_seconds: ClassVar[float] = 20.0
     """From the first byte, or from the connection's beginning, until a head is whole; also how long
     the rest of a body goes on to be read once its request was answered."""
+    taking_seconds: ClassVar[float] = 120.0
+    """How long an answer that waits to be sent may stand still; who takes bytes slowly has them."""
     most: ClassVar[int] = 768
     """Connections of one process; a system often allows it 1,024 open files."""
 
@@ -32,6 +37,8 @@ class BoundedConnection(HttpToolsProtocol):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._head_due: TimerHandle | None = None
+        self._taking_due: TimerHandle | None = None
+        self._at_work: Any = None
         self._silent_since = 0.0
         self._in_head = False
         self._head_size = 0
@@ -51,7 +58,35 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End; nothing is waited for any more."""
         self._stop_waiting()
+        self._is_taken()
+        if self._at_work is not None:  # uvicorn tells the last that was sent, which may wait behind
+            self._at_work.disconnected = True
+            self._at_work.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._at_work = cycle
+
+        async def told(scope: Scope, receive: Receive, send: Send) -> None:
+            async def sent(message: Message) -> None:
+                if self.transport.is_closing():  # nobody is there, and it is no defect of ours
+                    cycle.disconnected = True
+                await send(message)
+
+            await app(scope, receive, sent)
+
+        super()._start_asgi_task(cycle, cast("Any", told))
+
+    def pause_writing(self) -> None:
+        """Wait until more of an answer can be sent, but not for ever."""
+        super().pause_writing()
+        if self._taking_due is None:
+            self._taking_due = self.loop.call_later(self.taking_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Send on."""
+        self._is_taken()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Read on; what comes while no request is at work has to become a head in time."""
@@ -87,6 +122,11 @@ class BoundedConnection(HttpToolsProtocol):
     def _await_head(self) -> None:
         if self._head_due is None and not self.transport.is_closing():
             self._head_due = self.loop.call_later(self.head_seconds, self.transport.abort)
+
+    def _is_taken(self) -> None:
+        if self._taking_due is not None:
+            self._taking_due.cancel()
+            self._taking_due = None
 
     def _stop_waiting(self) -> None:
         if self._head_due is not None:

@@ -82,6 +82,7 @@ class GuardedRoute(APIRoute):
                 if self.permission == PUBLIC:
                     return await handle(request)
                 request.state.asking = await run_in_threadpool(self._admit, request)
+                request.state.let_in(request.state.identity.id)  # a stranger's no more
                 request.state.still_admitted = partial(self._still, request)
                 response = await handle(request)
                 for name, value in PRIVATE.items():

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections import Counter
 from contextlib import AbstractAsyncContextManager, nullcontext
+from weakref import WeakValueDictionary
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,6 +36,11 @@ TELEMETRY = re.compile(r"/v1/(traces|logs)\Z")
 
 HEALTH = ("/healthz", "/readyz")
 
+_STRANGERS = b""
+_MOST_KNOWN = 10_000
+_WATCHING = 4
+"""Requests for the state of the process that are answered at once; others wait for their turn."""
+
 
 class LimitsMiddleware:
     """Turns away what is too much, too large or too slow, with a problem that says so."""
@@ -42,11 +48,14 @@ class LimitsMiddleware:
     def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
         self._app = app
         self._limits = limits
-        self._at_work: Counter[bool] = Counter()
-        """Requests at work: whether they bring telemetry, and how many do."""
-        self._at_work_of: Counter[bytes] = Counter()
-        """Those that bring none, by the digest of what they show to be let in."""
-        self._turns: dict[bytes, asyncio.Semaphore] = {}
+        self._at_work = {False: 0, True: 0}
+        """Requests at work: of telemetry, and all others."""
+        self._at_work_of: Counter[tuple[bool, bytes]] = Counter()
+        """Each of the two, by who asks; of all who are strangers together."""
+        self._let_in: dict[bytes, bytes] = {}
+        """Who was let in, by the digest of what they showed, the last ones last."""
+        self._watching = asyncio.Semaphore(_WATCHING)
+        self._turns: WeakValueDictionary[bytes, asyncio.Semaphore] = WeakValueDictionary()
         """Turns to stream a body, of each who has requests at work."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,40 +64,71 @@ class LimitsMiddleware:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
+        # Whoever watches over the process is answered whatever others do, and takes no place of
+        # theirs: who floods these keeps but others who do waiting.
+        if path in HEALTH:
+            async with self._watching:
+                await self._limited(scope, receive, send)
+            return
         telemetry = TELEMETRY.match(path) is not None
-        one = b"" if telemetry else _shown(scope)
-        # Whoever watches over the process is answered whatever others do.
-        if path not in HEALTH and (full := self._full(one, telemetry=telemetry)):
-            error = TooManyRequestsError(f"{full} are at work here; come back in a moment")
-            await response_of(error, path)(scope, receive, send)
+        shown = _shown(scope)
+        # Whoever makes tokens up is one stranger, however many they make up.
+        one = self._let_in.get(shown, _STRANGERS)
+
+        def let_in(identity: str) -> None:
+            """Count it as theirs. Raises `TooManyRequestsError`."""
+            nonlocal one
+            who = identity.encode()
+            self._let_in.pop(shown, None)
+            self._let_in[shown] = who
+            if len(self._let_in) > _MOST_KNOWN:
+                del self._let_in[next(iter(self._let_in))]
+            if who == one:
+                return
+            if full := self._full_of_one(telemetry, who):
+                raise _too_many(full)
+            self._count(telemetry, one, -1)
+            one = who
+            self._count(telemetry, one, 1)
+
+        scope.setdefault("state", {})["let_in"] = let_in
+        if full := self._full(telemetry, one):
+            await response_of(_too_many(full), path)(scope, receive, send)
             return
         self._at_work[telemetry] += 1
-        self._at_work_of[one] += 1
+        self._count(telemetry, one, 1)
         try:
-            async with self._turn(scope, one):
+            async with self._turn(scope, shown):
                 await self._limited(scope, receive, send)
         finally:
             self._at_work[telemetry] -= 1
-            self._at_work_of[one] -= 1
-            if not self._at_work_of[one]:
-                del self._at_work_of[one]
-                self._turns.pop(one, None)
+            self._count(telemetry, one, -1)
 
-    def _turn(self, scope: Scope, one: bytes) -> AbstractAsyncContextManager[None]:
+    def _count(self, telemetry: bool, one: bytes, change: int) -> None:
+        self._at_work_of[telemetry, one] += change
+        if not self._at_work_of[telemetry, one]:
+            del self._at_work_of[telemetry, one]
+
+    def _turn(self, scope: Scope, shown: bytes) -> AbstractAsyncContextManager[None]:
         """Where a body is streamed: waits until others of the same sender leave it a turn."""
         if not _streams(scope):
             return nullcontext()
-        if one not in self._turns:
-            self._turns[one] = asyncio.Semaphore(self._limits.streams_of_one)
-        return self._turns[one]
+        turn = self._turns.get(shown)
+        if turn is None:
+            turn = self._turns[shown] = asyncio.Semaphore(self._limits.streams_of_one)
+        return turn
 
-    def _full(self, one: bytes, *, telemetry: bool) -> str:
+    def _full(self, telemetry: bool, one: bytes) -> str:
         """What there is too much of already, in words; nothing if there is room."""
-        most = self._limits.exports if telemetry else self._limits.concurrent
-        if self._at_work[telemetry] >= most:
+        limits = self._limits
+        if self._at_work[telemetry] >= (limits.exports if telemetry else limits.concurrent):
             return f"{self._at_work[telemetry]} requests"
-        if one and self._at_work_of[one] >= self._limits.concurrent_of_one:
-            return f"{self._at_work_of[one]} requests of one token, or of none,"
+        return self._full_of_one(telemetry, one)
+
+    def _full_of_one(self, telemetry: bool, one: bytes) -> str:
+        limits, of_one = self._limits, self._at_work_of[telemetry, one]
+        if of_one >= (limits.exports_of_one if telemetry else limits.concurrent_of_one):
+            return f"{of_one} requests of one sender, or of those that are not known,"
         return ""
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,7 +180,9 @@ class LimitsMiddleware:
             await self._app(scope, bounded, watched)
         except (TooLargeError, TooSlowError):
             pass
-        except asyncio.CancelledError:  # told to stop, and the server's patience is at its end
+        except (
+            asyncio.CancelledError
+        ):  # the server was told to stop, and its patience is at its end
             if begun:
                 raise
             failure = UnavailableError(
@@ -157,6 +199,10 @@ class LimitsMiddleware:
             "kept of it. Send it in smaller parts, or over a faster line; whoever runs the server "
             "may ask for less (EVAULT_LEAST_RATE)"
         )
+
+
+def _too_many(what: str) -> TooManyRequestsError:
+    return TooManyRequestsError(f"{what} are at work here; come back in a moment")
 
 
 def _streams(scope: Scope) -> bool:

@@ -65,11 +65,14 @@ class Limits:
     concurrent: int = 64
     """Requests at work at once in one process; more are told to come back."""
     concurrent_of_one: int = 24
-    """Of these, by one token, or by all who show none: the others have room whatever one does."""
+    """Of these, by one identity, or by all that are not known here yet: the others have room
+    whatever one does."""
     export: int = 20 << 20
     """Bytes of an OTLP export, also once it is unpacked; the specification recommends 20 MiB."""
     exports: int = 256
     """OTLP exports at work at once in one process, beside `concurrent`: they mostly wait."""
+    exports_of_one: int = 128
+    """Of these, by one collector, or by all that are not known here yet."""
 
 
 @dataclass(frozen=True, slots=True)

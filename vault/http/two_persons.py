@@ -54,6 +54,11 @@ WRITTEN = "evault-export-"
 """What the name of a folder begins with in which a bundle is written."""
 
 
+def deposit_of(request: Request) -> str:
+    """Under which id it is done, so that it is done once; no sender may choose such an id."""
+    return f"request-{request.id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Deed:
     """Something that takes two people."""
@@ -66,6 +71,8 @@ class Deed:
     """Does it in a vault in which who asked acts; gives the document of what was done."""
     second: Callable[[Request, Actor], None] = lambda _request, _approver: None
     """Raises where somebody may not approve it whatever they hold."""
+    deposit: Callable[[Request], str] = deposit_of
+    """Under which id it is done."""
 
 
 def kind(
@@ -84,6 +91,8 @@ def kind(
         # Who asked may have lost the role since.
         access = Access(asker_of(request), grants(), at=vault.clock())
         access.check(deed.ask, request.chain)
+        if not vault.incidents.receipt_of(request.chain, deed.deposit(request)):
+            check_stands(vault, request)
         try:
             deed.check(vault, request, profile)
         except UnderInvestigationError as error:
@@ -95,6 +104,21 @@ def kind(
                 "none at all; ask those who read the incidents"
             ) from error
 
+    def check_stands(vault: Vault, request: Request) -> None:
+        if vault.clock() >= request.expires:
+            raise RefusedError(
+                f"request {request.id} was approved, and could not be done within a day; ask anew"
+            )
+        if request.approver is None:
+            return
+        # So may who approved it, before it came to be done.
+        person, how = _approver(request)
+        access = Access(Identity(person, "person", how), grants(), at=vault.clock())
+        if deed.approve not in access.permissions(request.chain):
+            raise RefusedError(
+                f"{person} approved request {request.id}, and may do so no more; ask anew"
+            )
+
     def do(request: Request) -> Object:
         return deed.do(vault_of(request), request, profile)
 
@@ -104,11 +128,6 @@ def kind(
 def asker_of(request: Request) -> Identity:
     """Who asked."""
     return Identity(request.requester, "person", request.requester_authenticated)
-
-
-def deposit_of(request: Request) -> str:
-    """Under which id it is done, so that it is done once; no sender may choose such an id."""
-    return f"request-{request.id}"
 
 
 def _approver(request: Request) -> tuple[str, str]:
@@ -326,6 +345,12 @@ DEEDS: Mapping[str, Deed] = {
     GRANT: Deed(
         Permission.GRANT, Permission.APPROVE_GRANT, _check_grant, _grant, second=_not_for_oneself
     ),
-    EXPORT: Deed(Permission.REQUEST_EXPORT, Permission.APPROVE_EXPORT, _check_export, _export),
+    EXPORT: Deed(
+        Permission.REQUEST_EXPORT,
+        Permission.APPROVE_EXPORT,
+        _check_export,
+        _export,
+        deposit=lambda request: request.id,
+    ),
 }
 """What takes two people, by the name of its requests."""

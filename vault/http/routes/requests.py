@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
@@ -35,7 +36,8 @@ def request_routes(service: Service) -> APIRouter:
     ) -> Response:
         """Your own requests, and those on what you may read, the oldest first."""
         size, after = size_of(limit, service.limits.page), begin_after(cursor) or ""
-        found = [each for each in service.requests.list() if each.id > after and _sees(asked, each)]
+        seen = (each for each in service.requests.list(after=after) if _sees(asked, each))
+        found = list(islice(seen, size + 1))
         more = len(found) > size
         items = [request_json(each) for each in found[:size]]
         return JSONResponse(page(items, found[size - 1].id if more else None))

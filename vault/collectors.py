@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from vault.deposit import Door, Draft, Receipt
 from vault.errors import NotFoundError, RefusedError, StaleHeadError
+from vault.log import open_row
 from vault.ports import ChainHead, Clock, Index
 from vault.ulid import new_ulid
-from verify.chain import open_manifest
 from verify.collection import (
     ADDED,
     REMOVED,
@@ -141,7 +141,7 @@ class Collectors:
             if row.type != Type.KEY:
                 continue
             where = f"{row.chain} link {row.sequence}"
-            statement = open_manifest(row.envelope, self._keys, where=where).statement
+            statement = open_row(row, self._keys).statement
             try:
                 event = parse_key_event(statement.body, where=where)
             except UnsupportedError:

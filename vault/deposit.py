@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from vault.errors import ConflictError, DepositConflictError, RefusedError, UnavailableError
-from vault.log import Log, content_digest, indexed, next_head
+from vault.log import Log, content_digest, indexed, next_head, open_row
 from vault.ports import ChainHead, Clock, Index, NewManifest, Row, Sighting, Signer
 from verify.chain import Manifest, open_manifest
 from verify.envelope import Envelope, ManifestKey, leaf_hash_of, pae
@@ -190,7 +190,7 @@ class Door:
         if last is None or last.type != Type.CAPTURE or not _PART.search(last.deposit):
             return []
         where = f"{chain} link {last.sequence}"
-        body = open_manifest(last.envelope, (self._key,), where=where).statement.body
+        body = open_row(last, (self._key,)).statement.body
         known = parse_capture(body, where=where)
         return [
             Draft(
@@ -249,7 +249,7 @@ class Door:
 
     def _check_repeated(self, chain: str, rows: Sequence[Row], build: Build) -> None:
         """A repeated deposit must have the content of the first."""
-        first = open_manifest(rows[0].envelope, (self._key,), where=f"{chain} {rows[0].sequence}")
+        first = open_row(rows[0], (self._key,))
         link = first.statement.link
         head = ChainHead(link.sequence - 1, link.previous, 0, False, first.statement.seen)
         for row, draft in zip(rows, build(head), strict=True):

@@ -17,10 +17,10 @@ from threading import Lock
 from vault.deposit import Door, Draft, Receipt
 from vault.errors import NotFoundError, RefusedError, StaleHeadError
 from vault.incidents import Incidents
+from vault.log import open_row
 from vault.ports import ChainHead, Clock, Index
 from vault.ulid import new_ulid
 from verify.approval import Approval
-from verify.chain import open_manifest
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError, UnsupportedError
 from verify.grant import (
@@ -324,7 +324,7 @@ class Grants:
         for row in rows:
             where = f"{row.chain} link {row.sequence}"
             if row.type == Type.GRANT:
-                statement = open_manifest(row.envelope, self._keys, where=where).statement
+                statement = open_row(row, self._keys).statement
                 with suppress(UnsupportedError):  # the roll notes it, and what is in doubt by it
                     roll.take(
                         statement.body,

@@ -13,10 +13,11 @@ from typing import Any
 from vault.deposit import Door, Draft, Receipt
 from vault.errors import NotFoundError, RefusedError, StaleHeadError, UnavailableError
 from vault.evidence import MAX_SIDE_DOCUMENT, content, descriptions, side_document
+from vault.log import open_row
 from vault.ports import ChainHead, Clock, Index, ObjectStore, Row
 from vault.ulid import new_ulid
 from verify.approval import same_person
-from verify.chain import Manifest, open_manifest
+from verify.chain import Manifest
 from verify.declaration import INCIDENT_FIELDS, SCOPE_FIELDS, Change, check_value, declared_body
 from verify.description import Description, parse_description
 from verify.envelope import ManifestKey
@@ -241,8 +242,7 @@ class Incidents:
 
     def _opened(self, rows: Iterator[Row]) -> Iterator[tuple[Manifest, int | None]]:
         for row in rows:
-            where = f"{row.chain} link {row.sequence}"
-            yield open_manifest(row.envelope, self._keys, where=where), row.index
+            yield open_row(row, self._keys), row.index
 
     def to_add_to(self, chain_id: str) -> Chain:
         """A chain that evidence is added to: a stream that is not there yet is an empty one."""

@@ -143,6 +143,20 @@ def next_head(head: ChainHead, manifest: Manifest) -> ChainHead:
     return ChainHead(sequence, manifest.leaf, exhibits, sealed, statement.seen, guarded)
 
 
+def open_row(row: Row, keys: Sequence[ManifestKey]) -> Manifest:
+    """The manifest in a row of the index, its signature checked.
+
+    Raises `UnsupportedError`, or `IndexDamagedError` where it is none that we signed: what is in
+    the store is put in its place by a rebuild.
+    """
+    try:
+        return open_manifest(row.envelope, keys, where=f"{row.chain} link {row.sequence}")
+    except (MalformedError, VerificationError) as error:
+        raise IndexDamagedError(
+            f"the index is damaged: {error}; nothing is lost: run: evault log rebuild"
+        ) from error
+
+
 def changes_protection(statement: Statement) -> bool:
     """Whether stored evidence must be protected otherwise once this is kept."""
     body = statement.body
@@ -360,7 +374,7 @@ class Log:
         for each in self._index.rows(row.chain):
             if each.sequence == row.sequence:
                 break
-            head = next_head(head, self.open_manifest(each.chain, each.sequence, each.envelope))
+            head = next_head(head, open_row(each, (self._manifest_key,)))
         first = ConflictError(
             f"another writer added link {row.sequence} to {row.chain} first; "
             "nothing of this command was acknowledged: run it again"

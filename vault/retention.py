@@ -28,6 +28,7 @@ from vault.deposit import Door, Draft, Receipt
 from vault.errors import NotFoundError, RefusedError, StaleHeadError, UnavailableError
 from vault.evidence import PACK_PART_SIZE, StoredObject, objects_of
 from vault.incidents import Chain, Incidents, subjects_of
+from vault.log import open_row
 from vault.ports import (
     ChainHead,
     Clock,
@@ -41,7 +42,7 @@ from vault.ports import (
 )
 from vault.ulid import new_ulid
 from verify.approval import ATTESTED, Approval, check_second_person
-from verify.chain import Manifest, open_manifest
+from verify.chain import Manifest
 from verify.declaration import Severity
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError, MalformedError
@@ -214,7 +215,7 @@ class Retention:
         for row in self._index.rows(VAULT_CHAIN):
             if row.type == Type.POLICY:
                 where = f"{VAULT_CHAIN} link {row.sequence}"
-                statement = open_manifest(row.envelope, self._keys, where=where).statement
+                statement = open_row(row, self._keys).statement
                 policy = parse_policy(statement.body, where=where, severities=Severity)
                 found.append(InForce(policy, statement.recorded_at, row.sequence))
         return found

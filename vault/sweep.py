@@ -19,11 +19,11 @@ from vault.deposit import Door, Draft, Receipt
 from vault.errors import NotFoundError
 from vault.evidence import StoredObject, read_whole
 from vault.incidents import Incidents
+from vault.log import open_row
 from vault.ports import Clock, Index, ObjectStore, Protection, Version
 from vault.record import attest
 from vault.retention import VAULT_CHAIN, Retention, Sense, compare
 from vault.ulid import new_ulid, ulid_time
-from verify.chain import open_manifest
 from verify.envelope import ManifestKey
 from verify.errors import EvidenceError
 from verify.instant import format_instant
@@ -177,7 +177,7 @@ class Sweeper:
         for row in self._index.rows(VAULT_CHAIN):
             if row.type == Type.SWEEP:
                 where = f"{VAULT_CHAIN} link {row.sequence}"
-                statement = open_manifest(row.envelope, self._keys, where=where).statement
+                statement = open_row(row, self._keys).statement
                 found.append(
                     EarlierSweep(
                         row.sequence,

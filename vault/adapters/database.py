@@ -168,6 +168,7 @@ class SqliteDatabase:
                     "not a database",
                     "no such table",
                     "no such column",
+                    "unsupported file format",
                     "constraint failed",
                 )
                 if any(word in text for word in damaged):

@@ -8,8 +8,8 @@ prepared. Pool, transactions, dialects and errors stay SQLAlchemy's.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,11 +52,12 @@ class Prepared:
     def rows(self, connection: sa.Connection, **values: Any) -> list[Any]:
         """All rows, as named tuples."""
         made = self._for(connection)
-        with closing(connection.connection.cursor()) as cursor:
-            self._execute(connection, cursor, made, values)
+        with _cursor(connection, made) as cursor:
+            cursor.execute(made.text, _arguments(made, values))
             found = cursor.fetchall()
             if made.row is None:
-                made.row = namedtuple("row", [each[0] for each in cursor.description], rename=True)  # type: ignore[misc]
+                names = [each[0] for each in cursor.description]
+                made.row = namedtuple("row", names, rename=True)  # type: ignore[misc]
             return [made.row._make(each) for each in found]
 
     def first(self, connection: sa.Connection, **values: Any) -> Any | None:
@@ -66,8 +67,8 @@ class Prepared:
     def change(self, connection: sa.Connection, **values: Any) -> int:
         """Change rows; gives how many."""
         made = self._for(connection)
-        with closing(connection.connection.cursor()) as cursor:
-            self._execute(connection, cursor, made, values)
+        with _cursor(connection, made) as cursor:
+            cursor.execute(made.text, _arguments(made, values))
             return int(cursor.rowcount)
 
     def change_each(self, connection: sa.Connection, many: Sequence[Mapping[str, Any]]) -> None:
@@ -76,19 +77,8 @@ class Prepared:
             self.change(connection, **many[0])
         elif many:
             made = self._for(connection)
-            with closing(connection.connection.cursor()) as cursor:
-                try:
-                    cursor.executemany(made.text, [_arguments(made, each) for each in many])
-                except connection.dialect.loaded_dbapi.Error as error:
-                    raise _told(connection, cursor, made, error) from error
-
-    def _execute(
-        self, connection: sa.Connection, cursor: Any, made: _Compiled, values: Mapping[str, Any]
-    ) -> None:
-        try:
-            cursor.execute(made.text, _arguments(made, values))
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise _told(connection, cursor, made, error) from error
+            with _cursor(connection, made) as cursor:
+                cursor.executemany(made.text, [_arguments(made, each) for each in many])
 
     def _for(self, connection: sa.Connection) -> _Compiled:
         mapped = connection.get_execution_options().get("schema_translate_map")
@@ -112,14 +102,22 @@ def _arguments(made: _Compiled, values: Mapping[str, Any]) -> Any:
     return every if made.order is None else [every[name] for name in made.order]
 
 
-def _told(
-    connection: sa.Connection, cursor: Any, made: _Compiled, error: Exception
-) -> BaseException:
-    """A driver's error as SQLAlchemy raises it; of a connection that is lost no more is used."""
+@contextmanager
+def _cursor(connection: sa.Connection, made: _Compiled) -> Iterator[Any]:
+    """A cursor of the driver's. What it raises is raised as SQLAlchemy's; what is lost, let go."""
     dbapi = connection.dialect.loaded_dbapi
-    lost = connection.dialect.is_disconnect(error, connection.connection, cursor)  # type: ignore[arg-type]
-    if lost:
-        connection.invalidate(error)
-    return DBAPIError.instance(
-        made.text, None, error, dbapi.Error, connection_invalidated=lost, dialect=connection.dialect
-    )
+    with closing(connection.connection.cursor()) as cursor:
+        try:
+            yield cursor
+        except dbapi.Error as error:
+            lost = connection.dialect.is_disconnect(error, connection.connection, cursor)
+            if lost:
+                connection.invalidate(error)
+            raise DBAPIError.instance(
+                made.text,
+                None,
+                error,
+                dbapi.Error,
+                connection_invalidated=lost,
+                dialect=connection.dialect,
+            ) from error

@@ -34,10 +34,10 @@ from vault.evidence import fingerprint
 from vault.http.intake import Described
 from vault.http.problems import TooManyRequestsError
 from vault.http.served import Gathering
+from vault.log import open_row
 from vault.opened import Vault
 from vault.retention import VAULT_CHAIN, Guard
 from vault.ulid import new_ulid
-from verify.chain import open_manifest
 from verify.description import Description
 from verify.envelope import ManifestKey
 from verify.statement import Actor
@@ -298,8 +298,7 @@ class Gatherer:
         if row.index is None:
             raise UnavailableError(f"link {sequence} of {chain} is not in the log yet; try again")
         vault.log.covering(row.index)
-        where = f"{chain} link {sequence}"
-        statement = open_manifest(row.envelope, (self._key,), where=where).statement
+        statement = open_row(row, (self._key,)).statement
         return vault.clock() - statement.recorded_at <= AGAIN
 
     def _capture(self, vault: Vault, batch: Sequence[Received]) -> int:

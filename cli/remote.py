@@ -117,6 +117,12 @@ def enrol_there(
     return vault.collectors.enrol(name, key, chains, expires)
 
 
+def check_taken_there(vault: Vault, chain: str, key_id: str) -> None:
+    """Raise what a server would refuse a collection by, before anything is spooled for it."""
+    assert isinstance(vault.captures, RemoteCaptures)
+    vault.captures.check_taken(chain, key_id)
+
+
 def trust_of(settings: Settings, connection: Connection) -> Trust:
     """Whom to believe: the file that was named, else the server's, pinned at first use."""
     assert settings.server is not None

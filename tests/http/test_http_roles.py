@@ -94,6 +94,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("GET", "/v1/chains/{chain}/manifests/{sequence}/proof"): "read_chain",
     ("GET", "/v1/chains/{chain}/manifests/{sequence}/receipt"): "read_chain",
     ("GET", "/v1/chains/{chain}/manifests/{sequence}/document"): "read_chain",
+    ("GET", "/v1/chains/{chain}/captures"): "ingest",
     ("POST", "/v1/chains/{chain}/captures"): "ingest",
     ("GET", "/v1/chains/{chain}/descriptions"): "read_chain",
     ("GET", "/v1/incidents"): KNOWN,

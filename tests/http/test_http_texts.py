@@ -16,7 +16,8 @@ BAD = {"NUL": "a\x00b", "a lone surrogate": "a\ud800b"}
 PLACES = {
     "incident": INCIDENT, "chain": INCIDENT, "exhibit": "EV-0001", "waiver": "W-0001",
     "role": "comms_lead", "name": "edge", "request_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
-    "sweep_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "token_id": "0123456789ab", "sequence": "0", "number": "1", "path": "0/000.p/1",
+    "sweep_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "token_id": "0123456789ab",
+    "sequence": "0", "number": "1", "path": "0/000.p/1",
 }  # fmt: skip
 
 

@@ -231,6 +231,7 @@ RECEIVED = _exactly(
         "receipts": {"type": "array", "items": ref("receipt")},
     }
 )
+TAKES = _exactly({"chain": ref("terms.chain_id"), "collector": _or_null(_TEXT)})
 CLOSED = _exactly(
     {
         "incident": ref("terms.incident_id"),

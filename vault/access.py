@@ -272,13 +272,7 @@ class Access:
             what = "stream" if is_stream(chain) else "incident"
             raise NotFoundError(f"there is no {what} {chain} that {self.identity.id} may see")
         if self.identity.kind == "collector":
-            raise NotPermittedError(
-                f"{self.identity.id} is a collector, which appends to the chains that its token "
-                f"names and may not {permission.value.replace('_', ' ')}; no grant changes that. "
-                "Use a person's token",
-                permission=permission.value,
-                chain=None if chain == VAULT_CHAIN else chain,
-            )
+            raise self._appends_only(permission, None if chain == VAULT_CHAIN else chain)
         held = ", ".join(self.roles(chain)) or "none"
         where = "here" if chain else "in all of the vault"
         raise NotPermittedError(
@@ -287,6 +281,20 @@ class Access:
             f"{'--all' if chain in (None, VAULT_CHAIN) else chain}",
             permission=permission.value,
             chain=None if chain == VAULT_CHAIN else chain,
+        )
+
+    def check_lists(self) -> None:
+        """Raise `NotPermittedError` for a collector: an empty list would say that none is there."""
+        if self.identity.kind == "collector":
+            raise self._appends_only(Permission.READ_CHAIN, None)
+
+    def _appends_only(self, permission: Permission, chain: str | None) -> NotPermittedError:
+        return NotPermittedError(
+            f"{self.identity.id} is a collector, which appends to the chains that its token "
+            f"names and may not {permission.value.replace('_', ' ')}; no grant changes that. "
+            "Use a person's token",
+            permission=permission.value,
+            chain=chain,
         )
 
     def _meets_token(self, grant: Grant) -> bool:

@@ -25,6 +25,7 @@ from cli.session import (
     Answer,
     UsageError,
     acknowledge,
+    check_reads,
     give,
     incident_or_only,
     place_text,
@@ -118,6 +119,7 @@ def declare(
 def list_(context: typer.Context, as_json: AsJson = False) -> None:
     """List all incidents."""
     with vault_of(context) as vault:
+        check_reads(vault)
         incidents = vault.incidents.all()
         rows = [
             (

@@ -11,7 +11,14 @@ import typer
 from cli.newfile import print_bytes
 from cli.options import AsJson
 from cli.render import ProgressLine, columns, count_text, folded, paragraph, span_text
-from cli.session import Answer, UsageError, give, read_time, vault_of
+from cli.session import (
+    Answer,
+    UsageError,
+    check_reads,
+    give,
+    read_time,
+    vault_of,
+)
 from vault.completeness import built_in_profile
 from vault.documents import metrics_json
 from vault.hypertext import comma_separated
@@ -55,6 +62,7 @@ def metrics(
         raise UsageError("--from must be before --to")
     profile = built_in_profile()
     with vault_of(context) as vault:
+        check_reads(vault)
         as_of = vault.clock()
         names = vault.index.chains("INC-")
         progress = ProgressLine("measuring", len(names), unit=_counted)

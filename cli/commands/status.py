@@ -11,7 +11,15 @@ import typer
 
 from cli.options import AsJson, IncidentArgument
 from cli.render import clip, columns, count_text, folded, prose, span_text, typed
-from cli.session import Answer, UsageError, give, is_incident, settings_of, vault_of
+from cli.session import (
+    Answer,
+    UsageError,
+    check_reads,
+    give,
+    is_incident,
+    settings_of,
+    vault_of,
+)
 from vault.completeness import built_in_profile, report_of
 from vault.documents import statuses_json
 from vault.report_words import reported_waiver_text
@@ -46,6 +54,7 @@ def status(
         raise UsageError(f"{incident!r} is no incident id like INC-2026-0001")
     profile = built_in_profile()
     with vault_of(context) as vault:
+        check_reads(vault)
         names = [incident] if incident else vault.incidents.open()
         moment, found = vault.clock(), []
         for name in names:

@@ -9,7 +9,13 @@ import typer
 from cli.compose import Vault
 from cli.options import AsJson
 from cli.render import columns, count_text, size_text
-from cli.session import Answer, check_stream, give, vault_of
+from cli.session import (
+    Answer,
+    check_reads,
+    check_stream,
+    give,
+    vault_of,
+)
 from vault.documents import captures_of, covering_json, stream_json
 from vault.incidents import Chain
 from vault.preserve import claimed_by
@@ -34,6 +40,7 @@ def register(app: typer.Typer) -> None:
 def list_(context: typer.Context, as_json: AsJson = False) -> None:
     """List all streams."""
     with vault_of(context) as vault:
+        check_reads(vault)
         streams = vault.incidents.streams()
         rows = []
         for chain in streams:
@@ -66,6 +73,7 @@ def show(
     """Show a stream: since when it collects, what its items cover, where they were brought in."""
     name = check_stream(stream if stream.startswith(STREAM) else f"{STREAM}{stream}")
     with vault_of(context) as vault:
+        check_reads(vault)
         chain = vault.incidents.read(name)
         covers = claimed_by(vault.incidents, chain)
         data = covering_json(chain, covers)

@@ -10,7 +10,7 @@ import pytest
 from case_served import INCIDENT, STREAM
 from cli_support import Said, check, run
 from serving import listening
-from signed_in import ADA, ADMIN, GUS, PAT, Served
+from signed_in import ADA, ADMIN, GUS, PAT, Served, bearing, code_of
 
 from ingest.collector_key import read_public_key
 from vault.access import Permission
@@ -274,6 +274,24 @@ def test_a_person_on_that_host_seals_directly(served: Served, by: As) -> None:
     said = by("edge", ada, "ingest", INCIDENT, "a.log", "--json")
     assert (said.code, said.json["spool"]) == (0, None), said.err
     assert sizes(served, INCIDENT) == []
+
+
+def test_a_collector_is_told_that_it_reads_nothing_not_that_nothing_is_there(
+    served: Served, by: As
+) -> None:
+    edge = let_in(served, by, INCIDENT, STREAM)
+    for words in (
+        ("status",), ("status", INCIDENT), ("incident", "list"), ("stream", "list"),
+        ("stream", "show", STREAM), ("metrics",), ("checklist", INCIDENT), ("verify", INCIDENT),
+    ):  # fmt: skip
+        said = by("edge", edge, *words, "--json")
+        assert (said.code, said.raw, "appends only" in said.err) == (2, b"", True), (words, said)
+    assert "refused" not in acts(served, INCIDENT)
+    for path in ("/v1/incidents", "/v1/streams", "/v1/chains", "/v1/metrics"):
+        heard = served.site.get(path, bearing(edge))
+        assert code_of(heard) == (403, "not_permitted")
+        assert "may not read chain" in heard.json["detail"]
+    assert "refused" not in acts(served, INCIDENT)
 
 
 def test_where_no_server_is_named_a_spool_is(by: As, monkeypatch: pytest.MonkeyPatch) -> None:

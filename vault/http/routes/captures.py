@@ -59,7 +59,7 @@ def capture_routes(service: Service) -> APIRouter:
         chain: str,
         asked: Annotated[Asking, Depends(asking)],
         key: Annotated[
-            str | None, Query(max_length=80, description="The id of a collector's key (hex).")
+            str | None, Query(max_length=80, description="The id of a collector's key (base64).")
         ] = None,
     ) -> Object:
         """Whether a capture would be taken now, before it is made; a collection signed by that key.

@@ -8,7 +8,7 @@ never widens it. A collector holds no role: it appends to the chains that its to
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -207,6 +207,8 @@ class Identity:
     """The chains that the token is limited to; None for no limit but the grants."""
     address: str = ""
     """Where the request came from."""
+    expires: datetime | None = None
+    """When a token of the vault's own ends; of a provider's, that is told to nobody here."""
 
     @property
     def actor(self) -> Actor:
@@ -258,6 +260,22 @@ class Access:
                 if each.covers(chain, self._at) and (chain is not None or self._meets_token(each))
             }
         )
+
+    def held(self) -> list[Grant]:
+        """The grants that count now, of each the chains that the token is for too."""
+        limit = self.identity.chains
+        return [
+            each
+            if limit is None
+            else replace(
+                each,
+                chains=limit
+                if EVERYWHERE in each.chains
+                else tuple(chain for chain in each.chains if chain in limit),
+            )
+            for each in self._grants
+            if each.covers(None, self._at) and self._meets_token(each)
+        ]
 
     def check(self, permission: Permission, chain: str | None) -> None:
         """Raise unless it is permitted; `chain` is None for what concerns no one chain.

@@ -13,8 +13,16 @@ from ingest.entry import Entry
 from ingest.parsers import HEAD_SIZE, read_facts
 from vault.delivery import Deliveries, Missed
 from vault.deposit import Receipt
+from vault.errors import (
+    ConflictError,
+    NotFoundError,
+    NotPermittedError,
+    RefusedError,
+    StaleHeadError,
+)
 from verify.collection import CollectedItem
 from verify.description import Description
+from verify.errors import EvidenceError
 from verify.facts import Facts
 from verify.strictjson import Object
 
@@ -37,6 +45,12 @@ def destination_of(
         there: SpoolDestination = remote().RemoteDestination(vault, progress=progress)
         return there
     return VaultDestination(vault, progress=progress)
+
+
+def is_refusal(error: EvidenceError) -> bool:
+    """Whether a vault says by it that it does not take this entry, and no more than that."""
+    refusals = (RefusedError, NotFoundError, NotPermittedError, ConflictError)
+    return isinstance(error, refusals) and not isinstance(error, StaleHeadError)
 
 
 class VaultDestination:

@@ -40,7 +40,7 @@ COMMANDS = {
     "retention": "retention", "verify": "verify", "sweep": "sweep", "export": "export",
     "metrics": "metrics", "profile": "profile", "log": "log", "store": "store", "spool": "spool",
     "collector": "collector", "grant": "grant", "token": "token", "request": "request",
-    "demo": "demo", "serve": "serve",
+    "whoami": "whoami", "demo": "demo", "serve": "serve",
 }  # fmt: skip
 """Each command's module, in the order of the help. A module is imported when its command runs:
 importing all of them took longer than most commands."""

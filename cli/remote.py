@@ -37,7 +37,7 @@ from vault.http.frames import (
 from vault.record import StoreRecord
 from verify.envelope import ManifestKey
 from verify.errors import MalformedError
-from verify.strictjson import Object
+from verify.strictjson import Fields, Object
 from verify.trust import Trust
 
 _TOKEN_FILE_LIMIT = 1 << 16
@@ -79,16 +79,17 @@ class ServedVault(Vault):
     @property
     def requests(self) -> RemoteRequests:
         """What its people ask for, and approve."""
-        return RemoteRequests(self._connection)
+        return RemoteRequests(self.connection)
 
     @property
     def tokens(self) -> RemoteTokens:
         """Those of who signed in."""
         assert self.signed_in is not None
-        return RemoteTokens(self._connection, self.signed_in)
+        return RemoteTokens(self.connection, self.signed_in)
 
     @property
-    def _connection(self) -> Connection:
+    def connection(self) -> Connection:
+        """The connection by which it is asked."""
         index = cast("object", self.index)
         assert isinstance(index, RemoteIndex)
         return index.connection
@@ -114,6 +115,42 @@ def enrol_there(
     """Have a server let a collector in."""
     assert isinstance(vault.collectors, RemoteCollectors)
     return vault.collectors.enrol(name, key, chains, expires)
+
+
+def check_taken_there(vault: Vault, chain: str, key_id: str) -> None:
+    """Raise what a server would refuse a collection by, before anything is spooled for it."""
+    assert isinstance(vault.captures, RemoteCaptures)
+    vault.captures.check_taken(chain, key_id)
+
+
+def who_signed_in(vault: Vault) -> Object:
+    """Who a server takes whoever signed in for, and what they hold there.
+
+    Raises `MalformedError` for an answer that does not tell it.
+    """
+    assert isinstance(vault, ServedVault)
+    where = "/v1/whoami"
+    reader = Fields(vault.connection.get_json(where), where)
+    grants: list[Object] = []
+    for entry in reader.entries("grants"):
+        each = Fields(entry, f"{where}.grants")
+        grants.append(
+            {
+                "chains": each.texts("chains"),
+                "from": each.text("from"),
+                "role": each.text("role"),
+                "to": each.text_or_none("to"),
+            }
+        )
+    return {
+        "authenticated": reader.text("authenticated"),
+        "chains": None if reader.raw("chains") is None else reader.texts("chains"),
+        "expires": reader.text_or_none("expires"),
+        "grants": grants,
+        "id": reader.text("id"),
+        "kind": reader.text("kind"),
+        "token": reader.text_or_none("token"),
+    }
 
 
 def _trust_of(settings: Settings, connection: Connection) -> Trust:

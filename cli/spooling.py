@@ -16,8 +16,8 @@ from pathlib import Path
 import typer
 
 from cli.compose import open_vault
-from cli.delivery import SpoolDestination, destination_of
-from cli.extras import parsers
+from cli.delivery import SpoolDestination, destination_of, is_refusal
+from cli.extras import parsers, remote
 from cli.intake import Wanted, check_open
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
 from cli.session import Answer, UsageError, links_text, settings_of, uninterrupted
@@ -25,7 +25,7 @@ from cli.settings import Settings, version
 from cli.summary import Sealed, group_rows, look_at, taken_json
 from cli.vault import Vault, now
 from ingest.collector import Collected, Taken, collect
-from ingest.delivery import deliver
+from ingest.delivery import Delivery, deliver
 from ingest.entry import Entry
 from ingest.source import Found, Source
 from ingest.spool import PUBLIC_KEY, Spool
@@ -33,7 +33,13 @@ from ingest.spool_capture import SpoolCapture
 from vault.delivery import check_collector
 from vault.deposit import Receipt
 from vault.documents import exhibit_json
-from vault.errors import NotFoundError, NotPermittedError, RefusedError, UnavailableError
+from vault.errors import (
+    NotFoundError,
+    NotPermittedError,
+    RefusedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from verify.description import Description
 from verify.incident import Incident
 from verify.instant import format_instant
@@ -44,6 +50,13 @@ OWN_SPOOL = "spool"
 """The folder of a collector's own spool, beside the trust file that is pinned for its server."""
 
 
+_BACK = "When the vault is back, run:"
+_ASK_ANEW = (
+    "Ask who lets collectors in for another token: to let the same key in again gives one. Set it "
+    "as EVAULT_TOKEN or EVAULT_TOKEN_FILE, and run:"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """The vault, or why it is out of reach; and the spool that leads there, if one does."""
@@ -52,6 +65,8 @@ class Way:
     reason: str
     spool: Spool | None
     """None: evidence is sealed into the vault directly."""
+    then: str = _BACK
+    """What has to be before it can be delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +76,20 @@ class Reached:
     vault: Vault | None
     reason: str
     incident: str
+    then: str = _BACK
 
 
-def open_spool(path: Path, *, as_json: bool = False) -> Spool:
-    """A spool that tells a waiting person whom it waits for. Raises `SpoolError`."""
+def open_spool(path: Path, *, as_json: bool = False, named: bool = True) -> Spool:
+    """A spool that tells a waiting person whom it waits for; `named` as `Spool` has it.
+
+    Raises `SpoolError`.
+    """
 
     def told(words: str) -> None:
         if not as_json:
             print(words, file=sys.stderr)
 
-    return Spool(path, told=told)
+    return Spool(path, told=told, named=named)
 
 
 def own_spool(settings: Settings) -> Path | None:
@@ -86,20 +105,30 @@ def spool_path(context: typer.Context, named: Path | None) -> Path:
     return path
 
 
+def spool_of(context: typer.Context, named: Path | None, *, as_json: bool) -> Spool:
+    """That spool, opened; remedies name its folder only where a command needs it.
+
+    Raises `SpoolError`.
+    """
+    path = spool_path(context, named)
+    return open_spool(path, as_json=as_json, named=path != own_spool(settings_of(context)))
+
+
 @contextmanager
 def way_to(context: typer.Context, named: Path | None, *, as_json: bool) -> Iterator[Way]:
     """Try the vault, before anything is captured, and say how evidence gets there.
 
     Through the spool that was named, wherever the vault is. Without one, and through a server:
     through this collector's own where the vault takes from who signed in only what is appended, as
-    a collector signs what it sends; and where it is out of reach, if there is such a spool. Raises
-    `RefusedError` for a collector without one.
+    a collector signs what it sends; and where it is out of reach, or does not take the token, if
+    there is such a spool: the collector's key signs all the same. Raises `RefusedError` for a
+    collector without one.
     """
     settings = settings_of(context)
     own = own_spool(settings)
-    spool = None if named is None else open_spool(named, as_json=as_json)
+    spool = None if named is None else spool_of(context, named, as_json=as_json)
     vault: Vault | None = None
-    reason = ""
+    reason, then = "", _BACK
     try:
         vault = open_vault(settings)
     except NotFoundError:
@@ -108,8 +137,17 @@ def way_to(context: typer.Context, named: Path | None, *, as_json: bool) -> Iter
         reason = f"this host has no vault ({settings.home} is none)"
     except UnavailableError as error:
         if spool is None and (own is None or not own.is_dir()):
-            raise
+            if settings.server is None or type(error) is not UnavailableError:
+                raise
+            raise UnavailableError(
+                f"{error}\nFor evidence that will not wait, make a spool on this host, and add "
+                "--spool DIR to this command:\nevault spool init DIR"
+            ) from error
         reason = str(error)
+    except UnauthenticatedError as error:
+        if spool is None and (own is None or not own.is_dir()):
+            raise
+        reason, then = str(error), _ASK_ANEW
     try:
         if spool is None and own is not None and (vault is None or vault.appends_only):
             if not own.is_dir():
@@ -118,8 +156,8 @@ def way_to(context: typer.Context, named: Path | None, *, as_json: bool) -> Iter
                     "evault spool init, and have its key let in: evault collector add NAME --key "
                     f"{own / PUBLIC_KEY}. Or name yours with --spool"
                 )
-            spool = open_spool(own, as_json=as_json)
-        yield Way(vault, reason, spool)
+            spool = spool_of(context, None, as_json=as_json)
+        yield Way(vault, reason, spool, then)
     finally:
         if vault is not None:
             vault.close()
@@ -128,36 +166,42 @@ def way_to(context: typer.Context, named: Path | None, *, as_json: bool) -> Iter
 def reached(way: Way, given: str | None, *, as_json: bool) -> Reached:
     """Who is meant, and whether a vault that answers would take it: it is heard before anything.
 
-    Out of reach is not refused. A collector's token looks at nothing: then the server judges what
-    comes. Raises `RefusedError`, `NotFoundError` for an unknown incident, `UsageError` where nobody
-    can tell which incident is meant.
+    Out of reach, or without a token that is taken, is not refused. Raises `RefusedError`,
+    `NotFoundError` for an unknown incident, `NotPermittedError`, `UsageError` where nobody can tell
+    which incident is meant.
     """
-    vault, reason, name = way.vault, way.reason, given
+    vault, reason, name, then = way.vault, way.reason, given, way.then
     assert way.spool is not None
-    if vault is not None and not vault.appends_only:
+    if vault is not None and vault.appends_only and name is None:
+        raise UsageError(
+            "a collector's token reads nothing, so nobody can tell which incident is meant; "
+            "name it, or stream:NAME"
+        )
+    if vault is not None:
         try:
             name = given or vault.incidents.the_only_open()
-            check_open(vault, name, None)
-            check_collector(vault, way.spool.key.public.key_id)
+            _check_taken(vault, name, way.spool.key.public.key_id)
         except UnavailableError as error:
             reason = str(error)
-        except NotPermittedError:
-            if given is None:
-                raise
-            # Who may only add looks at nothing: the server judges then.
+        except UnauthenticatedError as error:  # it ended just now
+            reason, then = str(error), _ASK_ANEW
     if name is None:
-        if vault is not None and vault.appends_only:
-            raise UsageError(
-                "a collector's token reads nothing, so nobody can tell which incident is meant; "
-                "name it, or stream:NAME"
-            )
         raise UsageError(
-            f"the vault is out of reach, so nobody can tell which incident is meant; name it. "
+            f"the vault cannot be asked, so nobody can tell which incident is meant; name it. "
             f"({reason})"
         )
     if given is None and not as_json:
         print(f"{name}, the one open incident:", file=sys.stderr)
-    return Reached(None if reason else vault, reason, name)
+    return Reached(None if reason else vault, reason, name, then)
+
+
+def _check_taken(vault: Vault, name: str, key_id: str) -> None:
+    """Raise what the vault would refuse a collection by, that this key signs for a chain."""
+    if vault.config.served is not None:
+        remote().check_taken_there(vault, name, key_id)
+    else:
+        check_open(vault, name, None)
+        check_collector(vault, key_id)
 
 
 def spool_and_deliver(
@@ -180,9 +224,9 @@ def spool_and_deliver(
     if entry is None:
         return _nothing(where.incident)
     if where.vault is None:
-        return _spooled(spool, entry, collected, where.incident, where.reason)
+        return _spooled(spool, entry, collected, where.incident, where.reason, where.then)
     destination = destination_of(where.vault)
-    result = deliver(spool, destination, clock=now, up_to=entry.number)
+    result = deliver(spool, destination, clock=now, up_to=entry.number, refuses=is_refusal)
     if entry.number in destination.receipts and result.stopped is None:
         return _sealed(spool, entry, collected, where, destination, len(result.handed) - 1)
     # Another process may have delivered it: then its receipt is here.
@@ -190,10 +234,27 @@ def spool_and_deliver(
     if settled is not None and settled.kept:
         destination.deliver(entry)
         return _sealed(spool, entry, collected, where, destination)
-    stopped = str(result.stopped) if result.stopped else "another process is at it"
-    if result.stopped_at is not None and result.stopped_at != entry.number:
-        stopped = f"entry {result.stopped_at} comes first, and cannot be delivered: {stopped}"
-    return _spooled(spool, entry, collected, where.incident, stopped)
+    return _spooled(spool, entry, collected, where.incident, *_why(spool, entry, result))
+
+
+def _why(spool: Spool, entry: Entry, result: Delivery) -> tuple[str, str]:
+    """Why an entry was not delivered by a delivery up to it, and what has to be before it is."""
+    same = [each for each in result.refused if each.destination == entry.collection.destination]
+    if result.stopped is not None:
+        number, error = result.stopped_at, result.stopped
+    elif same:
+        number, error = same[0].number, same[0].error
+    else:
+        return "another process is at it", _BACK
+    then = _ASK_ANEW if isinstance(error, UnauthenticatedError) else _BACK
+    if same and result.stopped is None:
+        aside = spool.command("set-aside", number, "--reason TEXT")
+        then = (
+            f"If the vault will never take it, go on without it:\n{aside}\nElse mend that, and run:"
+        )
+    if number == entry.number:
+        return str(error), then
+    return f"entry {number} comes first, and cannot be delivered: {error}", then
 
 
 def _collect(
@@ -232,14 +293,14 @@ def _nothing(incident: str) -> Answer:
 
 
 def _spooled(
-    spool: Spool, entry: Entry, collected: Collected, incident: str, reason: str
+    spool: Spool, entry: Entry, collected: Collected, incident: str, reason: str, then: str
 ) -> Answer:
     """Kept here, and nowhere else: that is not done, and not lost."""
     waiting, used = len(spool.waiting()), spool.used()
     count = count_text(len(collected.taken), "file")
     lines = [
         f"SPOOLED, not sealed: {count}, {size_text(entry.size)}, for {incident}: "
-        f"entry {entry.number} of {spool.root}",
+        f"entry {entry.number} of {spool.title}",
         *columns(
             [
                 (f"item {number}", name_of(each.description), each.description.label,
@@ -251,14 +312,16 @@ def _spooled(
     if len(collected.taken) > _SHOWN:
         lines.append(f"and {count_text(len(collected.taken) - _SHOWN, 'more file')}")
     lines += _misses(collected)
-    lines += paragraph("Why: ", " ".join(reason.split()))
+    why, *more = reason.split("\n")
+    lines += paragraph("Why: ", why)
+    lines += detail_lines("\n".join(more)) if more else []
     lines += paragraph(
         "",
         f"It is signed by this collector and on this disk; no vault has it. "
         f"{count_text(waiting, 'entry')} "
-        f"{'waits' if waiting == 1 else 'wait'}, {size_text(used)} of {size_text(spool.limit)}. "
-        f"When the vault is back, run: evault spool deliver {spool.root}",
+        f"{'waits' if waiting == 1 else 'wait'}, {size_text(used)} of {size_text(spool.limit)}.",
     )
+    lines += detail_lines(f"{then}\n{spool.command('deliver')}", indent="")
     data = taken_json(
         incident,
         "spooled",
@@ -357,6 +420,18 @@ def _sealed_unseen(
         spool=_spool_json(spool, entry, collected, None),
     )
     return Answer(lines, data, 1 if collected.failed else 0)
+
+
+def detail_lines(text: str, *, indent: str = "  ") -> list[str]:
+    """An error's lines, each folded; but digests stay below one another, and commands whole."""
+    lines: list[str] = []
+    for part in text.split("\n"):
+        if part.startswith("evault "):
+            lines.append(f"  {part}")
+        else:
+            digest = part.startswith(("sealed ", "found "))
+            lines += [f"{indent}{part}"] if digest else paragraph(indent, part)
+    return lines
 
 
 def _misses(collected: Collected) -> list[str]:

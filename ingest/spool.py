@@ -21,6 +21,7 @@ import fcntl
 import os
 import re
 import secrets
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -141,10 +142,19 @@ class Spool:
     """One spool, opened. Several processes may use it: they wait for one another."""
 
     def __init__(
-        self, root: Path, *, files: Files | None = None, told: Told = lambda _: None
+        self,
+        root: Path,
+        *,
+        files: Files | None = None,
+        told: Told = lambda _: None,
+        named: bool = True,
     ) -> None:
-        """Open a spool. Raises `SpoolError`, `KeyUnusableError`."""
+        """Open a spool; `named` unless commands find it by themselves.
+
+        Raises `SpoolError`, `KeyUnusableError`.
+        """
         self.root = root
+        self._named = named
         self.files = files or Files()
         self._told = told
         try:
@@ -172,6 +182,16 @@ class Spool:
                 f"{root / KEY} is not the key of the spool {self.id} in {root / CONFIG}; restore "
                 "both from one backup"
             )
+
+    @property
+    def title(self) -> str:
+        """What it is called where somebody reads of it."""
+        return str(self.root) if self._named else "this collector's spool"
+
+    def command(self, action: str, *words: object) -> str:
+        """A command about this spool, as a shell takes it."""
+        place = [shlex.quote(str(self.root))] if self._named else []
+        return " ".join(["evault spool", action, *place, *map(str, words)])
 
     # -- sealing ---------------------------------------------------------------------------------
 
@@ -218,8 +238,8 @@ class Spool:
                 f"the spool {self.root} is full: {used + more:,} bytes would be in it, its limit "
                 f"is {self.limit:,}; nothing of this was kept. {waiting:,} "
                 f"{'entry waits' if waiting == 1 else 'entries wait'}: deliver with "
-                f"evault spool deliver {self.root}, or raise the limit with "
-                f"evault spool limit {self.root} SIZE"
+                f"{self.command('deliver')}, or raise the limit with "
+                f"{self.command('limit', 'SIZE')}"
             )
         return self.limit - used
 
@@ -229,7 +249,7 @@ class Spool:
             if self.used() > limit:
                 raise SpoolFullError(
                     f"the spool {self.root} holds {self.used():,} bytes, more than {limit:,}; "
-                    f"deliver first: evault spool deliver {self.root}"
+                    f"deliver first: {self.command('deliver')}"
                 )
             config: Object = {"id": self.id, "limit": limit, "version": 1}
             self.files.replace(self.root / CONFIG, strictjson.dumps(config) + b"\n")
@@ -498,7 +518,7 @@ class Spool:
         """What to do about an entry that is not what was sealed, in words."""
         return (
             "nothing behind it is delivered, and nothing is removed. Restore it from a copy; or "
-            f"go on without it: evault spool set-aside {self.root} {number} --reason TEXT"
+            f"go on without it:\n{self.command('set-aside', number, '--reason TEXT')}"
         )
 
     @contextmanager

@@ -8,7 +8,7 @@ never widens it. A collector holds no role: it appends to the chains that its to
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -207,6 +207,8 @@ class Identity:
     """The chains that the token is limited to; None for no limit but the grants."""
     address: str = ""
     """Where the request came from."""
+    expires: datetime | None = None
+    """When a token of the vault's own ends; of a provider's, that is told to nobody here."""
 
     @property
     def actor(self) -> Actor:
@@ -263,6 +265,22 @@ class Access:
             }
         )
 
+    def held(self) -> list[Grant]:
+        """The grants that count now, of each the chains that the token is for too."""
+        limit = self.identity.chains
+        return [
+            each
+            if limit is None
+            else replace(
+                each,
+                chains=limit
+                if EVERYWHERE in each.chains
+                else tuple(chain for chain in each.chains if chain in limit),
+            )
+            for each in self._grants
+            if each.covers(None, self._at) and self._meets_token(each)
+        ]
+
     def check(self, permission: Permission, chain: str | None) -> None:
         """Raise unless it is permitted; `chain` is None for what concerns no one chain.
 
@@ -276,13 +294,7 @@ class Access:
             what = "stream" if is_stream(chain) else "incident"
             raise NotFoundError(f"there is no {what} {chain} that {self.identity.id} may see")
         if self.identity.kind == "collector":
-            raise NotPermittedError(
-                f"{self.identity.id} is a collector, which appends to the chains that its token "
-                f"names and may not {permission.value.replace('_', ' ')}; no grant changes that. "
-                "Use a person's token",
-                permission=permission.value,
-                chain=None if chain == VAULT_CHAIN else chain,
-            )
+            raise self._appends_only(permission, None if chain == VAULT_CHAIN else chain)
         held = ", ".join(self.roles(chain)) or "none"
         where = "here" if chain else "in all of the vault"
         raise NotPermittedError(
@@ -291,6 +303,20 @@ class Access:
             f"{'--all' if chain in (None, VAULT_CHAIN) else chain}",
             permission=permission.value,
             chain=None if chain == VAULT_CHAIN else chain,
+        )
+
+    def check_lists(self) -> None:
+        """Raise `NotPermittedError` for a collector: an empty list would say that none is there."""
+        if self.identity.kind == "collector":
+            raise self._appends_only(Permission.READ_CHAIN, None)
+
+    def _appends_only(self, permission: Permission, chain: str | None) -> NotPermittedError:
+        return NotPermittedError(
+            f"{self.identity.id} is a collector, which appends to the chains that its token "
+            f"names and may not {permission.value.replace('_', ' ')}; no grant changes that. "
+            "Use a person's token",
+            permission=permission.value,
+            chain=chain,
         )
 
     def _meets_token(self, grant: Grant) -> bool:

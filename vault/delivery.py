@@ -83,13 +83,7 @@ class Deliveries:
         Of a collector, by its token, only its own: people may bring those of any. Raises
         `RefusedError`, `SignatureError`, `MalformedError`.
         """
-        name = check_collector(self._vault, signer_of(data, where=where))
-        actor = self._vault.door.actor
-        if actor.kind == IdentityKind.COLLECTOR and actor.id.removeprefix(COLLECTOR) != name:
-            raise RefusedError(
-                f"the collection was signed by the collector {name}, and sent by the token of "
-                f"{actor.id}; a collector delivers what it signed itself"
-            )
+        check_sender(self._vault, signer_of(data, where=where))
         keys = self._vault.collectors.keys()
         return open_collection(data, keys, where=where).collection
 
@@ -190,6 +184,20 @@ def check_collector(vault: Vault, key_id: str) -> str:
         f"this vault does not know the collector's key {key_id}; copy collector.pub of the spool "
         "to the vault, and run there: evault collector add NAME --key collector.pub"
     )
+
+
+def check_sender(vault: Vault, key_id: str) -> str:
+    """The collector whose key it is, if who acts may bring what it signed. Raises `RefusedError`.
+
+    A collector brings its own alone.
+    """
+    name, actor = check_collector(vault, key_id), vault.door.actor
+    if actor.kind == IdentityKind.COLLECTOR and actor.id.removeprefix(COLLECTOR) != name:
+        raise RefusedError(
+            f"the collection was signed by the collector {name}, and sent by the token of "
+            f"{actor.id}; a collector delivers what it signed itself"
+        )
+    return name
 
 
 def _delivered(chain: Chain, collection: Collection, sha256: str) -> Delivery | None:

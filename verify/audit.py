@@ -909,7 +909,7 @@ class _Audit:
                 more = ", and more" if len(absent) > 5 else ""
                 yield (
                     f"of spool {spool}, entries {', '.join(absent[:5])}{more} are not on this "
-                    "chain: delivered to others, or set aside"
+                    "chain: for other chains, delivered or not, or set aside"
                 )
 
     def guard(self, step: Step, subject: str, check: Callable[[], None]) -> None:

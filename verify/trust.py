@@ -84,8 +84,16 @@ class Trust:
 
     @property
     def sha256(self) -> str:
-        """Digest of the trust file's bytes: what to compare over the telephone."""
+        """Digest of the trust file's bytes."""
         return sha256_hex(self.data)
+
+    @property
+    def lasting(self) -> Sequence[str]:
+        """Its log's name and key, and the ids of the keys that sign statements, in words.
+
+        What a person compares: the digest of the file changes with each collector that is let in.
+        """
+        return [f"log  {self.log}", *(f"key  {each.key_id}" for each in self.keys)]
 
     def covers(self, key: ManifestKey, index: int) -> bool:
         """Whether `key` may sign the statement at log index `index`."""

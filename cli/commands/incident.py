@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from cli.chains import incident_or_only, split_words
+from cli.chains import check_reads, incident_or_only, split_words
 from cli.commands import closing, response
 from cli.commands.response import response_rows
 from cli.commands.retention import owed_lines
@@ -109,6 +109,7 @@ def declare(
 def list_(context: typer.Context, as_json: AsJson = False) -> None:
     """List all incidents."""
     with vault_of(context) as vault:
+        check_reads(vault)
         incidents = vault.incidents.all()
         rows = [
             (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,7 @@ from cli.settings import TRUST, Settings
 from vault.errors import RefusedError
 from vault.ports import LockMode
 from verify.digest import sha256_hex
+from verify.report import printable
 from verify.sigstore import format_trusted_root
 from verify.strictjson import Object
 from verify.trust import Trust
@@ -170,13 +172,25 @@ def trust(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the trust file: whom a verifier should believe. Hand it over apart from bundles."""
+    """Print the trust file: whom a verifier should believe. Hand it over apart from bundles.
+
+    On standard error, to be compared by telephone: its log, and the keys that sign statements. They
+    stay as they are while collectors are let in; the digest of the file does not.
+    """
     known = _own_trust(settings_of(context))
+    if not as_json:
+        for each in known.lasting:
+            print(printable(each), file=sys.stderr)
     text = (format_trusted_root(known.log) if sigstore else known.data).decode()
     give(
         Answer(
             [text.rstrip("\n")],
-            {"origin": known.origin, "sha256": sha256_hex(text.encode()), "trust": text},
+            {
+                "lasting": list(known.lasting),
+                "origin": known.origin,
+                "sha256": sha256_hex(text.encode()),
+                "trust": text,
+            },
         ),
         as_json=as_json,
     )
@@ -273,7 +287,8 @@ def _next_lines(home: Path, kept: HomeConfig, known: Trust) -> list[str]:
         f"  ({index} need not be saved: evault log rebuild makes it anew)",
         "",
         "Send to counsel now, so that later nobody can say these keys came after the facts:",
-        f"  evault trust > trust.json            SHA-256 {known.sha256}",
+        "  evault trust > trust.json            of which these stay as collectors are let in:",
+        *(f"    {each}" for each in known.lasting),
         "  evault log checkpoint > checkpoint   once something is sealed, and again each day",
         "",
         "Next: evault incident declare --help",
@@ -294,6 +309,7 @@ def _json(
         "database": kept.database,
         "findings": findings_json(report.tried) if report else [],
         "home": str(home),
+        "lasting": list(known.lasting),
         "left": [{"key": each.key, "version_id": each.version_id} for each in left],
         "origin": known.origin,
         "store": {

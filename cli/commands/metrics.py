@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.chains import check_reads
 from cli.newfile import print_bytes
 from cli.options import AsJson
 from cli.render import ProgressLine, columns, count_text, folded, paragraph, span_text
@@ -56,6 +57,7 @@ def metrics(
         raise UsageError("--from must be before --to")
     profile = built_in_profile()
     with vault_of(context) as vault:
+        check_reads(vault)
         as_of = vault.clock()
         names = vault.index.chains("INC-")
         progress = ProgressLine("measuring", len(names), unit=_counted)

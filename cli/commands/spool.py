@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from cli.delivery import SpoolDestination, destination_of
+from cli.delivery import SpoolDestination, destination_of, is_refusal
 from cli.options import AsJson, Reason, size_limit
 from cli.render import ProgressLine, columns, count_text, paragraph, size_text
-from cli.session import Answer, give, links_text, vault_of
-from cli.spooling import open_spool, spool_path
+from cli.session import Answer, UsageError, give, links_text, vault_of
+from cli.spooling import detail_lines, spool_of, spool_path
 from cli.vault import now
 from ingest.delivery import Delivery, deliver
 from ingest.entry import Entry, SpoolDamagedError, SpoolError, SpoolUnavailableError
-from ingest.spool import PUBLIC_KEY, Spool, create_spool
+from ingest.spool import PUBLIC_KEY, SET_ASIDE, Spool, create_spool
 from vault.errors import UnavailableError
 from verify.instant import format_instant
 from verify.strictjson import Object
@@ -24,8 +25,8 @@ _app = typer.Typer(
     help="A collector's own store, for when the vault is out of reach.", no_args_is_help=True
 )
 _SHOWN = 20
+_NUMBER = re.compile(r"[1-9][0-9]{0,14}\Z")
 
-Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The spool.")]
 Own = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Argument(
@@ -83,18 +84,28 @@ def init(
 
 @_app.command()
 def limit(
-    path: Directory,
-    size: Annotated[str, typer.Argument(metavar="SIZE", help="Like 500MB or 10GiB.")],
+    context: typer.Context,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[DIR] SIZE",
+            help="The spool, which may be left out through a server; and a size like 500MB or "
+            "10GiB.",
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Change how much a spool may hold."""
-    spool = open_spool(path, as_json=as_json)
+    given, size = _split(words, "SIZE")
+    spool = spool_of(context, given, as_json=as_json)
     spool.set_limit(size_limit(size))
-    lines = [f"{path}  may hold {size_text(spool.limit)}; it holds {size_text(spool.used())}"]
+    lines = [
+        f"{spool.title}  may hold {size_text(spool.limit)}; it holds {size_text(spool.used())}"
+    ]
     data: Object = {
         "id": spool.id,
         "limit": spool.limit,
-        "path": str(path),
+        "path": str(spool.root),
         "used": spool.used(),
     }
     give(Answer(lines, data), as_json=as_json)
@@ -107,9 +118,8 @@ def status(context: typer.Context, given: Own = None, as_json: AsJson = False) -
     Signatures, sizes and order are checked; contents are read when they are delivered. Exit code 1
     where something is not as it was sealed.
     """
-    path = spool_path(context, given)
-    spool = open_spool(path, as_json=as_json)
-    waiting = spool.waiting()
+    spool = spool_of(context, given, as_json=as_json)
+    path, waiting = spool.root, spool.waiting()
     kept, aside = spool.counts()
     rows, items, damaged = [], [], []
     for number in waiting:
@@ -142,7 +152,7 @@ def status(context: typer.Context, given: Own = None, as_json: AsJson = False) -
     for _, detail in damaged:
         lines += detail_lines(detail)
     if waiting and not damaged:
-        lines.append(f"Deliver with: evault spool deliver {path}")
+        lines.append(f"Deliver with: {spool.command('deliver')}")
     data: Object = {
         "counts": {
             "damaged": len(damaged),
@@ -164,17 +174,18 @@ def status(context: typer.Context, given: Own = None, as_json: AsJson = False) -
 def deliver_(context: typer.Context, given: Own = None, as_json: AsJson = False) -> None:
     """Deliver what waits to the vault: in order, each entry once, until one cannot be delivered.
 
-    An entry leaves the spool when the vault's receipt is on this disk, and not before. Exit code 1
-    where an entry is damaged or refused, 2 where the vault went out of reach.
+    An entry leaves the spool when the vault's receipt is on this disk, and not before. One that the
+    vault refuses stays, and so does what is behind it for the same incident or stream; the rest is
+    delivered. Exit code 1 where an entry is damaged or refused, 2 where the vault went out of
+    reach.
     """
-    path = spool_path(context, given)
-    spool = open_spool(path, as_json=as_json)
+    spool = spool_of(context, given, as_json=as_json)
     with vault_of(context) as vault:
         spool.waiting()
         progress = ProgressLine("delivering", spool.used())
         try:
             destination = destination_of(vault, progress=progress.advance)
-            result = deliver(spool, destination, clock=now)
+            result = deliver(spool, destination, clock=now, refuses=is_refusal)
         finally:
             progress.close()
         give(_delivered(spool, result, destination), as_json=as_json)
@@ -182,8 +193,14 @@ def deliver_(context: typer.Context, given: Own = None, as_json: AsJson = False)
 
 @_app.command("set-aside")
 def set_aside(
-    path: Directory,
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help="The entry.", min=1)],
+    context: typer.Context,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[DIR] NUMBER",
+            help="The spool, which may be left out through a server; and the entry.",
+        ),
+    ],
     reason: Reason,
     as_json: AsJson = False,
 ) -> None:
@@ -192,14 +209,18 @@ def set_aside(
     For an entry that is damaged beyond repair, or that the vault will never take. What is left of
     it is moved to set-aside/ in the spool, not removed, and its number is never given again.
     """
-    spool = open_spool(path, as_json=as_json)
+    given, word = _split(words, "NUMBER")
+    if not _NUMBER.match(word):
+        raise UsageError(f"{word!r} is no number of an entry; list them with: evault spool status")
+    number = int(word)
+    spool = spool_of(context, given, as_json=as_json)
     there = spool.set_aside(number, reason, now())
-    where = f"its files are in {path / 'set-aside'}" if there else "nothing of it was there"
-    lines = [f"entry {number} of {path} is set aside; {where}. No vault has it."]
+    where = f"its files are in {spool.root / SET_ASIDE}" if there else "nothing of it was there"
+    lines = [f"entry {number} of {spool.title} is set aside; {where}. No vault has it."]
     data: Object = {
         "id": spool.id,
         "number": number,
-        "path": str(path),
+        "path": str(spool.root),
         "reason": reason,
         "there": there,
         "waiting": len(spool.waiting()),
@@ -233,19 +254,17 @@ def _delivered(spool: Spool, result: Delivery, destination: SpoolDestination) ->
         f"{count_text(result.waiting, 'entry')} {'waits' if result.waiting == 1 else 'wait'}",
         *columns(rows),
     ]
-    if not rows and result.stopped is None:
+    if not rows and result.stopped is None and not result.refused:
         lines = ["Nothing waits: everything was delivered."]
+    lines += _refused_lines(spool, result)
     stopped: Object | None = None
-    code = 0
+    code = 1 if result.refused else 0
     if result.stopped is not None:
         lines.append(f"STOPPED at entry {result.stopped_at}; it stays, and so do those behind it:")
         lines += detail_lines(str(result.stopped))
         if not isinstance(result.stopped, (UnavailableError, SpoolError)):
-            lines += paragraph(
-                "",
-                "If the vault will never take it, go on without it: evault spool set-aside "
-                f"{spool.root} {result.stopped_at} --reason TEXT",
-            )
+            aside = spool.command("set-aside", result.stopped_at, "--reason TEXT")
+            lines += ["If the vault will never take it, go on without it:", f"  {aside}"]
         stopped = {
             "code": result.stopped.code,
             "detail": str(result.stopped),
@@ -258,18 +277,40 @@ def _delivered(spool: Spool, result: Delivery, destination: SpoolDestination) ->
         "id": spool.id,
         "items": items,
         "path": str(spool.root),
+        "refused": [
+            {
+                "code": each.error.code,
+                "detail": str(each.error),
+                "incident": each.destination,
+                "number": each.number,
+            }
+            for each in result.refused
+        ],
         "stopped": stopped,
     }
     return Answer(lines, data, code)
 
 
-def detail_lines(text: str) -> list[str]:
-    """An error's lines, each folded; but digests stay below one another."""
+def _refused_lines(spool: Spool, result: Delivery) -> list[str]:
+    """What the vault does not take, why, and how to go on without it."""
     lines: list[str] = []
-    for part in text.split("\n"):
-        digest = part.startswith(("sealed ", "found "))
-        lines += [f"  {part}"] if digest else paragraph("  ", part)
+    for each in result.refused:
+        lines += paragraph(
+            "",
+            f"REFUSED: entry {each.number}, for {each.destination}; it stays, and so does what is "
+            "behind it for there:",
+        )
+        lines += detail_lines(str(each.error))
+        lines.append("If the vault will never take it, go on without it:")
+        lines.append(f"  {spool.command('set-aside', each.number, '--reason TEXT')}")
     return lines
+
+
+def _split(words: list[str], last: str) -> tuple[Path | None, str]:
+    """A spool that may be left out, and the word behind it. Raises `UsageError`."""
+    if len(words) > 2:
+        raise UsageError(f"expected [DIR] {last}; quote what has spaces")
+    return (Path(words[0]) if len(words) == 2 else None), words[-1]
 
 
 def _entry_json(entry: Entry) -> Object:

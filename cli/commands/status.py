@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.chains import is_incident
+from cli.chains import check_reads, is_incident
 from cli.options import AsJson, IncidentArgument
 from cli.render import clip, columns, count_text, folded, prose, span_text, typed
 from cli.session import Answer, UsageError, give, settings_of, vault_of
@@ -47,6 +47,7 @@ def status(
         raise UsageError(f"{incident!r} is no incident id like INC-2026-0001")
     profile = built_in_profile()
     with vault_of(context) as vault:
+        check_reads(vault)
         names = [incident] if incident else vault.incidents.open()
         moment, found = vault.clock(), []
         for name in names:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.chains import check_stream
+from cli.chains import check_reads, check_stream
 from cli.options import AsJson
 from cli.render import columns, count_text, size_text
 from cli.session import Answer, give, vault_of
@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
 def list_(context: typer.Context, as_json: AsJson = False) -> None:
     """List all streams."""
     with vault_of(context) as vault:
+        check_reads(vault)
         streams = vault.incidents.streams()
         rows = []
         for chain in streams:
@@ -67,6 +68,7 @@ def show(
     """Show a stream: since when it collects, what its items cover, where they were brought in."""
     name = check_stream(stream if stream.startswith(STREAM) else f"{STREAM}{stream}")
     with vault_of(context) as vault:
+        check_reads(vault)
         chain = vault.incidents.read(name)
         covers = claimed_by(vault.incidents, chain)
         data = covering_json(chain, covers)

@@ -81,6 +81,7 @@ ANSWERS = {
     "waive grant": "waive",
     "waive list": "waive-list",
     "waive revoke": "waive",
+    "whoami": "whoami",
 }
 PARTS = {
     "audit-report",

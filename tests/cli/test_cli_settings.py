@@ -84,6 +84,8 @@ def test_init_says_what_to_back_up_and_to_send_and_its_keys_are_private(empty: E
         "Next: evault incident declare --help",
     ):  # fmt: skip
         assert word in said.out
+    for told in empty("trust").err.splitlines():
+        assert f"    {told}" in said.lines
     keys = list((empty.home / "keys").iterdir())
     assert [stat.S_IMODE(key.stat().st_mode) for key in keys] == [0o600, 0o600]
     assert stat.S_IMODE(empty.home.stat().st_mode) == 0o700

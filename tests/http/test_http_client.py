@@ -25,6 +25,7 @@ from vault.http.client.connection import Connection, check_server, error_of
 from verify.errors import EvidenceError, MalformedError
 
 SECRET = "secret-lea"
+PUB = "collector.pub"
 
 
 @dataclass
@@ -213,10 +214,40 @@ def test_the_trust_file_is_pinned_once_and_said(place: Place, vault: Vault) -> N
     first = run("incident", "list")
     assert first.code == 0
     (pinned,) = place.home.rglob("trust.json")
-    assert first.err.count("\n") == 1
     assert str(pinned) in first.err
+    at_home = run("--home", vault.home, "trust")
+    assert at_home.code == 0
+    log, key = at_home.err.splitlines()
+    assert (log, key) == (f"log  {vault.trust.log}", f"key  {vault.trust.keys[0].key_id}")
+    assert first.err.splitlines()[1:] == [f"  {log}", f"  {key}"], "the same words at both ends"
+    assert vault.trust.sha256 not in first.err, "it changes with each collector"
     assert pinned.read_bytes() == vault.trust.data
     assert run("incident", "list").err == ""
+
+
+def test_what_is_to_be_compared_stays_as_collectors_are_let_in(
+    vault: Vault, tmp_path: Path
+) -> None:
+    before = run("--home", vault.home, "trust", "--json").json
+    assert run("spool", "init", tmp_path / "spool").code == 0
+    said = run("--home", vault.home, "collector", "add", "e", "--key", tmp_path / "spool" / PUB)
+    assert said.code == 0, said.err
+    after = run("--home", vault.home, "trust", "--json").json
+    assert before["sha256"] != after["sha256"]
+    assert before["lasting"] == after["lasting"]
+
+
+def test_why_a_server_cannot_be_reached_is_told_as_it_is(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVAULT_URL", place.url.replace("http://", "https://"))
+    said = run("incident", "list")
+    assert (said.code, "does not speak TLS there; is it http://" in said.err) == (2, True)
+    assert "certificate" not in said.err
+    monkeypatch.setenv("EVAULT_URL", "https://vault.invalid")  # RFC 6761: there never is one
+    said = run("incident", "list")
+    assert (said.code, "its host name cannot be found" in said.err) == (2, True)
+    assert "does not answer" not in said.err
 
 
 def test_another_trust_file_later_is_an_error_that_names_the_file(

@@ -10,8 +10,9 @@ import pytest
 from case_served import INCIDENT, STREAM
 from cli_support import Said, check, run
 from serving import listening
-from signed_in import ADA, ADMIN, GUS, PAT, Served
+from signed_in import ADA, ADMIN, GUS, PAT, Served, bearing, code_of
 
+from ingest.collector_key import read_public_key
 from vault.access import Permission
 from vault.http.app import create_app
 from verify.grant import GrantedRole
@@ -99,7 +100,8 @@ def test_while_the_server_is_away_evidence_stays_in_the_spool(
         said = by("edge", edge, *words)
         assert (said.code, "SPOOLED, not sealed" in said.out) == (1, True), said.err
         assert "cannot reach the vault" in said.out
-        assert f"evault spool deliver {folder}" in " ".join(said.out.split())
+        assert "\n  evault spool deliver\n" in said.out, "to be copied, and no longer than needed"
+        assert folder not in said.out
     unnamed = by("edge", edge, "ingest", "b.log")
     assert (unnamed.code, "name it" in unnamed.err) == (2, True)
     elsewhere = by("elsewhere", edge, "ingest", STREAM, "b.log")
@@ -112,30 +114,125 @@ def test_while_the_server_is_away_evidence_stays_in_the_spool(
     assert len(sizes(served, STREAM)) == 3
 
 
-def test_what_the_server_refuses_stays_in_the_spool_and_is_said(served: Served, by: As) -> None:
-    edge = let_in(served, by, STREAM)
+def waiting(by: As, edge: str) -> int:
+    told = by("edge", edge, "spool", "status", "--json").json
+    return int(told["counts"]["waiting"])
+
+
+def test_what_the_server_refuses_is_heard_before_anything_is_spooled(
+    served: Served, by: As
+) -> None:
+    year = INCIDENT[4:8]
+    edge = let_in(served, by, STREAM, INCIDENT)
     assert by("edge", edge, "ingest", STREAM, "a.log").code == 0
-    said = by("edge", edge, "ingest", INCIDENT, "b.log")
-    assert (said.code, "SPOOLED, not sealed" in said.out) == (1, True)
-    assert f"there is no incident {INCIDENT} that collector:edge-1 may see" in " ".join(
-        said.out.split()
-    )
+    served.vault.incidents.close(INCIDENT, "done")
+
+    def refused(chain: str, says: str) -> None:
+        for words in (
+            ("ingest", chain, "b.log"),
+            ("capture", chain, "--", "touch", "ran"),
+        ):
+            said = by("edge", edge, *words)
+            assert (said.code, said.raw, says in said.err) == (2, b"", True), said.err
+            assert not Path("ran").exists()
+            assert waiting(by, edge) == 0
+
+    refused(INCIDENT, "is closed and sealed")
+    refused(f"INC-{year}-0099", f"there is no incident INC-{year}-0099")
+    refused("stream:other", "there is no stream stream:other that collector:edge-1 may see")
     assert sizes(served, INCIDENT) == []
     served.vault.collectors.remove("edge-1", "broken into")
-    stopped = by(
-        "edge",
-        edge,
-        "spool",
-        "set-aside",
-        by("edge", edge, "spool", "status", "--json").json["path"],
-        2,
-        "--reason",
-        "wrong",
-    )
-    assert stopped.code == 0, stopped.err
-    said = by("edge", edge, "ingest", STREAM, "b.log")
-    assert (said.code, "takes nothing more" in said.out) == (1, True)
+    refused(STREAM, "takes nothing more")
     assert sizes(served, STREAM) == [[9]]
+
+
+def test_whose_key_it_is_is_heard_before_anything_is_spooled(
+    served: Served, by: As, tmp_path: Path
+) -> None:
+    edge = let_in(served, by, STREAM)
+    assert by("edge", edge, "spool", "init", tmp_path / "other").code == 0
+    said = by("edge", edge, "ingest", STREAM, "a.log", "--spool", tmp_path / "other")
+    assert (said.code, "does not know the collector's key" in said.err) == (2, True)
+    key = read_public_key(tmp_path / "other" / "collector.pub")
+    served.vault.collectors.add("edge-2", key)
+    said = by("edge", edge, "ingest", STREAM, "a.log", "--spool", tmp_path / "other")
+    assert (said.code, "delivers what it signed itself" in said.err) == (2, True)
+    assert not any((tmp_path / "other" / "entries").iterdir())
+
+
+def test_what_is_refused_keeps_no_other_chain_from_being_delivered(
+    served: Served, by: As, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed while it waited: the stream's evidence passes by, that of the incident waits."""
+    with listening(create_app(served.service)) as url:
+        monkeypatch.setenv("EVAULT_URL", url)
+        edge = let_in(served, by, STREAM, INCIDENT)
+        by("edge", edge, "status")
+    for chain, name in ((INCIDENT, "a.log"), (STREAM, "b.log"), (INCIDENT, "b.log")):
+        assert by("edge", edge, "ingest", chain, name).code == 1
+    served.vault.incidents.close(INCIDENT, "done")
+    with listening(create_app(served.service), port=int(url.rpartition(":")[2])):
+        told = by("edge", edge, "spool", "deliver", "--json")
+        assert told.code == 1, told.err
+        check("spool-deliver", told.json)
+        assert told.json["counts"] == {"delivered": 1, "waiting": 2}
+        assert [(each["incident"], each["number"]) for each in told.json["items"]] == [(STREAM, 2)]
+        (refused,) = told.json["refused"]
+        assert (refused["number"], refused["incident"], refused["code"]) == (1, INCIDENT, "refused")
+        assert told.json["stopped"] is None
+        assert (sizes(served, STREAM), sizes(served, INCIDENT)) == ([[9]], [])
+        said = by("edge", edge, "spool", "deliver")
+        assert (said.code, f"REFUSED: entry 1, for {INCIDENT}" in said.out) == (1, True)
+        assert "is closed and sealed" in " ".join(said.out.split())
+        assert "\n  evault spool set-aside 1 --reason TEXT\n" in said.out
+        assert by("edge", edge, "ingest", STREAM, "a.log").code == 0, "it waits for nobody"
+        aside = by("edge", edge, "spool", "set-aside", 1, "--reason", "closed", "--json")
+        assert aside.code == 0, aside.err
+        check("spool-set-aside", aside.json)
+        served.vault.incidents.reopen(INCIDENT, "more came")
+        assert by("edge", edge, "spool", "deliver").code == 0
+    assert (sizes(served, STREAM), sizes(served, INCIDENT)) == ([[9], [9]], [[9]])
+
+
+def test_with_a_token_that_is_not_taken_any_more_evidence_is_kept(served: Served, by: As) -> None:
+    edge = let_in(served, by, STREAM)
+    assert by("edge", edge, "ingest", STREAM, "a.log").code == 0
+    served.tokens.revoke_all("collector:edge-1")
+    said = by("edge", edge, "ingest", STREAM, "b.log")
+    assert (said.code, "SPOOLED, not sealed" in said.out) == (1, True), said.err
+    assert "was revoked" in said.out
+    assert "for another token" in " ".join(said.out.split())
+    assert said.out.endswith("\n  evault spool deliver\n")
+    ran = by("edge", edge, "capture", STREAM, "--json", "--", "echo", "short-lived")
+    assert (ran.code, ran.json["state"]) == (1, "spooled"), ran.err
+    assert "was revoked" in ran.json["spool"]["reason"]
+    assert waiting(by, edge) == 2
+    for typo in ("stream:Web", "INC-2026-1"):
+        wrong = by("edge", edge, "ingest", typo, "b.log")
+        assert (wrong.code, wrong.raw, repr(typo) in wrong.err) == (2, b"", True)
+    assert waiting(by, edge) == 2
+    elsewhere = by("elsewhere", edge, "ingest", STREAM, "b.log")
+    assert (elsewhere.code, "was revoked" in elsewhere.err) == (2, True), "it has no spool"
+    gus = served.tokens.issue(GUS).secret.reveal()
+    key = Path(os.environ["XDG_DATA_HOME"]).parent / "edge"
+    (public,) = key.rglob("collector.pub")
+    again = by("office", gus, "collector", "add", "edge-1", STREAM, "--key", public, "--quiet")
+    assert again.code == 0, again.err
+    assert by("edge", again.out.strip(), "spool", "deliver").code == 0
+    assert len(sizes(served, STREAM)) == 3
+
+
+def test_a_person_is_told_what_keeps_evidence_while_the_server_is_away(
+    by: As, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVAULT_URL", "http://127.0.0.1:1")
+    for words in (("ingest", INCIDENT, "a.log"), ("capture", INCIDENT, "--", "true")):
+        said = by("desk", "evt_x", *words)
+        assert (said.code, "cannot reach the vault" in said.err) == (2, True)
+        assert "--spool DIR" in said.err
+        assert said.err.endswith("\nevault spool init DIR\n")
+    for words in (("status",), ("spool", "deliver", "nowhere")):
+        assert "--spool" not in by("desk", "evt_x", *words).err
 
 
 def test_a_collector_without_a_spool_is_told_how_to_come_to_one(served: Served, by: As) -> None:
@@ -177,6 +274,24 @@ def test_a_person_on_that_host_seals_directly(served: Served, by: As) -> None:
     said = by("edge", ada, "ingest", INCIDENT, "a.log", "--json")
     assert (said.code, said.json["spool"]) == (0, None), said.err
     assert sizes(served, INCIDENT) == []
+
+
+def test_a_collector_is_told_that_it_reads_nothing_not_that_nothing_is_there(
+    served: Served, by: As
+) -> None:
+    edge = let_in(served, by, INCIDENT, STREAM)
+    for words in (
+        ("status",), ("status", INCIDENT), ("incident", "list"), ("stream", "list"),
+        ("stream", "show", STREAM), ("metrics",), ("checklist", INCIDENT), ("verify", INCIDENT),
+    ):  # fmt: skip
+        said = by("edge", edge, *words, "--json")
+        assert (said.code, said.raw, "appends only" in said.err) == (2, b"", True), (words, said)
+    assert "refused" not in acts(served, INCIDENT)
+    for path in ("/v1/incidents", "/v1/streams", "/v1/chains", "/v1/metrics"):
+        heard = served.site.get(path, bearing(edge))
+        assert code_of(heard) == (403, "not_permitted")
+        assert "may not read chain" in heard.json["detail"]
+    assert "refused" not in acts(served, INCIDENT)
 
 
 def test_where_no_server_is_named_a_spool_is(by: As, monkeypatch: pytest.MonkeyPatch) -> None:

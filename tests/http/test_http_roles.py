@@ -94,6 +94,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("GET", "/v1/chains/{chain}/manifests/{sequence}/proof"): "read_chain",
     ("GET", "/v1/chains/{chain}/manifests/{sequence}/receipt"): "read_chain",
     ("GET", "/v1/chains/{chain}/manifests/{sequence}/document"): "read_chain",
+    ("GET", "/v1/chains/{chain}/captures"): "ingest",
     ("POST", "/v1/chains/{chain}/captures"): "ingest",
     ("GET", "/v1/chains/{chain}/descriptions"): "read_chain",
     ("GET", "/v1/incidents"): KNOWN,
@@ -182,6 +183,9 @@ ELSEWHERE = ("INC-2026-0099",)
 
 IN, UNKNOWN, FORBIDDEN, HIDDEN = "let in", "unauthenticated", "forbidden", "as if absent"
 
+
+APART = ("chains", "incidents", "metrics", "streams")
+"""What lists what one may see: a collector is told that it reads nothing, not that none is."""
 
 VERIFIES_ELSEWHERE = {("POST", "/v1/verify/bundle"): IN}
 """What is brought is on no chain here: who may verify anywhere may have it judged."""
@@ -317,14 +321,15 @@ def test_a_grant_for_another_incident_opens_nothing_here(served: Case) -> None:
 
 def test_a_collector_appends_to_its_chains_and_reads_nothing(served: Case) -> None:
     who = served.site.people.collector("edge", *HERE)
-    assert met(served, who, "edge") == judged({"ingest"}, set())
+    lists = {("GET", f"/v1/{each}"): FORBIDDEN for each in APART}
+    assert met(served, who, "edge") == judged({"ingest"}, set()) | lists
     other = served.site.people.collector("far", *ELSEWHERE)
-    assert met(served, other, "far") == judged(set(), set())
+    assert met(served, other, "far") == judged(set(), set()) | lists
     # A grant in its name gives a collector nothing: it holds no role.
     served.site.people.grants.append(
         Grant("edge", VaultRole.LEGAL, ("*",), served.site.people.now - timedelta(days=1), None)
     )
-    assert met(served, who, "edge") == judged({"ingest"}, set())
+    assert met(served, who, "edge") == judged({"ingest"}, set()) | lists
 
 
 def test_a_token_limited_to_chains_narrows_and_never_widens(served: Case) -> None:

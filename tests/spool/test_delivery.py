@@ -7,12 +7,14 @@ import json
 import multiprocessing
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spool.world import (
+    INCIDENT,
     START,
     FailingFiles,
     Killed,
@@ -22,9 +24,10 @@ from spool.world import (
     new_spool,
 )
 
-from ingest.delivery import deliver
+from ingest.delivery import Delivery, deliver
 from ingest.entry import Entry, SpoolDamagedError, SpoolError
 from ingest.spool import Spool
+from verify.errors import EvidenceError
 from verify.strictjson import Object
 
 
@@ -53,6 +56,68 @@ def test_entries_go_in_order_and_leave_a_receipt(tmp_path: Path) -> None:
         assert [each["deposit"] for each in kept["receipts"]] == ids(spool, number)
     assert deliver(spool, vault, clock=clock).handed == []
     assert vault.offered == [1, 2, 3, 4], "and are never offered again"
+
+
+class ClosedError(EvidenceError):
+    """What the vaults below refuse by."""
+
+    code = "closed"
+
+
+def test_a_refusal_holds_up_its_own_chain_alone(tmp_path: Path) -> None:
+    spool = new_spool(tmp_path / "s")
+    here, there = INCIDENT, "stream:web"
+    for number, chain in enumerate((there, here, here, there, here), start=1):
+        fill(spool, b"%d" % number, destination=chain)
+
+    @dataclass
+    class OneIsClosed(MemoryVault):
+        closed: bool = True
+
+        def deliver(self, entry: Entry) -> tuple[Object, ...]:
+            if self.closed and entry.collection.destination == here:
+                self.offered.append(entry.number)
+                raise ClosedError("closed")
+            return super().deliver(entry)
+
+    vault = OneIsClosed()
+
+    def delivered() -> Delivery:
+        return deliver(
+            Spool(spool.root),
+            vault,
+            clock=clock,
+            refuses=lambda error: isinstance(error, ClosedError),
+        )
+
+    result = delivered()
+    assert vault.offered == [1, 2, 4], "what is behind a refused one of its chain is not offered"
+    assert [(each.number, each.destination) for each in result.refused] == [(2, here)]
+    assert (result.stopped, result.waiting) == (None, 3)
+    assert Spool(spool.root).waiting() == [2, 3, 5]
+    assert fill(spool, b"6", destination=there).number == 6, "numbers go on"
+    assert [each.entry.number for each in delivered().handed] == [6]
+    vault.closed = False
+    assert [each.entry.number for each in delivered().handed] == [2, 3, 5]
+    assert list(vault.sealed) == ids(spool, 1, 4, 6, 2, 3, 5)
+
+
+def test_damage_stops_all_of_it_also_behind_a_refusal(tmp_path: Path) -> None:
+    spool = new_spool(tmp_path / "s")
+    for number, chain in enumerate((INCIDENT, INCIDENT, "stream:web"), start=1):
+        fill(spool, b"%d" % number, destination=chain)
+
+    class Refusing(MemoryVault):
+        def deliver(self, entry: Entry) -> tuple[Object, ...]:
+            raise ClosedError("closed")
+
+    shutil.rmtree(spool.root / "entries" / "00000002")
+    result = deliver(
+        spool, Refusing(), clock=clock, refuses=lambda each: isinstance(each, ClosedError)
+    )
+    assert ([each.number for each in result.refused], result.stopped_at) == ([1], 2)
+    assert isinstance(result.stopped, SpoolDamagedError)
+    assert result.waiting == 3
 
 
 @pytest.mark.parametrize("fate", ["before", "after"])

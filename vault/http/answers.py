@@ -108,6 +108,18 @@ WHOAMI = _exactly(
     {
         "authenticated": _one_of(["token", "oidc"]),
         "chains": _or_null(_texts()),
+        "expires": _or_null(ref("terms.instant")),
+        "grants": {
+            "type": "array",
+            "items": _exactly(
+                {
+                    "chains": _texts(),
+                    "from": ref("terms.instant"),
+                    "role": ref("terms.granted_role"),
+                    "to": _or_null(ref("terms.instant")),
+                }
+            ),
+        },
         "id": _TEXT,
         "kind": _one_of(["person", "collector"]),
         "permissions": _texts(),
@@ -231,6 +243,7 @@ RECEIVED = _exactly(
         "receipts": {"type": "array", "items": ref("receipt")},
     }
 )
+TAKES = _exactly({"chain": ref("terms.chain_id"), "collector": _or_null(_TEXT)})
 CLOSED = _exactly(
     {
         "incident": ref("terms.incident_id"),

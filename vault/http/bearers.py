@@ -31,6 +31,7 @@ class Bearers:
                 token=token.id,
                 chains=token.chains or None,
                 address=address,
+                expires=token.expires,
             )
         if self._provider is None:
             raise UnauthenticatedError("this is no token of this vault; they begin with evt_")

@@ -69,6 +69,10 @@ class RemoteCaptures(Captures):
         """Begin a request whose frames the caller makes; `receipts` reads its answer."""
         return Sending(self._connection, chain_id)
 
+    def check_taken(self, chain_id: str, key_id: str) -> None:
+        """Raise what the server would refuse a collection by, that this key signs for a chain."""
+        self._connection.get(f"/v1/chains/{quoted(chain_id)}/captures", key=key_id)
+
     def receipts(self, answer: Object, chain_id: str) -> list[Receipt]:
         """The receipts in an answer, each checked."""
         return read_receipts(answer, self._trust, chain=chain_id)

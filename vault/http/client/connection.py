@@ -48,6 +48,9 @@ _PATIENCE = 30.0
 """Seconds of a Retry-After that are waited for; whoever is told to wait longer is told so."""
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}\Z")
 
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "HTTP_REQUEST")
+"""What OpenSSL calls an answer that is no TLS, from version to version."""
+
 _PLAIN: tuple[type[EvidenceError], ...] = (
     EvidenceError,
     checked.MalformedError,
@@ -404,10 +407,19 @@ def _never_sent(error: Exception) -> bool:
     return isinstance(error, (urllib3.exceptions.NewConnectionError, ConnectionRefusedError))
 
 
+def _looked_up(error: Exception) -> str:
+    cause = error.__cause__
+    return cause.strerror or "no answer" if isinstance(cause, OSError) else "no answer"
+
+
 def _reason(error: Exception) -> str:
     """Why, in words; from inside what urllib3 wraps it in, which may name headers."""
     if isinstance(error, urllib3.exceptions.SSLError) or "certificate" in str(error).lower():
+        if any(each in str(error) for each in _NO_TLS):
+            return "it does not speak TLS there; is it http:// perhaps, or another port?"
         return f"its certificate is not trusted ({error}); SSL_CERT_FILE names others to trust"
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return f"its host name cannot be found ({_looked_up(error)}); is it right?"
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
         return "it does not answer"
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):

@@ -74,9 +74,11 @@ def pinned_trust(connection: Connection, folder: Path, told: Callable[[str], Non
         check_before_token(connection, shown)
         _write(path, shown.data)
         told(
-            f"pinned the trust file of {connection.server.url} (sha256 {shown.sha256}) in {path}; "
-            "compare it with who runs the vault, by another way"
+            f"pinned the trust file of {connection.server.url} in {path}; compare this with what "
+            "evault trust prints where the vault is, by another way:"
         )
+        for each in shown.lasting:
+            told(f"  {each}")
         return shown
     if known.data == shown.data:
         return shown

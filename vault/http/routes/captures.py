@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from vault.access import Permission
+from vault.capture import check_open
+from vault.delivery import check_sender
 from vault.http import guard
-from vault.http.answers import RECEIVED, tells
+from vault.http.answers import RECEIVED, TAKES, tells
 from vault.http.captures import receive
 from vault.http.guard import asking, needs
 from vault.http.incoming import AT_ONCE, Incoming
 from vault.http.served import Asking, Service
 from verify.facts import Facts
+from verify.strictjson import Object
 
 
 def capture_routes(service: Service) -> APIRouter:
@@ -48,5 +51,22 @@ def capture_routes(service: Service) -> APIRouter:
             )
 
         return await Incoming(request).read(take, limiter)
+
+    @router.get("/{chain}/captures")
+    @needs(Permission.INGEST)
+    @tells(TAKES)
+    def takes(
+        chain: str,
+        asked: Annotated[Asking, Depends(asking)],
+        key: Annotated[
+            str | None, Query(max_length=80, description="The id of a collector's key (base64).")
+        ] = None,
+    ) -> Object:
+        """Whether a capture would be taken now, before it is made; a collection signed by that key.
+
+        What is there is not told; where it would be refused, the problem is that of sending it.
+        """
+        check_open(asked.vault.incidents.to_add_to(chain))
+        return {"chain": chain, "collector": key and check_sender(asked.vault, key)}
 
     return router

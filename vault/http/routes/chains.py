@@ -38,11 +38,12 @@ def chain_routes(service: Service) -> APIRouter:
 
     @router.get("")
     @needs(AUTHENTICATED)
-    @tells(HEADS)
+    @tells(HEADS, refuses=(403,))
     def heads(
         asked: Annotated[Asking, Depends(asking)], limit: Limit = None, cursor: Cursor = None
     ) -> Response:
         """The chains that you may see, with their heads."""
+        asked.access.check_lists()
         size, after = size_of(limit, service.limits.page), begin_after(cursor) or ""
         names = asked.readable("", after=after)
         items = []

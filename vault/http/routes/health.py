@@ -13,6 +13,7 @@ from vault.http.guard import AUTHENTICATED, PUBLIC, asking, needs
 from vault.http.problems import response_of
 from vault.http.served import Asking, Service
 from verify.errors import EvidenceError
+from verify.instant import format_instant
 from verify.strictjson import Object
 
 
@@ -47,11 +48,24 @@ def health_routes(service: Service) -> APIRouter:
             str | None, Query(max_length=80, description="On this incident or stream alone.")
         ] = None,
     ) -> Object:
-        """Who the vault takes you for, your roles, and what they permit on a chain, or on some."""
+        """Who the vault takes you for, your roles, and what they permit on a chain, or on some.
+
+        `grants` are all that count now, as far as the token is for their chains.
+        """
         identity = asked.identity
         return {
             "authenticated": identity.authenticated,
             "chains": None if identity.chains is None else list(identity.chains),
+            "expires": None if identity.expires is None else format_instant(identity.expires),
+            "grants": [
+                {
+                    "chains": list(each.chains),
+                    "from": format_instant(each.valid_from),
+                    "role": each.role.value,
+                    "to": None if each.valid_to is None else format_instant(each.valid_to),
+                }
+                for each in asked.access.held()
+            ],
             "id": identity.id,
             "kind": identity.kind,
             "permissions": sorted(asked.access.permissions(chain)),

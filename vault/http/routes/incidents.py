@@ -46,11 +46,12 @@ def incident_routes(service: Service) -> APIRouter:
 
     @router.get("")
     @needs(AUTHENTICATED)
-    @tells(a_page_of(ref("incident-show")))
+    @tells(a_page_of(ref("incident-show")), refuses=(403,))
     def incidents(
         asked: Annotated[Asking, Depends(asking)], limit: Limit = None, cursor: Cursor = None
     ) -> Response:
         """The incidents that you may see, oldest number first."""
+        asked.access.check_lists()
         size, after = size_of(limit, service.limits.page), begin_after(cursor) or ""
         names = asked.readable("INC-", after=after)
         moment = asked.vault.clock()

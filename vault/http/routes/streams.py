@@ -27,11 +27,12 @@ def stream_routes(service: Service) -> APIRouter:
 
     @router.get("/streams")
     @needs(AUTHENTICATED)
-    @tells(a_page_of(ref("stream-list#/properties/items/items")))
+    @tells(a_page_of(ref("stream-list#/properties/items/items")), refuses=(403,))
     def streams(
         asked: Annotated[Asking, Depends(asking)], limit: Limit = None, cursor: Cursor = None
     ) -> Response:
         """The streams that you may see, by name."""
+        asked.access.check_lists()
         size, after = size_of(limit, service.limits.page), begin_after(cursor) or ""
         names = asked.readable(STREAM, after=after)
         items = [stream_json(asked.vault.incidents.read(each)) for each in names[:size]]

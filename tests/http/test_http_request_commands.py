@@ -125,7 +125,7 @@ def test_what_a_server_does_not_export_by_is_refused_before_it_is_asked_for(by: 
 
 
 def test_in_a_home_there_are_no_requests(case: Case, by: As) -> None:
-    for words in (("list",), ("approve", "X"), ("refuse", "X", "--reason", "r")):
+    for words in (("list",), ("show", "X"), ("approve", "X"), ("refuse", "X", "--reason", "r")):
         said = by("ann", "--home", case.vault.home, "request", *words)
         assert (said.code, "EVAULT_URL" in said.err) == (2, True)
 
@@ -323,3 +323,44 @@ def test_what_a_command_makes_slowly_is_read_before_it_is_sent(
 
 def exhibits_of(case: Case) -> list[Any]:
     return list(case.vault.incidents.read(INCIDENT).state.exhibits.values())
+
+
+ASKED = [
+    ("gus", HOLD, ("matter M-1",)),
+    ("aut", (*WAIVE, "--scope", "mail-agent", "--exhibit", "EV-0001"),
+     ("conditions C2.models", "owner Ida", "from its approval", "until 20", "scope mail-agent",
+      "shown by EV-0001")),
+    ("aut", ATTEST, ("attests not_applicable", "item C5", "reason nothing was changed")),
+    ("ann", ("export", INCIDENT, "-o", "case.zip", "--purpose", "audit", "--recipient",
+             "Court of Appeal", "--withhold", "EV-0001=privileged"),
+     ("recipient Court of Appeal", 'withholds EV-0001 "privileged"')),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "words", "told"), ASKED)
+def test_who_approves_sees_what_they_approve(
+    held: As, name: str, words: tuple[str, ...], told: tuple[str, ...]
+) -> None:
+    held(name, *words)
+    request = held("lea", "request", "list", "--json").json["items"][0]
+    listed = " ".join(held("lea", "request", "list").out.split())
+    shown = held("lea", "request", "show", request["id"])
+    assert shown.code == 0, shown.err
+    as_json = held("lea", "request", "show", request["id"], "--json").json
+    check("request", as_json)
+    assert as_json == request
+    approved = held("lea", "request", "approve", request["id"])
+    assert approved.code == 0, approved.err
+    for text in (listed, " ".join(shown.out.split()), " ".join(approved.out.split())):
+        for each in told:
+            assert each in text
+        assert request["reason"] in text
+    settled = " ".join(held("lea", "request", "show", request["id"]).out.split())
+    assert "approved by lea" in settled
+    assert "request approve" not in settled
+
+
+def test_a_name_that_looks_like_another_is_spelled_out_to_who_approves(by: As) -> None:
+    recipient = "C\u043eurt"  # with a Cyrillic letter
+    by("ann", "export", INCIDENT, "-o", "c.zip", "--purpose", "audit", "--recipient", recipient)
+    assert "\\u043e" in by("lea", "request", "list").out

@@ -222,6 +222,11 @@ def _merged(group: Sequence[Sealed]) -> str:
         parts.append(count_text(len(principals), "principal"))
     covered = extent(facts)
     if covered:
-        first, last = (clock_text(format_instant(moment)) for moment in covered)
-        parts.append(f"{first}-{last}")
+        first, last = (format_instant(moment) for moment in covered)
+        one_day = first[:10] == last[:10]
+        parts.append(
+            f"{clock_text(first)}-{clock_text(last)}"
+            if one_day
+            else f"{first[:10]} {clock_text(first)} to {last[:10]} {clock_text(last)}"
+        )
     return ", ".join(parts)

@@ -46,6 +46,15 @@ def test_files_are_grouped_by_folder_and_format_and_singly_where_few(
     assert said.err == "", "progress is quiet in a pipe"
 
 
+def test_a_group_that_spans_days_is_told_with_its_dates(evault: Evault, case: str) -> None:
+    for at in ("10/Jul/2023:23:20:57", "10/Jul/2023:23:40:00", "11/Jul/2023:07:00:00",
+               "12/Jul/2023:08:04:28"):  # fmt: skip
+        line = f'192.0.2.7 - - [{at} +0000] "GET /a HTTP/1.1" 200 12 "-" "curl/8"\n'
+        evault.file(f"web/{at.replace('/', '-').replace(':', '-')}.log", line)
+    said = " ".join(evault("ingest", case, "web").out.split())
+    assert "2023-07-10 23:20:57Z to 2023-07-12 08:04:28Z" in said
+
+
 def test_what_needs_a_look_is_named(evault: Evault, case: str) -> None:
     evault.file("empty.log", b"")
     evault.file("bad.jsonl", '{"a":1}\n{"a":\n{"a":3}\n')

@@ -213,7 +213,7 @@ def test_what_of_a_request_makes_no_sense_is_said_and_nothing_is_asked_for(held:
         ("aut", (*WAIVE[:3], "C2.modles", *WAIVE[4:]), "C2.modles"),
         ("aut", (*ATTEST[:3], "item=C99", ATTEST[4]), "C99"),
         ("ann", ATTEST, "may not attest"),
-        ("aut", HOLD, "may not request release"),
+        ("aut", HOLD, "may not ask for a hold's release"),
     ):
         said = held(name, *words)
         assert (said.code, told in said.err) == (2, True), said.err + said.out
@@ -242,7 +242,7 @@ def test_a_person_accepts_their_own_role_by_command(case: Case, by: As) -> None:
     offered = by("ida", "incident", "assign", INCIDENT, "comms_lead", "dora")
     assert offered.code == 0, offered.err
     said = by("cleo", "incident", "assign", INCIDENT, "comms_lead", "dora", "--accept")
-    assert (said.code, "may not declare" in said.err) == (2, True)
+    assert (said.code, "may not assign roles" in said.err) == (2, True)
 
 
 def test_custody_of_a_person_shows_what_they_approved_and_what_they_were_refused(

@@ -7,6 +7,15 @@ from collections.abc import Sequence
 from vault.custody import exhibit_ranges
 from verify.strictjson import Object
 
+ONLY_ASKED = 3
+"""The exit code of what was asked for and not done: a script that goes on after 0 must not."""
+
+
+def waiting_text(request: Object) -> str:
+    """Which request waits for a second person, and until when."""
+    already = f", asked for {request['created']} already," if request.get("repeated") else ""
+    return f"request {request['id']}{already} waits for one until {request['expires']}"
+
 
 def asked_rows(request: Object) -> list[tuple[str, str]]:
     """What a request would do: label and text of each parameter, also of those left out."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.asking import asked_rows, asked_text
+from cli.asking import ONLY_ASKED, asked_rows, asked_text, waiting_text
 from cli.options import AsJson, Reason
 from cli.render import columns, count_text, labelled, paragraph
 from cli.session import Answer, UsageError, give, settings_of, vault_of
@@ -129,12 +129,11 @@ def asked(name: str, undone: str, request: Object) -> Answer:
     lines = [
         *paragraph(
             f"{name}  ",
-            f"NOT {undone} yet: it takes a second person; request {request['id']} waits for one "
-            f"until {request['expires']}",
+            f"NOT {undone} yet: it takes a second person; {waiting_text(request)}",
         ),
         f"  Legal or a steward, not you, approves it: evault request approve {request['id']}",
     ]
-    return Answer(lines, {"incident": name, "request": request})
+    return Answer(lines, {"incident": name, "request": request}, ONLY_ASKED)
 
 
 @contextmanager

@@ -78,8 +78,16 @@ def request_routes(service: Service) -> APIRouter:
 def accepted(
     service: Service, asked: Asking, kind: str, chain: str, said: Object, reason: str
 ) -> Response:
-    """Ask for something in the name of who asks; the answer to a route that takes two people."""
-    found = service.requests.ask(kind, chain, said, requester=asked.identity.actor, reason=reason)
+    """Ask for something in the name of who asks; the answer to a route that takes two people.
+
+    What the same person asked for already, and nobody answered yet, is told and not doubled.
+    """
+    who = asked.identity.actor
+    waits = service.requests.waiting(kind, chain, said, requester=who, reason=reason)
+    if waits is not None:
+        told = {**request_json(waits), "repeated": True}
+        return JSONResponse(told, 202, {"Location": f"/v1/requests/{waits.id}"})
+    found = service.requests.ask(kind, chain, said, requester=who, reason=reason)
     return JSONResponse(request_json(found), 202, {"Location": f"/v1/requests/{found.id}"})
 
 

@@ -124,7 +124,7 @@ class Requests:
         """A request as it stands now. Raises `NotFoundError`."""
         found = self._store.request(request_id)
         if found is None or found.kind not in self._kinds:
-            raise NotFoundError(f"there is no request {request_id[:64]}")
+            raise no_such_request(request_id)
         return self._as_of_now(found)
 
     def list(self, chain: str | None = None) -> Sequence[Request]:
@@ -219,6 +219,13 @@ class Requests:
         if waiting and self._clock() >= request.expires:
             return replace(request, state=RequestState.EXPIRED)
         return request
+
+
+def no_such_request(request_id: str) -> NotFoundError:
+    """There is none, or none that may be seen, and where to look."""
+    return NotFoundError(
+        f"there is no request {request_id[:64]}; list them with: evault request list"
+    )
 
 
 def _same(before: Object, after: Object, since: timedelta) -> bool:

@@ -1,7 +1,8 @@
 """`evault`: the entry point. It reads settings once, runs a command, and turns errors into words.
 
 Exit codes: 0 done or verified · 1 the evidence failed, or something met could not be kept, or only
-a spool has it · 2 could not be checked, or bad usage · 130 interrupted.
+a spool has it · 2 could not be checked, or bad usage · 3 only asked for: a second person has to
+approve it · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def build(command: str | None = None) -> typer.Typer:
         rich_markup_mode=None,
         epilog="Start with: evault init, then evault incident declare --help. "
         "Exit codes: 0 done or verified, 1 the evidence failed or something could not be kept, "
-        "2 could not be checked or bad usage.",
+        "2 could not be checked or bad usage, 3 only asked for: another person has to approve it.",
     )
     app.callback()(main)
     wanted = [COMMANDS[command]] if command in COMMANDS else COMMANDS.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,8 +19,11 @@ from verify.strictjson import Object
 
 SINGLY = 3
 """Up to this many files of one folder and format are listed one by one."""
+SCATTERED = 12
+"""Up to this many files of one format in folders that have few each are listed one by one."""
 SILENCE = timedelta(minutes=5)
 _SUMMARY_WIDTH = 60
+_NAME_WIDTH = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +138,50 @@ def _ticket_text(ticket: Ticket) -> str:
 def group_rows(sealed: Sequence[Sealed]) -> list[tuple[str, str, str, str]]:
     """Rows of exhibits, name, format, summary."""
     rows: list[tuple[str, str, str, str]] = []
-    for (folder, label), members in groupby(
-        sealed, key=lambda each: (each.folder, each.taken.description.label)
-    ):
-        group = list(members)
-        if len(group) <= SINGLY:
-            rows += [_single(each) for each in group]
-            continue
-        name = f"{folder.rpartition('/')[2]}/" if folder else "(top)"
-        rows.append((exhibit_ranges([each.exhibit for each in group]), name, label, _merged(group)))
-        rows += [_single(each) for each in group if _notable(each)]
+    for group in _groups(sealed):
+        above = _common([each.folder for each in group])
+        few = len(group) <= SINGLY or (len(group) <= SCATTERED and len(_folders(group)) > 1)
+        if not few:
+            name = f"{above.rpartition('/')[2]}/" if above else "(top)"
+            label = group[0].taken.description.label
+            numbers = exhibit_ranges([each.exhibit for each in group])
+            rows.append((numbers, name, label, _merged(group)))
+        rows += [_single(each, above) for each in group if few or _notable(each)]
     return rows
+
+
+def _groups(sealed: Sequence[Sealed]) -> list[list[Sealed]]:
+    """What is told together: many files of a folder, or folders in a row that have few each."""
+    groups: list[list[Sealed]] = []
+    for _, members in groupby(sealed, key=lambda each: (each.folder, each.taken.description.label)):
+        group = list(members)
+        label = group[0].taken.description.label
+        scattered = (
+            groups
+            and len(group) <= SINGLY
+            and label == groups[-1][0].taken.description.label
+            and all(count <= SINGLY for count in _folders(groups[-1]).values())
+        )
+        if scattered:
+            groups[-1] += group
+        else:
+            groups.append(group)
+    return groups
+
+
+def _folders(group: Sequence[Sealed]) -> Counter[str]:
+    return Counter(each.folder for each in group)
+
+
+def _common(folders: Sequence[str]) -> str:
+    """The folder that all of these lie in, "" for none."""
+    parts = [each.split("/") for each in folders]
+    same = 0
+    for level in zip(*parts, strict=False):
+        if len(set(level)) > 1:
+            break
+        same += 1
+    return "/".join(parts[0][:same])
 
 
 def look_at(sealed: Sequence[Sealed]) -> list[str]:
@@ -201,12 +238,14 @@ def _log_notes(logs: Sequence[Sealed]) -> list[str]:
     return notes
 
 
-def _single(each: Sealed) -> tuple[str, str, str, str]:
+def _single(each: Sealed, above: str) -> tuple[str, str, str, str]:
+    """One file, by its path below the folder that it shares with its group."""
     description = each.taken.description
+    name = description.name.removeprefix(f"{above}/") if above else description.name
     summary = description.summary or size_text(each.taken.size)
     return (
         each.exhibit,
-        clip(description.name.rpartition("/")[2], 40),
+        name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}",
         description.label,
         clip(summary, _SUMMARY_WIDTH),
     )
@@ -224,8 +263,13 @@ def _merged(group: Sequence[Sealed]) -> str:
         parts.append(count_text(len(principals), "principal"))
     covered = extent(facts)
     if covered:
-        first, last = (clock_text(format_instant(moment)) for moment in covered)
-        parts.append(f"{first}-{last}")
+        first, last = (format_instant(moment) for moment in covered)
+        one_day = first[:10] == last[:10]
+        parts.append(
+            f"{clock_text(first)}-{clock_text(last)}"
+            if one_day
+            else f"{first[:10]} {clock_text(first)} to {last[:10]} {clock_text(last)}"
+        )
     return ", ".join(parts)
 
 

@@ -68,6 +68,7 @@ tbody .asked { font-weight: 400; }
 .id { width: 4.6rem; white-space: nowrap; }
 .link { width: 3rem; }
 .when { width: 6.4rem; }
+.clock { width: 9.5rem; }
 .size { width: 5.6rem; }
 .stamp { width: 11.6rem; }
 .by { width: min(19rem, 30vw); }

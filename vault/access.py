@@ -146,6 +146,33 @@ ROLES: Mapping[VaultRole, frozenset[Permission]] = {
 auditor with a second person, who is legal or another steward. Nobody approves what they asked for,
 whatever they hold."""
 
+DEEDS: Mapping[Permission, str] = {
+    Permission.INGEST: "add evidence",
+    Permission.READ_CONTENT: "read the bytes of evidence",
+    Permission.READ_CHAIN: "read what is sealed about evidence",
+    Permission.VERIFY: "verify",
+    Permission.ASSESS: "assess completeness",
+    Permission.ATTEST: "attest",
+    Permission.UPDATE: "post updates",
+    Permission.DECLARE: "declare incidents, or state what becomes of them",
+    Permission.CORRECT: "withdraw or classify evidence",
+    Permission.PRESERVE: "preserve what a stream holds",
+    Permission.SET_HOLD: "set a hold",
+    Permission.REQUEST_RELEASE: "ask for a hold's release",
+    Permission.APPROVE_RELEASE: "approve a hold's release",
+    Permission.EXTEND_RETENTION: "extend retention",
+    Permission.REQUEST_WAIVER: "ask for a waiver",
+    Permission.APPROVE_WAIVER: "approve a waiver, or end one",
+    Permission.EXPORT: "export alone",
+    Permission.REQUEST_EXPORT: "ask for an export",
+    Permission.APPROVE_EXPORT: "approve an export",
+    Permission.SWEEP: "sweep",
+    Permission.ADMIT: "let collectors in, or end them",
+    Permission.GRANT: "grant roles, or take them back",
+    Permission.APPROVE_GRANT: "approve a grant",
+}
+"""What a permission is for, as it is told to who has it not: they `may not …`."""
+
 COLLECTOR = frozenset({Permission.INGEST})
 """What a collector may do, on the chains that its token names: append, and read nothing."""
 
@@ -281,9 +308,10 @@ class Access:
             if each.covers(None, self._at) and self._meets_token(each)
         ]
 
-    def check(self, permission: Permission, chain: str | None) -> None:
+    def check(self, permission: Permission, chain: str | None, *, deed: str | None = None) -> None:
         """Raise unless it is permitted; `chain` is None for what concerns no one chain.
 
+        `deed` is what was to be done, where the permission is for more than that.
         Raises `NotPermittedError` where the identity has another right on the chain, and
         `NotFoundError` where it has none: absent and forbidden look alike.
         """
@@ -291,16 +319,19 @@ class Access:
         if permission in found:
             return
         if chain is not None and chain != VAULT_CHAIN and not found:
-            what = "stream" if is_stream(chain) else "incident"
-            raise NotFoundError(f"there is no {what} {chain} that {self.identity.id} may see")
+            raise not_seen(chain, self.identity.id)
         if self.identity.kind == "collector":
-            raise self._appends_only(permission, None if chain == VAULT_CHAIN else chain)
+            told = deed or DEEDS[permission]
+            raise self._appends_only(permission, told, None if chain == VAULT_CHAIN else chain)
         held = ", ".join(self.roles(chain)) or "none"
-        where = "here" if chain else "in all of the vault"
+        everywhere = chain in (None, VAULT_CHAIN)
         raise NotPermittedError(
-            f"{self.identity.id} may not {permission.value.replace('_', ' ')} {where} "
-            f"(roles held: {held}); ask for a grant: evault grant add {self.identity.id} ROLE "
-            f"{'--all' if chain in (None, VAULT_CHAIN) else chain}",
+            f"{self.identity.id} may not {deed or DEEDS[permission]} "
+            f"{'in all of the vault' if everywhere else f'on {chain}'} (roles held: {held}). "
+            f"Who may: {_held_by(permission)}. To get such a role, "
+            f"{'on every chain' if everywhere else f'on {chain}'}, ask a "
+            f"{_held_by(Permission.GRANT)}; another {_held_by(Permission.APPROVE_GRANT)} approves "
+            "it",
             permission=permission.value,
             chain=None if chain == VAULT_CHAIN else chain,
         )
@@ -308,12 +339,14 @@ class Access:
     def check_lists(self) -> None:
         """Raise `NotPermittedError` for a collector: an empty list would say that none is there."""
         if self.identity.kind == "collector":
-            raise self._appends_only(Permission.READ_CHAIN, None)
+            raise self._appends_only(Permission.READ_CHAIN, DEEDS[Permission.READ_CHAIN], None)
 
-    def _appends_only(self, permission: Permission, chain: str | None) -> NotPermittedError:
+    def _appends_only(
+        self, permission: Permission, deed: str, chain: str | None
+    ) -> NotPermittedError:
         return NotPermittedError(
             f"{self.identity.id} is a collector, which appends to the chains that its token "
-            f"names and may not {permission.value.replace('_', ' ')}; no grant changes that. "
+            f"names and may not {deed}; no grant changes that. "
             "Use a person's token",
             permission=permission.value,
             chain=chain,
@@ -329,3 +362,21 @@ class Access:
     def _within_token(self, chain: str) -> bool:
         limit = self.identity.chains
         return limit is None or chain == VAULT_CHAIN or chain in limit
+
+
+def not_seen(chain: str, person: str) -> NotFoundError:
+    """What is told of a chain that one may not see, and of one that is not there: the same.
+
+    Whoever is sure that there is one must neither doubt it nor declare it a second time.
+    """
+    what = "stream" if is_stream(chain) else "incident"
+    anew = "" if is_stream(chain) else ", and do not declare it anew"
+    return NotFoundError(
+        f"there is no {what} {chain[:80]} that {person} may see: if it exists, no role of theirs, "
+        f"or not this token, is for it. Ask a {_held_by(Permission.GRANT)} for a role on it{anew}"
+    )
+
+
+def _held_by(permission: Permission) -> str:
+    """The roles that have a permission: `legal or governance_steward`."""
+    return " or ".join(role.value for role, held in ROLES.items() if permission in held)

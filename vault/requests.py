@@ -30,7 +30,7 @@ from vault.ulid import new_ulid
 from verify import strictjson
 from verify.approval import AUTHENTICATED, same_person
 from verify.errors import EvidenceError, MalformedError
-from verify.instant import format_instant
+from verify.instant import format_instant, parse_instant
 from verify.statement import Actor, check_chain_id
 from verify.strictjson import Object
 
@@ -46,6 +46,9 @@ A_DAY = 200
 
 _ATTEMPTS = 5
 _PAGE = 100
+_TIMES = ("valid_from", "valid_to")
+_ON_THE_WAY = timedelta(seconds=5)
+"""By how much a command's clock, and its way to the vault, may differ from time to time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +112,27 @@ class Requests:
         self._store.add_request(request)
         return request
 
+    def waiting(
+        self, kind: str, chain: str, parameters: Object, *, requester: Actor, reason: str
+    ) -> Request | None:
+        """The request by which the same person asked for the same already, while it waits.
+
+        An end that was meant as `in two weeks` has moved since: by as much as the time did.
+        """
+        now = self._clock()
+        for each in self.list(chain):
+            asked = (each.kind, each.requester, each.reason, each.state)
+            if asked == (kind, requester.id, reason, RequestState.PENDING) and _same(
+                each.parameters, parameters, now - each.created
+            ):
+                return each
+        return None
+
     def get(self, request_id: str) -> Request:
         """A request as it stands now. Raises `NotFoundError`."""
         found = self._store.request(request_id)
         if found is None or found.kind not in self._kinds:
-            raise NotFoundError(f"there is no request {request_id[:64]}")
+            raise no_such_request(request_id)
         return self._as_of_now(found)
 
     def list(self, chain: str | None = None, *, after: str = "") -> Iterator[Request]:
@@ -217,6 +236,28 @@ class Requests:
         if waiting and self._clock() >= request.expires:
             return replace(request, state=RequestState.EXPIRED)
         return request
+
+
+def no_such_request(request_id: str) -> NotFoundError:
+    """There is none, or none that may be seen, and where to look."""
+    return NotFoundError(
+        f"there is no request {request_id[:64]}; list them with: evault request list"
+    )
+
+
+def _same(before: Object, after: Object, since: timedelta) -> bool:
+    """Whether two askings are for the same, the second so long after the first."""
+    rest = [{k: v for k, v in each.items() if k not in _TIMES} for each in (before, after)]
+    return rest[0] == rest[1] and all(
+        _moved_along(before.get(name), after.get(name), since) for name in _TIMES
+    )
+
+
+def _moved_along(before: object, after: object, since: timedelta) -> bool:
+    if before == after or before is None or after is None:
+        return before == after
+    moved = parse_instant(after, where="a time") - parse_instant(before, where="a time")
+    return abs(moved - since) <= _ON_THE_WAY
 
 
 def _check_person(actor: Actor, does: str) -> None:

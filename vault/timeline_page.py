@@ -82,7 +82,7 @@ def _lines(lines: Iterable[Line]) -> str:
     listed = list(lines)
     columns = column_heads(
         ("stamp", "Claimed (UTC)"),
-        ("when", "Clock"),
+        ("clock", "Clock"),
         ("when", "Received by the vault (UTC)"),
         ("", "What"),
         ("id", "Cites"),
@@ -108,7 +108,7 @@ def _line(line: Line) -> str:
         received += f'<div class="sub">stamped {time_of(format_instant(line.stamped))}</div>'
     return (
         f"<tr>{cell('Claimed', claimed, name='stamp')}"
-        f"{cell('Clock', esc(quality), name='when')}"
+        f"{cell('Clock', esc(quality), name='clock')}"
         f"{cell('Received', received, name='when')}"
         f"{cell('What', f'<strong>{esc(line.event)}</strong> <bdi>{prose(line.detail)}</bdi>')}"
         f"{cell('Cites', prose(line.cites), name='id')}</tr>\n"

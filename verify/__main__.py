@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verify.audit import BundleRecord, audit
-from verify.bundle import TRUST, Bundle, open_bundle
+from verify.bundle import TRUST, Bundle, check_is_bundle, open_bundle
 from verify.errors import EvidenceError, MalformedError
 from verify.recompute import ReadFacts, recompute_facts, recompute_report
 from verify.report import Report, failed_to_open, printable, render
 from verify.seen import join, read_seen
-from verify.trust import Trust, parse_trust
+from verify.trust import Trust, parse_trust, read_trust
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except (EvidenceError, OSError) as error:
         message = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            message = f"cannot read {error.filename}: {error.strerror}"
         if options.json:
             problem = {"code": getattr(error, "code", "unavailable"), "detail": message}
             print(json.dumps(problem), file=sys.stderr)
@@ -70,13 +72,14 @@ def audit_bundle(
 
     Without a trust file the bundle's own copy is used, and the verdict is at most inconclusive.
     Raises `OSError` or `EvidenceError` where the question itself cannot be answered: a file that
-    cannot be read, a trust file that does not parse.
+    cannot be read or is no bundle at all, a trust file that does not parse.
     """
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}")
     given = None
     if trust_file is not None:
-        given = parse_trust(trust_file.read_bytes(), where=trust_file.name)
+        given = read_trust(trust_file)
+    check_is_bundle(path)
     return audit_bundle_by(
         path, trust=given, seen_files=seen_files, head=head, checklist=checklist, facts=facts
     )

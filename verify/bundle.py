@@ -48,6 +48,9 @@ _UNSAFE_IN_BASE = '\\:*?"<>|'
 _MANIFEST_LINE = re.compile(r"([0-9a-f]{64})  (\S+)\Z")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _END = struct.Struct("<4s4H2LH")
+_END_OF_ZIP = b"PK\x05\x06"
+_END_REACH = _END.size + 0xFFFF
+"""How far before its end a zip's last record begins at most: a comment may follow it."""
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR_64 = struct.Struct("<4sLQL")
 _ENCRYPTED = 0x2041
@@ -148,6 +151,22 @@ def open_bundle(path: Path) -> Bundle:
     except BaseException:
         container.close()
         raise
+
+
+def check_is_bundle(path: Path) -> None:
+    """Raise `MalformedError` for a file that is something else, so that nothing of it is judged.
+
+    A zip that was cut off or damaged begins or ends as one still, and is judged: it fails. So does
+    an empty file, which may be all that is left of one.
+    """
+    if path.is_dir():
+        return
+    with path.open("rb") as file:
+        begins = file.read(2)
+        file.seek(max(file.seek(0, os.SEEK_END) - _END_REACH, 0))
+        ends = _END_OF_ZIP in file.read()
+    if not b"PK".startswith(begins) and not ends:
+        raise MalformedError(f"{path.name} is no bundle: it is neither a zip nor a folder")
 
 
 def link_path(sequence: int) -> str:
@@ -342,7 +361,7 @@ class _Zip:
         at = size - _END.size - (_LOCATOR_64.size + _END_64.size if is_64 else 0)
         true = [0, 0, count, count, at - self._zip.start_dir, self._zip.start_dir]
         elsewhere = [0xFFFF] * 4 + [0xFFFFFFFF] * 2  # in ZIP64: see the larger record
-        sound = (magic, comment) == (b"PK\x05\x06", 0) and all(
+        sound = (magic, comment) == (_END_OF_ZIP, 0) and all(
             given == each or (is_64 and given == other)
             for given, each, other in zip(end, true, elsewhere, strict=True)
         )

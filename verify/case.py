@@ -42,6 +42,9 @@ class Side:
 
     record: str
     says: str
+    """Of one with times, what comes before them; `conflict` writes these behind it."""
+    at: tuple[datetime, ...] = ()
+    """The time that it tells, or the two ends of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,18 @@ def unknown(detail: str = "", exhibits: Iterable[str] = ()) -> Result:
 
 
 def conflict(detail: str, sides: Sequence[Side], *more: str) -> Result:
-    """Records that contradict each other; `more` are exhibits that matter besides."""
+    """Records that contradict each other; `more` are exhibits that matter besides.
+
+    Times of several days are told with their dates: times of day would seem close, or turned round.
+    """
+    days = {at.date() for side in sides for at in side.at}
+    told_time = clock_time if len(days) <= 1 else day_time
+    said = [
+        Side(side.record, f"{side.says} {' to '.join(map(told_time, side.at))}")
+        if side.at
+        else side
+        for side in sides
+    ]
     named = dict.fromkeys(side.record for side in sides)
     links = [int(name[5:]) for name in named if name.startswith("link ")]
     exhibits = [name for name in named if not name.startswith("link ")]
@@ -92,7 +106,7 @@ def conflict(detail: str, sides: Sequence[Side], *more: str) -> Result:
         detail,
         tuple(dict.fromkeys([*exhibits, *more])),
         tuple(links),
-        sides=tuple(dict.fromkeys(sides)),
+        sides=tuple(dict.fromkeys(said)),
     )
 
 
@@ -131,6 +145,11 @@ def several(problems: Sequence[str]) -> str:
 def clock_time(moment: datetime) -> str:
     """A time of day for a reason: `12:30Z`."""
     return moment.strftime("%H:%M:%SZ" if moment.second else "%H:%MZ")
+
+
+def day_time(moment: datetime) -> str:
+    """The same with its day: `2023-07-10 12:30Z`."""
+    return f"{moment.date().isoformat()} {clock_time(moment)}"
 
 
 def link(sequence: int) -> str:

@@ -19,7 +19,6 @@ from verify.case import (
     Result,
     Side,
     Test,
-    clock_time,
     conflict,
     instant,
     link,
@@ -58,8 +57,8 @@ def detected_before_declared(case: Case, _parameters: Parameters, _missing: str)
     return conflict(
         "declared before it was detected",
         [
-            Side(DECLARATION, f"declared {clock_time(declared)}"),
-            Side(_last(case, "detected_at"), f"detected {clock_time(detected)}"),
+            Side(DECLARATION, "declared", (declared,)),
+            Side(_last(case, "detected_at"), "detected", (detected,)),
         ],
     )
 
@@ -79,8 +78,8 @@ def alert_before_detection(case: Case, parameters: Parameters, _missing: str) ->
         return conflict(
             f"{told(earlier)} fired before the stated detection",
             [
-                Side(_last(case, "detected_at"), f"detected {clock_time(detected)}"),
-                *(Side(name, f"fired {clock_time(at)}") for name, at in earlier.items()),
+                Side(_last(case, "detected_at"), "detected", (detected,)),
+                *(Side(name, "fired", (at,)) for name, at in earlier.items()),
             ],
         )
     return passed(compared) if compared else unknown()
@@ -278,12 +277,12 @@ def access_is_traced(case: Case, parameters: Parameters, _missing: str) -> Resul
         outside = [each for each in (first, last) if window[0] <= each <= window[1]]
         outside = [each for each in outside if not start <= each <= end]
         if outside:
-            sides.append(Side(name, f"{principal} acted {clock_time(outside[0])}"))
+            sides.append(Side(name, f"{principal} acted", (outside[0],)))
     if sides:
-        shown = f"{clock_time(start + tolerance)} to {clock_time(end - tolerance)}"
+        reach = start + tolerance, end - tolerance
         return conflict(
             f"access that no trace has: {told(side.record for side in sides)}",
-            [*sides, *(Side(name, f"traces go from {shown}") for name in traces[:3])],
+            [*sides, *(Side(name, "traces go from", reach) for name in traces[:3])],
             *traces,
         )
     return passed(dict.fromkeys([*compared, *traces])) if compared else unknown()
@@ -333,8 +332,7 @@ def frozen_stays_silent(case: Case, parameters: Parameters, _missing: str) -> Re
         )
         compared += found[0]
         if found[1]:
-            said = f"frozen {clock_time(each.at)}"
-            sides += [Side(link(each.sequence), said), *found[1]]
+            sides += [Side(link(each.sequence), "frozen", (each.at,)), *found[1]]
     if sides:
         records = [side.record for side in sides if not side.record.startswith("link ")]
         return conflict(f"active after the freeze: {told(records)}", sides)
@@ -349,10 +347,10 @@ def contained_stays_silent(case: Case, parameters: Parameters, _missing: str) ->
     compared, found = _after_containment(case, parameters, contained)
     denied = case.denied_containment(contained)
     if denied:
-        found.append(Side(link(denied.sequence), f"not contained, as of {clock_time(denied.at)}"))
+        found.append(Side(link(denied.sequence), "not contained, as of", (denied.at,)))
     if found:
         entered = [each for each in case.incident.phases if each.phase == Phase.CONTAINED][-1]
-        said = Side(link(entered.sequence), f"contained {clock_time(contained)}")
+        said = Side(link(entered.sequence), "contained", (contained,))
         return conflict(
             f"{'called not contained' if denied else 'active'} after containment: "
             f"{told(side.record for side in found)}",
@@ -370,7 +368,7 @@ def update_fits_evidence(case: Case, parameters: Parameters, _missing: str) -> R
         seen, found = _after_containment(case, parameters, update.at)
         compared += seen
         if found:
-            said = Side(link(update.sequence), f"contained, as of {clock_time(update.at)}")
+            said = Side(link(update.sequence), "contained, as of", (update.at,))
             return conflict(
                 f"called contained, active in {told(side.record for side in found)}", [said, *found]
             )
@@ -427,7 +425,7 @@ def _active(
                     compared.append(name)
                 moment = between((last, first))
                 if moment is not None:
-                    sides.append(Side(name, f"{principal} acted {clock_time(moment)}"))
+                    sides.append(Side(name, f"{principal} acted", (moment,)))
     registered = set(case.incident.scope.get("runs") or ())
     for name in case.of(parameters["trace_kinds"]):
         facts = case.facts(name)
@@ -441,7 +439,7 @@ def _active(
             compared.append(name)
         moment = between(reversed(_extent(facts)))
         if moment is not None:
-            sides.append(Side(name, f"a run was active {clock_time(moment)}"))
+            sides.append(Side(name, "a run was active", (moment,)))
     return compared, sides
 
 
@@ -472,7 +470,7 @@ def nil_return_holds(case: Case, _parameters: Parameters, _missing: str) -> Resu
                     f"nil return of {of}, yet {name} has something",
                     [
                         Side(each.record, f"nothing of {of}"),
-                        Side(name, f"something at {clock_time(moment)}"),
+                        Side(name, "something at", (moment,)),
                     ],
                 )
     return passed((), records(each.record for each in returns)[1]) if returns else unknown()
@@ -511,8 +509,8 @@ def validation_after_action(case: Case, _parameters: Parameters, _missing: str) 
             return conflict(
                 f"validation predates {ended.name}",
                 [
-                    Side(ended.record, f"{ended.name} ended {clock_time(min(ends))}"),
-                    Side(link(each.sequence), f"validated {clock_time(each.at)}"),
+                    Side(ended.record, f"{ended.name} ended", (min(ends),)),
+                    Side(link(each.sequence), "validated", (each.at,)),
                 ],
             )
     return passed((), compared) if compared else unknown()
@@ -644,8 +642,8 @@ def re_enabled_after_tests(case: Case, _parameters: Parameters, _missing: str) -
         return conflict(
             "agents came back before tests passed",
             [
-                Side(link(first_step.sequence), f"re-enabled {clock_time(came_back)}"),
-                Side(link(first_test.sequence), f"tests passed {clock_time(tested)}"),
+                Side(link(first_step.sequence), "re-enabled", (came_back,)),
+                Side(link(first_test.sequence), "tests passed", (tested,)),
             ],
         )
     return passed((), [first_test.sequence, first_step.sequence])
@@ -659,13 +657,13 @@ def logging_kept(case: Case, _parameters: Parameters, _missing: str) -> Result:
     for each in off:
         if each.at is None or (stable and min(stable) <= each.at):
             continue
-        said = f"stable {clock_time(min(stable))}" if stable else "stability never confirmed"
+        said = "stable" if stable else "stability never confirmed"
         record = next((one for one in switched if moment_of(one.fields, "stable_at")), each)
         return conflict(
             "enhanced logging turned off before it was stable",
             [
-                Side(link(each.sequence), f"turned off {clock_time(each.at)}"),
-                Side(link(record.sequence), said),
+                Side(link(each.sequence), "turned off", (each.at,)),
+                Side(link(record.sequence), said, (min(stable),) if stable else ()),
             ],
         )
     return passed((), [each.sequence for each in off]) if off else unknown()
@@ -680,8 +678,8 @@ def page_after_detection(case: Case, _parameters: Parameters, _missing: str) -> 
             return conflict(
                 "paged before it was detected",
                 [
-                    Side(link(each.sequence), f"paged {clock_time(each.at)}"),
-                    Side(_last(case, "detected_at"), f"detected {clock_time(detected)}"),
+                    Side(link(each.sequence), "paged", (each.at,)),
+                    Side(_last(case, "detected_at"), "detected", (detected,)),
                 ],
             )
     return passed((), [each.sequence for each in pages]) if pages else unknown()
@@ -701,8 +699,8 @@ def postmortem_after_containment(case: Case, _parameters: Parameters, _missing: 
             return conflict(
                 "postmortem published before containment",
                 [
-                    Side(link(each.sequence), f"published {clock_time(each.at)}"),
-                    Side(link(entered.sequence), f"contained {clock_time(contained)}"),
+                    Side(link(each.sequence), "published", (each.at,)),
+                    Side(link(entered.sequence), "contained", (contained,)),
                 ],
             )
     return passed((), [each.sequence for each in published])

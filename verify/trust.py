@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from verify import strictjson
 from verify.digest import b64, sha256_hex, unb64
@@ -20,6 +21,7 @@ from verify.errors import MalformedError, UnsupportedError
 from verify.note import VerifierKey
 from verify.strictjson import Fields, Object
 
+_MAX_TRUST = 1 << 20
 MAX_KEYS = 1_000
 
 
@@ -102,7 +104,7 @@ class Trust:
 
 def parse_trust(data: bytes, *, where: str) -> Trust:
     """Read a trust file strictly. Raises `MalformedError` or `UnsupportedError`."""
-    reader = Fields(strictjson.loads(data, where=where, limit=1 << 20), where)
+    reader = Fields(strictjson.loads(data, where=where, limit=_MAX_TRUST), where)
     if reader.count("version") != 1:
         raise UnsupportedError(f"{where}: this is not version 1 of a trust file")
     log = VerifierKey.parse(reader.text("log"))
@@ -137,6 +139,18 @@ def parse_trust(data: bytes, *, where: str) -> Trust:
     if any(each.key.spki in collectors for each in trust.manifest_keys):
         raise MalformedError(f"{where}: one key is both a manifest key and a collector's")
     return trust
+
+
+def read_trust(path: Path) -> Trust:
+    """Read a trust file from where it lies. Raises as `parse_trust` does, and `OSError`."""
+    with path.open("rb") as file:
+        data = file.read(_MAX_TRUST + 1)
+    if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        raise MalformedError(
+            f"{path.name}: not JSON, and so no trust file; whoever runs the vault has it: "
+            "evault trust"
+        )
+    return parse_trust(data, where=path.name)
 
 
 def format_trust(*, log: VerifierKey, manifest_keys: Sequence[ManifestKey]) -> bytes:

@@ -49,7 +49,8 @@ def close(
         left = None
         if not chain.incident.sealed:
             left = left_open(vault.incidents, chain, built_in_profile(), vault.clock())
-        if left and not as_json:
+        # Who may not close it is told just that, by the closing itself.
+        if left and not as_json and vault.incidents.may_close(name):
             for line in _open_lines(name, left):
                 print(printable(line), file=sys.stderr, flush=True)
         if compliance and not chain.incident.sealed:

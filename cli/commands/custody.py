@@ -52,15 +52,22 @@ def custody(
         if rest:
             vault.incidents.exhibits_named(chain, rest)
             rows = [row for row in rows if rest[0] in row.exhibits]
+        known = list(dict.fromkeys(each for row in rows for each in row.people))
         if person is not None:
             rows = [row for row in rows if person in row.people]
         give(
             Answer(
-                _lines(rows),
+                _lines(rows) if rows or person is None else _nothing_by(person, known, name),
                 custody_json(name, rows),
             ),
             as_json=as_json,
         )
+
+
+def _nothing_by(person: str, known: Sequence[str], where: str) -> list[str]:
+    """That a person is not on a chain, and who is: the name may be written in another way."""
+    told = f"; on it are {', '.join(known)}" if known else ""
+    return prose("", f"Nothing on {where} is by {person}{told}")
 
 
 def _lines(rows: Sequence[CustodyRow]) -> list[str]:

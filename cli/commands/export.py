@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.asking import ONLY_ASKED, waiting_text
 from cli.chains import incident_or_only
 from cli.commands.request import fetching
 from cli.newfile import check_new_file
@@ -155,14 +156,13 @@ def _asked(name: str, request: Object) -> Answer:
     lines = [
         *paragraph(
             f"{name}  ",
-            f"NOT written yet: your roles export with a second person; request {request['id']} "
-            f"waits for one until {request['expires']}",
+            f"NOT written yet: your roles export with a second person; {waiting_text(request)}",
         ),
         f"  Legal or another steward approves it: evault request approve {request['id']}",
         "  evault request list then tells its link N; within a day, fetch it:",
         f"  {fetching(name, 'N')}",
     ]
-    return Answer(lines, {"incident": name, "request": request})
+    return Answer(lines, {"incident": name, "request": request}, ONLY_ASKED)
 
 
 def _withheld(given: list[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from cli.asking import ONLY_ASKED, waiting_text
 from cli.chains import incident_or_only, is_chain
 from cli.options import AsJson, CountsFrom, Reason, stated
 from cli.render import columns, count_text, paragraph
@@ -102,13 +103,12 @@ def _asked(person: str, role: GrantedRole, chains: Sequence[str], answer: Object
     lines = [
         *paragraph(
             f"{person}  ",
-            f"NOT {role.value} {_on(chains)} yet: it takes a second person; request {answer['id']} "
-            f"waits for one until {answer['expires']}",
+            f"NOT {role.value} {_on(chains)} yet: it takes a second person; {waiting_text(answer)}",
         ),
         f"  A steward, neither you nor {person}, approves it: evault request approve "
         f"{answer['id']}",
     ]
-    return Answer(lines, {"request": answer})
+    return Answer(lines, {"request": answer}, ONLY_ASKED)
 
 
 @_app.command()

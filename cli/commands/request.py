@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.asking import ONLY_ASKED, asked_rows, asked_text, waiting_text
 from cli.options import AsJson, Reason
-from cli.render import columns, count_text, paragraph
+from cli.render import columns, count_text, labelled, paragraph
 from cli.session import Answer, UsageError, give, settings_of, vault_of
 from vault.errors import RefusedError
 from verify.strictjson import Object
@@ -49,6 +50,30 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @_app.command()
+def show(context: typer.Context, request_id: RequestArgument, as_json: AsJson = False) -> None:
+    """Show what exactly a request asks for, by whom and why, before it is approved or refused."""
+    with _requests(context) as requests:
+        request = requests.show(request_id)
+        lines = paragraph(
+            f"{request['id']}  ", f"{request['kind']} on {request['chain']}: {request['state']}"
+        )
+        rows = [
+            *asked_rows(request),
+            ("reason", f'"{request["reason"]}"'),
+            ("asked for by", f"{request['requester']}, {request['created']}"),
+        ]
+        if request["approver"]:
+            rows.append((_second(request), str(request["approver"])))
+        told = _outcome(request)
+        if told:
+            rows.append(("outcome", told))
+        lines += labelled(rows)
+        if request["state"] == "pending":
+            lines.append(f"  Until {request['expires']}: evault request approve {request['id']}")
+        give(Answer(lines, request), as_json=as_json)
+
+
+@_app.command()
 def approve(context: typer.Context, request_id: RequestArgument, as_json: AsJson = False) -> None:
     """Approve what another person asked for; it is done at once, and the chain names you both."""
     with _requests(context) as requests:
@@ -56,8 +81,7 @@ def approve(context: typer.Context, request_id: RequestArgument, as_json: AsJson
         lines = paragraph(
             f"{request['chain']}  ", f"{request['kind']} done: asked for by {_people(request)}"
         )
-        if request["kind"] == "grant":
-            lines += paragraph("  ", _role(request["parameters"]))
+        lines += paragraph("  ", f'{asked_text(request)}; "{request["reason"]}"')
         link = _export_link(request)
         if link is not None:
             lines += paragraph("  ", f"{request['requester']} fetches it within a day: "
@@ -105,12 +129,11 @@ def asked(name: str, undone: str, request: Object) -> Answer:
     lines = [
         *paragraph(
             f"{name}  ",
-            f"NOT {undone} yet: it takes a second person; request {request['id']} waits for one "
-            f"until {request['expires']}",
+            f"NOT {undone} yet: it takes a second person; {waiting_text(request)}",
         ),
         f"  Legal or a steward, not you, approves it: evault request approve {request['id']}",
     ]
-    return Answer(lines, {"incident": name, "request": request})
+    return Answer(lines, {"incident": name, "request": request}, ONLY_ASKED)
 
 
 @contextmanager
@@ -125,38 +148,26 @@ def _requests(context: typer.Context) -> Iterator[RemoteRequests]:
 
 
 def _people(request: Object) -> str:
-    by = {"refused": "refused by"}.get(request["state"], "approved by")
-    second = f", {by} {request['approver']}" if request["approver"] else ""
+    second = f", {_second(request)} {request['approver']}" if request["approver"] else ""
     return f"{request['requester']}{second}"
 
 
+def _second(request: Object) -> str:
+    return "refused by" if request["state"] == "refused" else "approved by"
+
+
 def _told(request: Object) -> str:
-    """Why it was asked for, and what became of it."""
+    """What was asked for, why, and what became of it."""
+    outcome = _outcome(request) or f"until {request['expires']}"
+    return f'{asked_text(request)}; "{request["reason"]}"; {outcome}'
+
+
+def _outcome(request: Object) -> str | None:
     result = request["result"] or {}
-    if request["kind"] == "grant":
-        return f"{_role(request['parameters'])}; {_why(request, result)}"
-    return _why(request, result)
-
-
-def _role(said: Object) -> str:
-    """Who is to hold what: what a second person says yes to."""
-    person = str(said["person"])
-    # A name that only looks like another's is no name that one knows.
-    shown = person if person.isascii() else f"{person} ({person!a})"
-    chains = [str(each) for each in said["chains"]]
-    on = "every chain" if chains == ["*"] else ", ".join(chains)
-    begins = f"from {said['valid_from']} " if said["valid_from"] else ""
-    ends = f"until {said['valid_to']}" if said["valid_to"] else "until revoked"
-    return f"{shown}: {said['role']} on {on}, {begins}{ends}"
-
-
-def _why(request: Object, result: Object) -> str:
     link, why = _export_link(request), result.get("detail") or result.get("reason")
     if link is not None:
-        return f'"{request["reason"]}"; export link {link}'
-    if request["state"] in ("refused", "failed") and why:
-        return f'"{request["reason"]}"; {why}'
-    return f'"{request["reason"]}"; until {request["expires"]}'
+        return f"export link {link}"
+    return str(why) if request["state"] in ("refused", "failed") and why else None
 
 
 def _export_link(request: Object) -> object:

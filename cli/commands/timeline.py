@@ -66,7 +66,7 @@ def timeline(
 
 
 def _text(drawn: Timeline) -> list[str]:
-    rows = [("UTC", "clock", "received", "cites", "what"), *_rows(drawn.lines)]
+    rows = [("UTC", "clock", "received", "cites", "what", ""), *_rows(drawn.lines)]
     lines = columns(rows)
     if drawn.unplaced:
         lines.append("Without a place, as their records name no instant:")
@@ -83,20 +83,21 @@ def _counted(drawn: Timeline) -> str:
     return f"{count_text(len(drawn.lines), 'line')}{beside if drawn.unplaced else ''}"
 
 
-def _rows(lines: Sequence[Line]) -> list[tuple[str, str, str, str, str]]:
+def _rows(lines: Sequence[Line]) -> list[tuple[str, str, str, str, str, str]]:
     rows, day = [], ""
     for line in lines:
         start = format_instant(line.start)
         end = format_instant(line.claim.end) if line.claim else start
         when = start[_DAY:] if start[:_DAY] == day else f"{start[: _DAY - 1]} {start[_DAY:]}"
         if end != start:
-            when += f"-{end[_DAY:] if end[:_DAY] == start[:_DAY] else end}"
+            one_day = end[:_DAY] == start[:_DAY]
+            when += f"-{end[_DAY:]}" if one_day else f" to {end[: _DAY - 1]} {end[_DAY:]}"
         # Starts stand under each other; the day only where it changes.
         when = when if start[:_DAY] != day else f"{'':<{_DAY}}{when}"
         day = start[:_DAY]
         cites = clip(line.cites, _CITES_WIDTH)
-        detail = clip(f"{line.event}  {line.detail}".rstrip(), _DETAIL_WIDTH)
-        rows.append((when, _clock(line), _later(line), cites, detail))
+        detail = clip(line.detail, _DETAIL_WIDTH)
+        rows.append((when, _clock(line), _later(line), cites, line.event, detail))
     return rows
 
 

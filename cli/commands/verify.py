@@ -10,6 +10,7 @@ from typing import Annotated, BinaryIO, Optional, cast
 import typer
 
 from cli.chains import chain_or_only, split_chain
+from cli.config import CONFIG
 from cli.extras import parsers
 from cli.home import load_trust
 from cli.options import AsJson
@@ -19,13 +20,17 @@ from ingest.parsers import HEAD_SIZE, read_facts
 from ingest.parsers.records import Replayed, read_fully
 from verify.__main__ import audit_bundle
 from verify.audit import audit
+from verify.bundle import check_is_bundle
+from verify.digest import digest_stream
+from verify.errors import MalformedError
 from verify.facts import Facts
 from verify.recompute import ReadFacts
 from verify.report import Report, Verdict, render
 from verify.seen import join, read_seen
 from verify.statement import DEPTHS
-from verify.trust import parse_trust
+from verify.trust import read_trust
 
+_SIGHTINGS = 3
 _DEPTHS = {
     "bytes": "the evidence was read again",
     "checksums": "attested_by_store; --depth bytes reads the evidence again",
@@ -83,7 +88,7 @@ def verify(
     given, rest = split_chain(words or [])
     is_bundle = given is None and bool(rest) and not rest[0].startswith("EV-")
     if is_bundle:
-        _check_bundle(rest, depth)
+        _check_bundle(context, rest, depth)
     elif facts:
         raise UsageError("--facts is for bundles; make one with: evault export")
     settings = settings_of(context)
@@ -132,13 +137,38 @@ def _facts_reader() -> ReadFacts:
     return read
 
 
-def _check_bundle(words: list[str], depth: str | None) -> None:
+def _check_bundle(context: typer.Context, words: list[str], depth: str | None) -> None:
     if len(words) > 1:
         raise UsageError("a bundle is verified whole; name no exhibits")
     if depth not in (None, "bytes"):
         raise UsageError("a bundle is always read whole; --depth is for incidents of this vault")
     if not os.path.lexists(words[0]):
         raise UsageError(f"{words[0]} is neither an incident like INC-2026-0001 nor a bundle here")
+    try:
+        check_is_bundle(Path(words[0]))
+    except MalformedError as error:
+        raise UsageError(f"{error}. {_known(context, Path(words[0]))}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {words[0]}: {error.strerror or error}") from error
+
+
+def _known(context: typer.Context, path: Path) -> str:
+    """Whether a file's bytes were sealed here: what may have been meant by verifying it."""
+    settings = settings_of(context)
+    if settings.server is not None:
+        return "Whether the server has its bytes sealed: send it to POST /v1/verify/file"
+    if not (settings.home / CONFIG).is_file():
+        return "Whether a vault has its bytes sealed can be asked where there is one (--home DIR)"
+    with path.open("rb") as file:
+        sha256, _ = digest_stream(file)
+    with vault_of(context) as vault:
+        known = vault.lookup.known(sha256, lambda _chain: True, most=_SIGHTINGS)
+    if not known.sightings:
+        return f"No incident or stream here has its bytes (SHA-256 {sha256})"
+    places = [f"{each.chain} {each.exhibit.item.exhibit}" for each in known.sightings]
+    more = f" and {known.count - len(places):,} more" if known.count > len(places) else ""
+    first = known.sightings[0].chain
+    return f"Its bytes are sealed as {', '.join(places)}{more}; check these: evault verify {first}"
 
 
 def _audit_incident(
@@ -154,7 +184,7 @@ def _audit_incident(
         vault.incidents.exhibits_named(vault.incidents.read(name), exhibits)
     trusted = vault.trust
     if trust_file is not None:
-        trusted = parse_trust(trust_file.read_bytes(), where=str(trust_file))
+        trusted = read_trust(trust_file)
     record = vault.record(name, depth)
     earlier = join([read_seen(path, trusted) for path in seen_files]) if seen_files else None
     return audit(

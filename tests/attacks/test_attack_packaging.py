@@ -27,6 +27,7 @@ from attacks.bundle_surgery import (
 
 from verify.bundle import CHECKPOINT, INCLUSION, link_path
 from verify.digest import sha256_hex
+from verify.errors import MalformedError
 from verify.report import Verdict
 
 ATTACKED = "data/evidence/EV-0001/attacked.json"
@@ -877,9 +878,6 @@ def test_a_bundle_short_of_its_last_bytes_is_refused(case: Case, altered: Path, 
         b"PK\x05\x06" + bytes(18),
         b"PK\x05\x06" + b"\xff" * 16 + bytes(2),
         b"PK\x05\x06" + b"\xff" * 18,
-        b"%PDF-1.7",
-        b"\x1f\x8b" + bytes(100),
-        bytes(1_000),
         b"PK\x06\x06"
         + b"\xff" * 52
         + b"PK\x06\x07"
@@ -894,6 +892,13 @@ def test_what_is_no_bundle_is_refused(case: Case, altered: Path, data: bytes) ->
     report = case.audit(altered)
     assert failures(report) == [WHOLE]
     assert report.exit_code == 1
+
+
+@pytest.mark.parametrize("data", [b"%PDF-1.7", b"\x1f\x8b" + bytes(100), bytes(1_000), b"{}"])
+def test_what_never_was_a_bundle_is_not_judged(case: Case, altered: Path, data: bytes) -> None:
+    altered.write_bytes(data)
+    with pytest.raises(MalformedError, match="is no bundle"):
+        case.audit(altered)
 
 
 def test_an_empty_folder_is_refused(case: Case, tmp_path: Path) -> None:

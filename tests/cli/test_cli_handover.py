@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cli_support import DEMO, Evault, run, unprivileged
 
+from verify.__main__ import main
 from verify.checkpoint import open_checkpoint, parse_consistency_proof, parse_tlog_proof
 from verify.trust import Trust, parse_trust
 
@@ -241,11 +242,42 @@ def test_a_question_that_cannot_be_asked_is_refused(
     assert told in evault.refused("verify", *words)
 
 
-def test_a_file_that_is_no_bundle_fails_as_one(evault: Evault, full: str) -> None:
+def test_a_file_that_is_no_bundle_is_not_judged_and_it_is_said_whether_it_is_known(
+    evault: Evault, full: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     evault.file("taken", "mine")
-    said = run("verify", "taken")
-    assert said.code == 1
-    assert "FAILED: package" in said.out
+    for words in (("--trust", evault.home / "trust.json"), ()):
+        told = evault.refused("verify", "taken", *words)
+        assert "taken is no bundle" in told
+        assert "No incident or stream here has its bytes" in told
+    evault("ingest", full, "taken")
+    exhibit = run("evidence", "list", full, "--json").json["items"][-1]["exhibit"]
+    assert f"sealed as {full} {exhibit}" in evault.refused("verify", "taken")
+    assert main(["taken"]) == 2
+    assert "taken is no bundle" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("size", [1, 2, 40, 5_000])
+def test_what_is_left_of_a_bundle_fails(evault: Evault, full: str, size: int) -> None:
+    evault("export", "-o", "case.zip", "--purpose", "p")
+    whole = (evault.folder / "case.zip").read_bytes()
+    for left in (whole[: size + 1], b"\0" * size + whole[size:]):
+        evault.file("left.zip", left)
+        said = run("verify", "left.zip")
+        assert (said.code, "FAILED: package" in said.out) == (1, True)
+
+
+def test_what_is_no_trust_file_is_named_as_such(
+    evault: Evault, full: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    evault("export", "-o", "case.zip", "--purpose", "p")
+    evault.file("large.zip", b"PK" + bytes(2 << 20))
+    for trust, told in (("large.zip", "no trust file"), ("absent.json", "cannot read absent.json")):
+        assert told in evault.refused("verify", "case.zip", "--trust", trust)
+        assert main(["case.zip", "--trust", trust]) == 2
+        err = capfd.readouterr().err
+        assert told in err
+        assert "Errno" not in err
 
 
 # -- trust and log ---------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ ANSWERS = {
     "request approve": "request",
     "request list": "request-list",
     "request refuse": "request",
+    "request show": "request",
     "retention apply": "retention-apply",
     "retention extend": "retention-extend",
     "retention policy": "retention-policy",

@@ -347,3 +347,13 @@ def test_that_there_is_no_detector_can_be_stated_and_is_no_gap_then(
     evault("incident", "scope", "--detector", "dlp-1")
     assert run("incident", "show", "--json").json["scope"]["detectors"] == ["dlp-1"]
     assert c4() == "missing"
+
+
+def test_who_is_not_on_a_chain_is_told_who_is(evault: Evault, case: str) -> None:
+    said = evault("custody", case, "--person", "nobody@x.org")
+    (actor,) = {row["actor"] for row in evault.answer("custody", "custody", case)["items"]}
+    told = " ".join(said.out.split())
+    assert told.startswith(f"Nothing on {case} is by nobody@x.org; on it are ")
+    assert told.partition("on it are ")[2] in actor
+    empty = evault.answer("custody", "custody", case, "--person", "nobody@x.org")
+    assert empty["items"] == []

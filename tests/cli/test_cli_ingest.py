@@ -46,6 +46,36 @@ def test_files_are_grouped_by_folder_and_format_and_singly_where_few(
     assert said.err == "", "progress is quiet in a pipe"
 
 
+def test_a_group_that_spans_days_is_told_with_its_dates(evault: Evault, case: str) -> None:
+    for at in ("10/Jul/2023:23:20:57", "10/Jul/2023:23:40:00", "11/Jul/2023:07:00:00",
+               "12/Jul/2023:08:04:28"):  # fmt: skip
+        line = f'192.0.2.7 - - [{at} +0000] "GET /a HTTP/1.1" 200 12 "-" "curl/8"\n'
+        evault.file(f"web/{at.replace('/', '-').replace(':', '-')}.log", line)
+    said = " ".join(evault("ingest", case, "web").out.split())
+    assert "2023-07-10 23:20:57Z to 2023-07-12 08:04:28Z" in said
+
+
+def test_like_files_of_many_folders_are_told_apart_or_together(evault: Evault, case: str) -> None:
+    run_ = (DEMO / "agent" / "2-baseline.json").read_bytes()
+    for number in range(4):
+        evault.file(f"few/user_task_{number}/injection_task_3.json", run_ + b" " * number)
+    said = evault("ingest", case, "few")
+    for number in range(4):
+        assert f"EV-000{number + 1}  user_task_{number}/injection_task_3.json" in said.out
+    for number in range(20):
+        evault.file(f"many/user_task_{number:02}/injection_task_3.json", run_ + b" " * (9 + number))
+    (line,) = evault("ingest", case, "many").lines[1:-1]
+    assert line.split()[:3] == ["EV-0005..0024", "many/", "AgentDojo"]
+
+
+def test_a_long_path_is_cut_where_it_tells_least(evault: Evault, case: str) -> None:
+    evault.file(f"{'a' * 60}/x/same.txt", b"one")
+    evault.file(f"{'b' * 60}/y/same.txt", b"two")
+    said = evault("ingest", case, "a" * 60, "b" * 60)
+    assert "a/x/same.txt" in said.out
+    assert "b/y/same.txt" in said.out
+
+
 def test_what_needs_a_look_is_named(evault: Evault, case: str) -> None:
     evault.file("empty.log", b"")
     evault.file("bad.jsonl", '{"a":1}\n{"a":\n{"a":3}\n')

@@ -42,7 +42,7 @@ def test_a_role_is_asked_for_approved_held_and_taken_back(
     served: Served, by: As, asker: str
 ) -> None:
     said = by(asker, *ADD, "--to", "30d", "--json")
-    assert said.code == 0, said.err
+    assert said.code == 3, said.err
     check("grant-add", said.json)
     request = said.json["request"]["id"]
     listed = " ".join(by(GRETA, "request", "list").out.split())
@@ -68,12 +68,22 @@ def test_a_role_is_asked_for_approved_held_and_taken_back(
 
 def test_it_is_said_that_it_is_not_held_yet_and_who_may_approve(served: Served, by: As) -> None:
     said = by(GUS, *ADD)
+    assert said.code == 3
     words = " ".join(said.out.split())
     request = by(GUS, "request", "list", "--json").json["items"][0]["id"]
     for told in (f"NOT legal on {INCIDENT} yet", f"neither you nor {ADA}",
                  f"evault request approve {request}"):  # fmt: skip
         assert told in words
     assert served.vault.grants.of(ADA) == ()
+
+
+def test_a_grant_is_asked_for_once_however_often_it_is_typed(served: Served, by: As) -> None:
+    first, again = by(GUS, *ADD, "--to", "30d", "--json"), by(GUS, *ADD, "--to", "30d", "--json")
+    check("grant-add", again.json)
+    assert again.json["request"] == {**first.json["request"], "repeated": True}
+    for words in ((*ADD, "--to", "31d"), ADD):
+        assert "repeated" not in by(GUS, *words, "--json").json["request"]
+    assert len(by(GUS, "request", "list", "--json").json["items"]) == 3
 
 
 def test_what_is_held_so_already_is_said(served: Served, by: As) -> None:
@@ -88,7 +98,7 @@ def test_a_name_that_only_looks_like_another_is_shown_as_it_is_written(
     served: Served, by: As
 ) -> None:
     said = by(GUS, "grant", "add", "\u0430da@example.org", "legal", "--all", "--reason", "r")
-    assert said.code == 0, said.err
+    assert said.code == 3, said.err
     assert "\\u0430da@example.org" in by(GRETA, "request", "list").out
 
 

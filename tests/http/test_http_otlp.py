@@ -33,6 +33,9 @@ from exports import (
 )
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 from serving import Heard, People, Site, listening
 
 from cli.intake import ServerIntake
@@ -119,6 +122,42 @@ def test_of_gzip_the_content_is_kept_and_the_rest_described(
     assert remark == (
         f"sent as gzip: {len(packed):,} bytes, SHA-256 {hashlib.sha256(packed).hexdigest()}"
     )
+
+
+def test_what_was_sent_to_another_path_is_kept_and_named_as_what_it_is(
+    site: Site, vault: Vault, edge: Mapping[str, str]
+) -> None:
+    log = LogRecord(time_unix_nano=1, body=AnyValue(string_value="x"))
+    logs = ExportLogsServiceRequest(
+        resource_logs=[ResourceLogs(scope_logs=[ScopeLogs(log_records=[log])])]
+    ).SerializeToString()
+    examples = {name: (EXAMPLES / f"{name}.json").read_bytes() for name in ("trace", "logs")}
+    for path, kind, body, what in (
+        ("/v1/traces", JSON, examples["logs"], "logs"),
+        ("/v1/logs", JSON, examples["trace"], "traces"),
+        ("/v1/traces", PROTOBUF, logs, "logs"),
+        ("/v1/logs", PROTOBUF, spans(1), "traces"),
+        ("/v1/logs", JSON, b'{"resourceMetrics": [ {}]}', "metrics"),
+    ):
+        assert site.post(path, sent(edge, kind), body).status == 200
+        item = sealed(vault)[-1]
+        assert item.data == body
+        assert item.description.name.startswith(f"otlp-{what}-")
+        assert item.description.remarks == (f"sent to {path}, and carries {what}",)
+    for path, kind, body in (("/v1/logs", PROTOBUF, logs), ("/v1/traces", PROTOBUF, spans(2))):
+        assert site.post(path, sent(edge, kind), body + b"").status == 200
+        assert not [each for each in sealed(vault)[-1].description.remarks if "carries" in each]
+
+
+@pytest.mark.parametrize("kind", [JSON, PROTOBUF])
+def test_metrics_are_not_taken_and_the_remedy_is_said(
+    site: Site, vault: Vault, edge: Mapping[str, str], kind: str
+) -> None:
+    heard = site.post("/v1/metrics", sent(edge, kind), b"{}")
+    assert (heard.status, heard.headers["Content-Type"]) == (404, kind)
+    told = heard.json["message"] if kind == JSON else status_in(heard).message
+    assert "OTEL_METRICS_EXPORTER=none" in told
+    assert sealed(vault) == []
 
 
 def test_nothing_is_sealed_of_an_export_that_carries_nothing(

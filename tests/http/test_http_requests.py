@@ -239,7 +239,8 @@ def test_a_bundle_with_such_approvals_verifies(held: Case) -> None:
 
 def test_requests_are_paged(held: Case) -> None:
     lea = held.who("lea", VaultRole.LEGAL)
-    made = [asked(held, lea).rpartition("/")[2] for _ in range(3)]
+    bodies = [{**RELEASE, "reason": f"reason {number}"} for number in range(3)]
+    made = [asked(held, lea, RELEASES, each).rpartition("/")[2] for each in bodies]
     read, cursor = [], ""
     while True:
         page = held.site.get(f"/v1/requests?limit=2{cursor}", lea).json
@@ -359,7 +360,9 @@ def test_an_export_that_was_refused_expired_or_is_asked_for_no_more_is_not_made(
     case: Case,
 ) -> None:
     gus, lea = case.who("gus", VaultRole.AUDITOR), case.who("lea", VaultRole.LEGAL)
-    refused, lost = (asked(case, gus, EXPORTS, EXPORT) for _ in range(2))
+    refused, lost = (
+        asked(case, gus, EXPORTS, {**EXPORT, "purpose": each}) for each in ("audit", "review")
+    )
     assert case.site.post(f"{refused}/refusal", lea, {"reason": "too wide"}).status == 200
     store = case.service.access
     known = store.request(lost.rpartition("/")[2])

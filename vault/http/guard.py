@@ -27,6 +27,7 @@ AUTHENTICATED = "authenticated"
 """What a route declares that everyone may use whom the vault knows; it judges by itself."""
 
 _DECLARED = "__evault_permission__"
+_DEED = "__evault_deed__"
 _CHAIN = ("incident", "chain")
 """The parameters of paths that name a chain."""
 
@@ -34,13 +35,17 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def needs(permission: Permission | str) -> Callable[[Endpoint], Endpoint]:
-    """Declare what a route takes: a permission, `AUTHENTICATED` or `PUBLIC`."""
+def needs(permission: Permission | str, *, to: str | None = None) -> Callable[[Endpoint], Endpoint]:
+    """Declare what a route takes: a permission, `AUTHENTICATED` or `PUBLIC`.
+
+    `to` says what the route does, to who may not, where the permission is for more than that.
+    """
     if not isinstance(permission, Permission) and permission not in (PUBLIC, AUTHENTICATED):
         raise TypeError(f"{permission!r} is no permission")
 
     def declare(endpoint: Endpoint) -> Endpoint:
         setattr(endpoint, _DECLARED, permission)
+        setattr(endpoint, _DEED, to)
         return endpoint
 
     return declare
@@ -65,6 +70,7 @@ class GuardedRoute(APIRoute):
         self.permission = getattr(endpoint, _DECLARED, None)
         if self.permission is None:
             raise TypeError(f"{path} declares no permission; see vault.http.guard.needs")
+        self.deed: str | None = getattr(endpoint, _DEED, None)
         extra = {**(options.pop("openapi_extra", None) or {}), "x-permission": self.permission}
         if self.permission == PUBLIC:
             extra["security"] = []
@@ -102,7 +108,7 @@ class GuardedRoute(APIRoute):
         service.pace.check(identity.id)
         access = Access(identity, service.grants(), at=service.vault.clock())
         if isinstance(self.permission, Permission):
-            access.check(self.permission, chain_of(request.path_params))
+            access.check(self.permission, chain_of(request.path_params), deed=self.deed)
         return Asking(access, service.acting_as(identity.actor))
 
     def _still(self, request: Request) -> None:
@@ -116,7 +122,7 @@ class GuardedRoute(APIRoute):
             service.authenticator.identify(bearer_of(request), identity.address)
         if isinstance(self.permission, Permission):
             access = Access(identity, service.grants(), at=service.vault.clock())
-            access.check(self.permission, chain_of(request.path_params))
+            access.check(self.permission, chain_of(request.path_params), deed=self.deed)
 
     def _note(self, request: Request, error: NotPermittedError) -> None:
         """Have a refusal sealed; where it concerns no one chain, the audit log alone has it."""

@@ -2,7 +2,8 @@
 
 Specification: OTLP 1.10, "OTLP/HTTP". A body is refused where it is no message of that encoding.
 What it says is not judged: unknown fields, odd ids, damaged records and those of another signal are
-kept like everything else, since a refusal makes the sender throw them away. It is read without
+kept like everything else, since a refusal makes the sender throw them away; what is plainly of
+another signal is not named after the path that it was sent to. It is read without
 making objects of it: a library's would take eighty times the memory of a body made to that end.
 """
 
@@ -31,6 +32,8 @@ records. In JSON, a quarter of the objects. More than 20 MiB of real telemetry h
 _FIRST, _SECOND = 0x0A, 0x12
 """Keys on the wire of the fields 1 and 2 that hold a message or a text."""
 _FIXED = {1: 8, 5: 4}
+_BEGINS = {0x09: "logs", 0x0A: "traces"}
+"""How records begin: a LogRecord with its time (fixed64), a Span with its trace id (bytes)."""
 _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
 _EMPTY = 1_000
 """Bytes that an export which carries nothing has at most; a longer one is kept unread."""
@@ -65,6 +68,8 @@ class Export:
     """Whether it says nothing at all: no resource, and no field that is unknown."""
     service: str | None
     """The `service.name` of all its resources; None where they differ, or none is named."""
+    other: str | None = None
+    """Which other signal it plainly carries than its path names, None for none."""
 
 
 def encoding_of(content_type: str) -> Encoding | None:
@@ -117,6 +122,7 @@ def _varint(value: int) -> bytes:
 def _read_protobuf(data: bytes, signal: Signal) -> Export:
     """Walk down to the records, whose fields are left to those who read facts."""
     names: set[str | None] = set()
+    begins: set[str | None] = set()
     walk = _Walk(data)
     try:
         for _, about, until in walk.fields(0, len(data), _FIRST):
@@ -125,12 +131,13 @@ def _read_protobuf(data: bytes, signal: Signal) -> Export:
                     for _, *place in walk.fields(start, end, _FIRST):
                         names |= walk.service_name(*place)
                 else:
-                    for _ in walk.fields(start, end):
-                        pass
+                    for _, record, to in walk.fields(start, end, _SECOND):
+                        begins.add(_BEGINS.get(data[record]) if record < to else None)
     except _WireError as error:
         what = {Signal.TRACES: "ExportTraceServiceRequest", Signal.LOGS: "ExportLogsServiceRequest"}
         raise MalformedError(f"body: no {what[signal]} in protobuf ({error})") from error
-    return Export(empty=not data, service=_service(names))
+    other = begins.pop() if len(begins) == 1 else None
+    return Export(not data, _service(names), None if other == signal else other)
 
 
 def _check_parts(parts: int) -> None:
@@ -224,6 +231,12 @@ class _Logs(Struct, gc=False, rename="camel"):
     log_records: list[_Record] | None = None
 
 
+class _Signals(Struct, gc=False, rename="camel"):
+    resource_spans: Raw = Raw()
+    resource_logs: Raw = Raw()
+    resource_metrics: Raw = Raw()
+
+
 class _ResourceSpans(Struct, gc=False, rename="camel"):
     resource: _About | None = None
     scope_spans: list[_Spans] | None = None
@@ -265,7 +278,20 @@ def _read_json(data: bytes, signal: Signal) -> Export:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError(f"body: no OTLP/JSON of {signal} ({error})") from error
     empty = not resources and len(data) <= _EMPTY and not _says(json.loads(data))
-    return Export(empty=empty, service=_service(names))
+    other = None if resources else _other_signal(data)
+    return Export(empty, _service(names), other)
+
+
+def _other_signal(data: bytes) -> str | None:
+    found = msgspec.json.decode(data, type=_Signals)
+    named = {"traces": found.resource_spans, "logs": found.resource_logs,
+             "metrics": found.resource_metrics}  # fmt: skip
+    return next((name for name, value in named.items() if _is_some(bytes(value))), None)
+
+
+def _is_some(value: bytes) -> bool:
+    """Whether a value in JSON is a list with a member."""
+    return value[:1] == b"[" and value[1:65].lstrip(b" \t\r\n")[:1] == b"{"
 
 
 def _check_utf8(data: bytes) -> None:

@@ -23,6 +23,11 @@ from vault.http.problems import RETRY_AFTER
 
 _OURS = re.compile(rb"retry-after|www-authenticate|allow", re.IGNORECASE)
 
+_NO_METRICS = (
+    "metrics are no evidence that is kept here; tell the agent not to send them: "
+    "OTEL_METRICS_EXPORTER=none"
+)
+
 _log = logging.getLogger("evault.http")
 
 
@@ -37,6 +42,12 @@ class OtlpFailuresMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back."""
+        if scope["type"] == "http" and scope["path"] == "/v1/metrics":
+            named = Headers(scope=scope).get("content-type", "")
+            told = failure(_NO_METRICS, encoding_of(named) or Encoding.JSON, bad_data=False)
+            media = (encoding_of(named) or Encoding.JSON).value
+            await Response(told, HTTPStatus.NOT_FOUND, media_type=media)(scope, receive, send)
+            return
         if scope["type"] != "http" or not TELEMETRY.match(scope["path"]):
             await self._app(scope, receive, send)
             return

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from vault.access import Access, Permission
-from vault.errors import NotFoundError, NotPermittedError, RefusedError
+from vault.access import Access, Permission, not_seen
+from vault.errors import NotPermittedError, RefusedError
 from vault.opened import Vault
 from vault.ports import IdentityKind, Token
 from vault.tokens import Issued, Tokens, is_valid, no_such_token
@@ -62,9 +62,7 @@ class OwnTokens:
             )
         for each in chains:
             if each.startswith("INC-") and not self._is_seen(each):
-                raise NotFoundError(
-                    f"there is no incident {each[:80]} that {self._identity.id} may see"
-                )
+                raise not_seen(each, self._identity.id)
         self._check_count()
         issued = self._tokens.issue(self._identity.id, chains=chains, name=name, expires=expires)
         self._stands(issued, still)

@@ -7,8 +7,9 @@ an opaque 500; its text goes to the log of the server, never to who asked.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -172,6 +173,54 @@ def answer(
     )
 
 
+_WORDS: Mapping[str, str] = {
+    "bool_parsing": "takes true or false",
+    "bool_type": "takes true or false",
+    "dict_type": "takes an object",
+    "enum": "takes one of {expected}",
+    "greater_than_equal": "is at least {ge}",
+    "int_parsing": "takes a whole number",
+    "int_type": "takes a whole number",
+    "less_than": "is less than {lt}",
+    "less_than_equal": "is at most {le}",
+    "list_type": "takes a list",
+    "literal_error": "takes one of {expected}",
+    "missing": "is missing",
+    "model_attributes_type": "takes an object",
+    "string_pattern_mismatch": "is not of the form that is taken here; /v1/openapi.json tells it",
+    "string_too_long": "is a text of at most {max_length} characters",
+    "string_too_short": "is a text of at least {min_length} characters",
+    "string_type": "takes a text",
+    "too_long": "has at most {max_length} members",
+    "too_short": "has at least {min_length} members",
+    "value_error": "{error}",
+}
+"""What a request lacks, by the framework's name of it."""
+
+
+def unreadable_text(error: Mapping[str, Any], members: Sequence[str]) -> str:
+    """Why a request cannot be read: the place, and what is taken there."""
+    kind, place, known = str(error["type"]), list(error["loc"]), dict(error.get("ctx") or {})
+    if kind == "json_invalid":
+        return f"body: not JSON, at character {place[-1]}: {known.get('error', '')}".rstrip(": ")
+    where = ".".join(str(each) for each in place)
+    if kind == "extra_forbidden":
+        # Of an object inside the body the members are not known here.
+        taken = f"; there are {', '.join(members)}" if len(place) == 2 and members else ""
+        return f"{where}: there is no such field{taken}"
+    if kind not in _WORDS or any(isinstance(each, bytes) for each in known.values()):
+        return f"{where}: {error['msg']}"
+    return f"{where}: {_WORDS[kind].format_map(known)}"
+
+
+def _members(request: Request) -> list[str]:
+    """The fields of the body that a route takes, as they are sent."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    model = getattr(getattr(field, "field_info", None), "annotation", None)
+    fields: Mapping[str, Any] = getattr(model, "model_fields", {})
+    return [each.alias or name for name, each in fields.items()]
+
+
 def install(app: FastAPI) -> None:
     """Have the app answer every error as a problem."""
 
@@ -183,9 +232,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def unreadable(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(each) for each in first["loc"])
-        detail = f"{where}: {first['msg']}"
+        detail = unreadable_text(error.errors()[0], _members(request))
         return answer(HTTPStatus.BAD_REQUEST, "malformed", detail, request.url.path)
 
     @app.exception_handler(HTTPException)

@@ -214,7 +214,7 @@ def test_the_same_inputs_give_the_same_bytes_and_are_left_alone(tell: Telling) -
     assert first == again
     anew, redescribed, _ = tell.fold()
     assert encode_report(assess(DEFAULT, anew, redescribed, as_of=moment(999))) == first
-    assert load_object(first, where="report")["engine"] == 3
+    assert load_object(first, where="report")["engine"] == 4
 
 
 @pytest.mark.parametrize("more", [0, 1])

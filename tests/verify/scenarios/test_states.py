@@ -6,6 +6,7 @@ Expected values are the fixed order of states and the interval model of time, wr
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -433,6 +434,23 @@ def test_a_contradiction_cannot_be_waived() -> None:
     tell.change("trace", models=(Model("m-2025-06-01", returned=4),))
     tell.waive(700, *(each.id for each in DEFAULT.evidence[1].conditions), "C2.pinned")
     assert item_of(tell.report(), "C2")["state"] == "contradicted"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        (-6, ["detected 09:00Z", "fired 08:54Z"]),
+        (-6 - 24 * 60, ["detected 2026-03-02 09:00Z", "fired 2026-03-01 08:54Z"]),
+    ],
+)
+def test_times_of_a_contradiction_have_dates_where_the_days_differ(
+    minutes: float, said: list[str]
+) -> None:
+    tell = answered()
+    (found,) = tell.step("alert").facts.findings  # type: ignore[union-attr]
+    tell.change("alert", findings=(replace(found, at=time(minutes)),))
+    (told,) = (e for e in tell.report()["contradictions"] if e["condition"] == "C1.first_alert")
+    assert [side["says"] for side in told["sides"]] == said
 
 
 # -- findings --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from vault.http.client.connection import LONG_PATIENCE, Connection, quoted
 from vault.http.client.record import RemoteIndex, RemoteLog
-from vault.incidents import Incidents, absent
+from vault.incidents import Incidents
 from vault.record import StoreRecord
 from verify.digest import b64
 from verify.errors import EvidenceError, MalformedError
@@ -44,7 +44,7 @@ class RemoteRecord(StoreRecord):
         self._chain = chain
         self._links = list(index.unchecked(chain))
         if not self._links:
-            raise absent(chain)
+            raise incidents.absent(chain)
         self._lock = threading.Lock()
         self._described: dict[str, bytes] | None = None
         self._lost: EvidenceError | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from vault.access import Permission
+from vault.access import Permission, not_seen
 from vault.deposit import Door, Receipt
 from vault.errors import NotFoundError, RefusedError, StaleHeadError
 from vault.http.client.connection import Connection, quoted
@@ -125,6 +125,15 @@ class RemoteIncidents(Incidents):
         link = manifest.statement.link
         path = f"/v1/chains/{quoted(link.chain)}/manifests/{link.sequence}/document"
         return self._connection.get(path).data
+
+    def absent(self, chain_id: str) -> NotFoundError:
+        """Hidden and absent are told alike."""
+        return not_seen(chain_id, self._actor.id)
+
+    def may_close(self, incident_id: str) -> bool:
+        """Whether whoever signed in may, by what the server says of them now."""
+        found = self._connection.get_json(_WHO, chain=incident_id)
+        return Permission.DECLARE in Fields(found, _WHO).texts("permissions")
 
     def _none_open(self) -> str:
         """As who signed in sees it: there may be others, and not everybody declares one."""

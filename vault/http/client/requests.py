@@ -28,6 +28,10 @@ class RemoteRequests:
         """One's own, and those on what one may read, the oldest first."""
         return list(self._connection.pages("/v1/requests"))
 
+    def show(self, request_id: str) -> Object:
+        """One of them, as it stands now."""
+        return self._connection.get_json(_path(request_id))
+
     def approve(self, request_id: str) -> Object:
         """Say yes to what another asked for; gives it as done. Raises what the server says."""
         # Done once however often it is approved, so that it may be asked again.

@@ -62,7 +62,7 @@ def incident_routes(service: Service) -> APIRouter:
         return JSONResponse(page(items, names[size - 1] if len(names) > size else None))
 
     @router.post("", status_code=201)
-    @needs(Permission.DECLARE)
+    @needs(Permission.DECLARE, to="declare an incident")
     @tells("incident-declare")
     def declare(body: DeclareBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Declare an incident; the runbook allows 15 minutes from detection."""
@@ -86,7 +86,7 @@ def incident_routes(service: Service) -> APIRouter:
         return _shown(asked.vault, incident, None)
 
     @router.post("/{incident}/amendments", status_code=201)
-    @needs(Permission.DECLARE)
+    @needs(Permission.DECLARE, to="amend an incident")
     @tells("incident-change", also={200: "Nothing would change; nothing was sealed."})
     def amend(
         incident: str,
@@ -98,7 +98,7 @@ def incident_routes(service: Service) -> APIRouter:
         return _change(asked, incident, "amended", named(body, "reason"), body.reason, if_match)
 
     @router.post("/{incident}/scope", status_code=201)
-    @needs(Permission.DECLARE)
+    @needs(Permission.DECLARE, to="state the scope")
     @tells("incident-change", also={200: "Nothing would change; nothing was sealed."})
     def scope(
         incident: str,
@@ -110,7 +110,7 @@ def incident_routes(service: Service) -> APIRouter:
         return _change(asked, incident, "scoped", named(body, "reason"), body.reason, if_match)
 
     @router.post("/{incident}/phases", status_code=201)
-    @needs(Permission.DECLARE)
+    @needs(Permission.DECLARE, to="state phases")
     @tells("incident-act")
     def phase(
         incident: str, body: PhaseBody, asked: Annotated[Asking, Depends(asking)]
@@ -125,7 +125,7 @@ def incident_routes(service: Service) -> APIRouter:
         return _sealed(incident, receipt.to_json())
 
     @router.post("/{incident}/roles", status_code=201)
-    @needs(Permission.DECLARE)
+    @needs(Permission.DECLARE, to="assign roles")
     @tells("incident-act")
     def role(incident: str, body: RoleBody, asked: Annotated[Asking, Depends(asking)]) -> Response:
         """Assign one of the runbook's five roles, or say that a person accepts it."""
@@ -164,7 +164,7 @@ def incident_routes(service: Service) -> APIRouter:
         return _sealed(incident, receipt.to_json())
 
     @router.post("/{incident}/closing", status_code=201)
-    @needs(Permission.DECLARE)
+    @needs(Permission.DECLARE, to="close an incident")
     @tells(CLOSED)
     def close(
         incident: str, body: CloseBody, asked: Annotated[Asking, Depends(asking)]
@@ -188,7 +188,7 @@ def incident_routes(service: Service) -> APIRouter:
         )
 
     @router.post("/{incident}/reopening", status_code=201)
-    @needs(Permission.DECLARE)
+    @needs(Permission.DECLARE, to="reopen an incident")
     @tells("incident-act")
     def reopen(
         incident: str, body: ReasonBody, asked: Annotated[Asking, Depends(asking)]

@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse, Response
 
 from vault.access import Permission
 from vault.documents import request_json
-from vault.errors import NotFoundError
 from vault.http import guard
 from vault.http.answers import REQUEST, a_page_of, tells
 from vault.http.bodies import ReasonBody
@@ -19,9 +18,10 @@ from vault.http.pages import Cursor, Limit, begin_after, page, size_of
 from vault.http.served import Asking, Service
 from vault.http.two_persons import DEEDS
 from vault.ports import Request
+from vault.requests import no_such_request
 from verify.strictjson import Object
 
-RequestId = Annotated[str, Path(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$", description="A ULID.")]
+RequestId = Annotated[str, Path(max_length=1_000, description="A ULID.")]
 
 
 def request_routes(service: Service) -> APIRouter:
@@ -80,8 +80,16 @@ def request_routes(service: Service) -> APIRouter:
 def accepted(
     service: Service, asked: Asking, kind: str, chain: str, said: Object, reason: str
 ) -> Response:
-    """Ask for something in the name of who asks; the answer to a route that takes two people."""
-    found = service.requests.ask(kind, chain, said, requester=asked.identity.actor, reason=reason)
+    """Ask for something in the name of who asks; the answer to a route that takes two people.
+
+    What the same person asked for already, and nobody answered yet, is told and not doubled.
+    """
+    who = asked.identity.actor
+    waits = service.requests.waiting(kind, chain, said, requester=who, reason=reason)
+    if waits is not None:
+        told = {**request_json(waits), "repeated": True}
+        return JSONResponse(told, 202, {"Location": f"/v1/requests/{waits.id}"})
+    found = service.requests.ask(kind, chain, said, requester=who, reason=reason)
     return JSONResponse(request_json(found), 202, {"Location": f"/v1/requests/{found.id}"})
 
 
@@ -97,5 +105,5 @@ def _seen(service: Service, asked: Asking, request_id: str) -> Request:
     """A request that one may see; another looks like one that is not there."""
     found = service.requests.get(request_id)
     if not _sees(asked, found):
-        raise NotFoundError(f"there is no request {request_id[:64]}")
+        raise no_such_request(request_id)
     return found

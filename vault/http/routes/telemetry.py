@@ -146,7 +146,9 @@ class _Desk:
         export = read_export(data, signal, encoding)
         if export.empty:
             return None
-        name = _name(signal, encoding, moment, next(self._numbers))
+        if export.other is not None:
+            remarks += (f"sent to /v1/{signal}, and carries {export.other}",)
+        name = _name(export.other or signal, encoding, moment, next(self._numbers))
         identity = asked.identity
         return Received(
             chain=chain,
@@ -189,7 +191,7 @@ def _chain_for(asked: Asking, named: str | None) -> str:
     return chain
 
 
-def _name(signal: Signal, encoding: Encoding, moment: datetime, number: int) -> str:
+def _name(signal: str, encoding: Encoding, moment: datetime, number: int) -> str:
     at = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
     return f"otlp-{signal}-{at}-{number}.{encoding.suffix}"
 

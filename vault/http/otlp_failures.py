@@ -42,7 +42,9 @@ class OtlpFailuresMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back."""
-        if scope["type"] == "http" and scope["path"] == "/v1/metrics":
+        # What is read there are the figures about incidents.
+        at = (scope.get("method"), scope.get("path"))
+        if scope["type"] == "http" and at == ("POST", "/v1/metrics"):
             named = Headers(scope=scope).get("content-type", "")
             told = failure(_NO_METRICS, encoding_of(named) or Encoding.JSON, bad_data=False)
             media = (encoding_of(named) or Encoding.JSON).value

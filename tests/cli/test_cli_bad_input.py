@@ -138,7 +138,9 @@ def test_a_full_disk_for_the_answer_is_no_defect(evault: Evault, case: str) -> N
             cwd=Path(cli.__file__).parent.parent, stdout=full, stderr=subprocess.PIPE, check=False,
         )  # fmt: skip
     assert said.returncode == 2
-    assert said.stderr.decode().startswith("evault: No space left on device")
+    told = said.stderr.decode().splitlines()
+    assert told[-1].startswith("evault: No space left on device")
+    assert [each.split()[0] for each in told[:-1]] == ["log", "key"]
 
 
 @pytest.mark.slow

@@ -290,7 +290,7 @@ def test_a_collector_is_told_that_it_reads_nothing_not_that_nothing_is_there(
     for path in ("/v1/incidents", "/v1/streams", "/v1/chains", "/v1/metrics"):
         heard = served.site.get(path, bearing(edge))
         assert code_of(heard) == (403, "not_permitted")
-        assert "may not read chain" in heard.json["detail"]
+        assert "may not read what is sealed" in heard.json["detail"]
     assert "refused" not in acts(served, INCIDENT)
 
 

@@ -94,7 +94,7 @@ def test_every_operation_says_what_it_does_and_answers(case: Case) -> None:
         ("GET", "/readyz", "200 503"),
         ("GET", "/v1/log/checkpoint", "200 429 503"),
         ("GET", "/v1/log/proof", "200 400 404 422 429 503"),
-        ("GET", "/v1/incidents", "200 400 401 422 429 503"),
+        ("GET", "/v1/incidents", "200 400 401 403 422 429 503"),
         ("GET", "/v1/incidents/{incident}", "200 400 401 403 404 422 429 503"),
         ("POST", "/v1/incidents", "201 400 401 403 408 409 413 422 429 503"),
         ("POST", "/v1/incidents/{incident}/amendments",

@@ -269,10 +269,11 @@ def test_streams_are_listed_to_who_may_read_them(case: Case) -> None:
     for who, seen in (
         (case.who("aki", VaultRole.AUDITOR), [STREAM]),
         (case.who("otto", VaultRole.AUDITOR, chains=(INCIDENT,)), []),
-        (case.site.people.collector("edge", STREAM), []),
     ):
         items = case.site.get("/v1/streams", who).json["items"]
         assert [each["stream"] for each in items] == seen
+    edge = case.site.people.collector("edge", STREAM)
+    case.refused(403, "not_permitted", "GET", "/v1/streams", edge, None)
     case.refused(
         409, "refused", "GET", f"/v1/streams/{INCIDENT}", case.who("aki", VaultRole.AUDITOR), None
     )

@@ -54,7 +54,7 @@ def capture_routes(service: Service) -> APIRouter:
 
     @router.get("/{chain}/captures")
     @needs(Permission.INGEST)
-    @tells(TAKES)
+    @tells(TAKES, refuses=(409,))
     def takes(
         chain: str,
         asked: Annotated[Asking, Depends(asking)],

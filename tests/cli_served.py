@@ -21,7 +21,7 @@ SERVED = frozenset(
         "spool", "status", "streams", "sweep", "timeline", "trails", "waive",
     )
 )  # fmt: skip
-"""Modules whose tests run against a served vault too: in the soak, but for `REPRESENTATIVE` ones.
+"""Modules whose tests run against a served vault too: in the soak, `REPRESENTATIVE` ones in CI.
 
 The others are about a home's own files (bad_input, init_s3, settings, store), do otherwise through
 a server, as tests/http shows (grant, token), are about other files than a vault's (bundle_reports,
@@ -113,7 +113,7 @@ def is_served(metafunc: pytest.Metafunc) -> list[pytest.MarkDecorator] | None:
     name = metafunc.function.__name__
     if module not in SERVED or name in APART:
         return None
-    return [] if name in REPRESENTATIVE else [pytest.mark.soak]
+    return [pytest.mark.slow if name in REPRESENTATIVE else pytest.mark.soak]
 
 
 AT_HOME = (("log", "audit"), ("log", "rebuild"), ("init",), ("store",))

@@ -18,6 +18,7 @@ from servers.postgres import OWNER, SERVICE, PostgresServer
 
 from vault.adapters.database import HEAD, PostgresDatabase, SqliteDatabase, parse_url
 from vault.adapters.sql import SqlIndex
+from vault.adapters.statements import LOG_STATE
 from vault.adapters.tables import metadata
 from vault.errors import IndexDamagedError, RefusedError, UnavailableError
 from vault.ports import Claim
@@ -308,3 +309,16 @@ def test_many_who_wait_keep_out_none_who_reads(tmp_path: Path) -> None:
             connection = stack.enter_context(database.read())
             assert connection.execute(sa.select(sa.literal(1))).scalar() == 1
     database.close()
+
+
+def test_how_far_the_log_is_is_found_without_reading_all_checkpoints(tmp_path: Path) -> None:
+    """It is asked several times for each capture; of checkpoints there is one a capture."""
+    database = SqliteDatabase(tmp_path / "index.sqlite", create=True)
+    try:
+        with database.read() as connection:
+            text = LOG_STATE._for(connection).text
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all()
+    finally:
+        database.close()
+    scanned = [each.detail for each in plan if "SCAN" in each.detail]
+    assert scanned == ["SCAN tree"]
